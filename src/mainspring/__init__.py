@@ -1,0 +1,83 @@
+"""mainspring: operate machine-learning models as products that keep themselves good.
+
+A product file imports this package and nothing else of it:
+
+>>> import mainspring as ms
+>>> ms.AtLeast("roc_auc", 0.65).metric
+'roc_auc'
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AtLeast",
+    "BinaryClassification",
+    "Canary",
+    "Dataset",
+    "FalseAlarms",
+    "FeatureView",
+    "Fitted",
+    "InputDrift",
+    "MainspringError",
+    "Mean",
+    "NoMoreErrors",
+    "NotSlower",
+    "NotWorse",
+    "NotWorseThan",
+    "OnDegradation",
+    "OnDemand",
+    "OnDrift",
+    "OnNewData",
+    "OnSchedule",
+    "Pipeline",
+    "PredictionDrift",
+    "Product",
+    "Quality",
+    "Servable",
+    "Staleness",
+    "known_at",
+    "step",
+]
+
+from typing import TYPE_CHECKING
+
+from mainspring.errors import MainspringError
+from mainspring.product import (
+    AtLeast,
+    BinaryClassification,
+    Canary,
+    Dataset,
+    FalseAlarms,
+    FeatureView,
+    InputDrift,
+    Mean,
+    NoMoreErrors,
+    NotSlower,
+    NotWorse,
+    NotWorseThan,
+    OnDegradation,
+    OnDemand,
+    OnDrift,
+    OnNewData,
+    OnSchedule,
+    Pipeline,
+    PredictionDrift,
+    Product,
+    Quality,
+    Servable,
+    Staleness,
+    known_at,
+    step,
+)
+
+if TYPE_CHECKING:
+    from mainspring.formats.fitted import Fitted
+
+
+def __getattr__(name: str) -> object:
+    # A training step needs `Fitted`; nobody else should pay for importing the formats.
+    if name == "Fitted":
+        from mainspring.formats.fitted import Fitted
+
+        return Fitted
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

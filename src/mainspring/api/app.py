@@ -1,0 +1,330 @@
+"""The control plane's operations: parse, one call, print."""
+
+from __future__ import annotations
+
+__all__ = ["build_app"]
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from mainspring.api.openapi import describe
+from mainspring.api.problem import Problem, problem_of, respond
+from mainspring.clock import parse_time
+from mainspring.errors import Invalid, MainspringError
+from mainspring.governance import verify
+from mainspring.operate import status
+from mainspring.operate.controller import turn
+from mainspring.operate.publish import add_batch
+from mainspring.operate.request import request_training
+from mainspring.ref import DataRef
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from mainspring.workspace import Workspace
+
+BATCH_LIMIT = 512 * 2**20
+BODY_LIMIT = 2**20
+
+
+class Health(msgspec.Struct, frozen=True):
+    """That the control plane answers."""
+
+    ready: bool
+
+
+class Now(msgspec.Struct, frozen=True):
+    """The workspace's time, and what the loop did when it was moved there."""
+
+    now: datetime
+    moved: bool = False
+    records: int = 0
+    alarms: tuple[str, ...] = ()
+    acts: tuple[str, ...] = ()
+
+
+class MoveClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Move a driven workspace's time forward and let the loop turn until it is at rest there."""
+
+    now: str
+
+
+class AskTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask for a cycle. `params` are named `step.name`; `data` are refs such as `flights@v12`."""
+
+    reason: str
+    params: dict[str, str | int | float | bool | None] = {}
+    data: list[str] = []
+    request_id: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """The request that was taken; under a known id, the first one."""
+
+    request_id: str
+    product: str
+    at: datetime
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What reading the whole ledger found."""
+
+    sound: bool
+    entries: int
+    head: str
+    broken_at: int | None
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: how it is reached, what it takes and gives, and the call that answers it."""
+
+    method: str
+    path: str
+    summary: str
+    call: Callable[[Workspace, Request, bytes], Any]
+    takes: type | None = None
+    gives: Any = None
+    status: int = 200
+    query: tuple[str, ...] = ()
+
+
+def _actor(request: Request) -> str:
+    return request.headers.get("mainspring-actor") or "api"
+
+
+def _body(content: bytes, kind: type) -> Any:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"The request's body is not as described: {error}. See /v1/openapi.json.") from None
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise Invalid(f"{name}={text!r} must be a whole number from 1 to {most}.")
+    return int(text)
+
+
+# One at a time: two turns at once would decide on the same facts.
+_turning = threading.Lock()
+
+
+def _move_clock(workspace: Workspace, request: Request, content: bytes) -> Now:
+    to = parse_time(_body(content, MoveClock).now)
+    with _turning:
+        moved = workspace.advance(to)
+        done = turn(workspace)
+    return Now(workspace.clock.now(), moved, done.records, done.alarms, done.acts)
+
+
+def _add_batch(workspace: Workspace, request: Request, content: bytes) -> object:
+    dataset = request.path_params["dataset"]
+    reason = request.query_params.get("reason", "")
+    batch = add_batch(workspace, dataset, content, actor=_actor(request), reason=reason)
+    row = next(row for row in reversed(status.data_rows(workspace, dataset)) if row.at == batch.at)
+    if batch.version is None:
+        return Problem(
+            type="urn:mainspring:BatchRefused",
+            title="refused",
+            status=422,
+            detail=f"The batch for {dataset!r} was refused, and nothing of it was kept: {batch.report.refusal}.",
+            report=msgspec.to_builtins(row),
+        )
+    return row
+
+
+def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Asked:
+    asked: AskTraining = _body(content, AskTraining)
+    taken = request_training(
+        workspace,
+        request.path_params["product"],
+        request_id=asked.request_id or uuid4().hex,
+        actor=_actor(request),
+        reason=asked.reason,
+        params=asked.params,
+        data=[DataRef.parse(ref) for ref in asked.data],
+    )
+    return Asked(taken.request_id, taken.product, taken.at)
+
+
+def _verify(workspace: Workspace, request: Request, content: bytes) -> Verified:
+    with workspace.database.read() as tx:
+        found = verify(tx.ledger.entries())
+    return Verified(found.sound, found.entries, found.head, found.broken_at, found.fault)
+
+
+def _products(workspace: Workspace, request: Request, content: bytes) -> list[status.ProductStatus]:
+    with workspace.database.read() as tx:
+        names = status.product_names(tx)
+    return [status.product_status(workspace, name) for name in names]
+
+
+def _product(request: Request) -> str:
+    return str(request.path_params["product"])
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "GET", "/v1/health", "Whether the control plane answers", lambda w, r, c: Health(True), gives=Health
+    ),
+    Operation("GET", "/v1/clock", "The workspace's time", lambda w, r, c: Now(w.clock.now()), gives=Now),
+    Operation("POST", "/v1/clock", "Move a driven workspace's time", _move_clock, MoveClock, Now),
+    Operation(
+        "GET", "/v1/products", "Every product at a glance", _products, gives=list[status.ProductStatus]
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}",
+        "One product at a glance",
+        lambda w, r, c: status.product_status(w, _product(r)),
+        gives=status.ProductStatus,
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/cycles",
+        "Its cycles, oldest first",
+        lambda w, r, c: status.cycle_rows(w, _product(r)),
+        gives=list[status.CycleRow],
+    ),
+    Operation(
+        "POST",
+        "/v1/products/{product}/cycles",
+        "Ask for a cycle",
+        _ask_training,
+        AskTraining,
+        Asked,
+        status=202,
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/quality",
+        "Its quality by day and version",
+        lambda w, r, c: status.quality_rows(w, _product(r)),
+        gives=list[status.QualityRow],
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/runs",
+        "Its newest runs",
+        lambda w, r, c: status.run_rows(w, _product(r), limit=_number(r, "limit", 100, 1000)),
+        gives=list[status.RunRow],
+        query=("limit",),
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/versions",
+        "Its model versions",
+        lambda w, r, c: status.version_rows(w, _product(r)),
+        gives=list[status.VersionRow],
+    ),
+    Operation(
+        "GET",
+        "/v1/datasets/{dataset}/batches",
+        "Every batch that was handed in",
+        lambda w, r, c: status.data_rows(w, str(r.path_params["dataset"])),
+        gives=list[status.DataRow],
+    ),
+    Operation(
+        "POST",
+        "/v1/datasets/{dataset}/batches",
+        "Hand in a batch (Parquet, NDJSON or CSV) and publish the next data version",
+        _add_batch,
+        bytes,
+        status.DataRow,
+        status=201,
+        query=("reason",),
+    ),
+    Operation(
+        "GET",
+        "/v1/events",
+        "The newest events of the ledger",
+        lambda w, r, c: status.events(
+            w, limit=_number(r, "limit", 50, 1000), subject=r.query_params.get("subject") or None
+        ),
+        gives=list[status.EventRow],
+        query=("limit", "subject"),
+    ),
+    Operation(
+        "GET", "/v1/ledger/verification", "Read the whole ledger and check its chain", _verify, gives=Verified
+    ),
+)
+
+
+def build_app(workspace: Workspace, pages: Sequence[BaseRoute] = ()) -> Starlette:
+    """Build the control plane's application.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        What it operates.
+    pages : sequence of starlette.routing.BaseRoute
+        Pages for people, mounted beside the API.
+    """
+    description = msgspec.json.encode(describe(OPERATIONS, version("mainspring")))
+
+    async def openapi(request: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, MainspringError)
+        return respond(problem_of(error))
+
+    async def http_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        detail = f"{request.method} {request.url.path}: {error.detail}. The operations are listed at /v1/openapi.json."
+        return respond(
+            Problem(type="about:blank", title=error.detail, status=error.status_code, detail=detail)
+        )
+
+    # Operations of one path stand together, so that another method there is answered with 405 and not with 404.
+    paths = dict.fromkeys(operation.path for operation in OPERATIONS)
+    routes: list[BaseRoute] = [
+        Route(
+            path,
+            _endpoint(workspace, [each for each in OPERATIONS if each.path == path]),
+            methods=[each.method for each in OPERATIONS if each.path == path],
+        )
+        for path in paths
+    ]
+    return Starlette(
+        routes=[*routes, Route("/v1/openapi.json", openapi), *pages],
+        exception_handlers={MainspringError: refuse, HTTPException: http_problem},
+    )
+
+
+def _endpoint(workspace: Workspace, operations: Sequence[Operation]) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        wanted = "GET" if request.method == "HEAD" else request.method
+        operation = next(each for each in operations if each.method == wanted)
+        content = await _read(request, BATCH_LIMIT if operation.takes is bytes else BODY_LIMIT)
+        made = await run_in_threadpool(operation.call, workspace, request, content)
+        if isinstance(made, Problem):
+            return respond(made)
+        return Response(msgspec.json.encode(made), operation.status, media_type="application/json")
+
+    return answer
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limit:
+            raise HTTPException(413, f"The body is larger than {limit:,} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)

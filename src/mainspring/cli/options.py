@@ -1,0 +1,87 @@
+"""What commands have in common: where the workspace is, how to print, who asks."""
+
+from __future__ import annotations
+
+__all__ = ["HERE", "Options", "actor", "declared", "opened"]
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from mainspring.errors import Invalid
+
+if TYPE_CHECKING:
+    from mainspring.workspace import Workspace
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of every command that works on a workspace."""
+
+    root: Annotated[
+        Path | None,
+        Parameter(help="Folder of the workspace; by default the nearest one upward with product files."),
+    ] = None
+    json: Annotated[bool, Parameter(negative="", help="Print JSON, for programs.")] = False
+
+    @property
+    def folder(self) -> Path:
+        """The workspace's folder: the one that was named, or the nearest upward that looks like one."""
+        here = Path.cwd()
+        return self.root or next((each for each in (here, *here.parents) if _is_root(each)), here)
+
+
+HERE = Options()
+
+
+class DeclarationInvalid(Invalid):
+    """Product files that do not import or that contradict themselves; the text is the worker's."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _is_root(folder: Path) -> bool:
+    names = ("product.py", "mainspring.toml")
+    return any((folder / name).is_file() for name in names) or any((folder / "products").glob("[!_]*.py"))
+
+
+@contextmanager
+def opened(options: Options) -> Iterator[Workspace]:
+    """Open the workspace for the length of a block."""
+    from mainspring.workspace import open_workspace
+
+    with open_workspace(options.folder) as workspace:
+        yield workspace
+
+
+@contextmanager
+def declared(options: Options) -> Iterator[Workspace]:
+    """Open the workspace with its product files read anew; raises `DeclarationInvalid` when they are at fault."""
+    from mainspring.operate.declare import declare
+    from mainspring.operate.workers import TaskFailed
+
+    with opened(options) as workspace:
+        try:
+            declare(workspace, actor=actor())
+        except TaskFailed as error:
+            raise DeclarationInvalid(str(error)) from None
+        yield workspace
+
+
+def actor() -> str:
+    """The login name, under which acts stand in the ledger."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a process without a name, as in a container
+        return "unknown"

@@ -1,0 +1,71 @@
+"""`status`: products at a glance."""
+
+from __future__ import annotations
+
+__all__ = ["status"]
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cyclopts import App
+
+from mainspring.cli.options import HERE, Options, opened
+from mainspring.cli.show import display, facts, moment, print_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from mainspring.operate.status import ProductStatus
+
+status = App(
+    name="status", help_epilogue="Examples:\n  mainspring status\n  mainspring status late-orders --json"
+)
+
+
+@status.default
+def show_status(product: str | None = None, /, *, options: Options = HERE) -> None:
+    """Show the products at a glance: champion, cycle, rollout, requests, alarms.
+
+    Parameters
+    ----------
+    product : str
+        Show this one alone.
+    """
+    from mainspring.operate.status import product_names, product_status
+
+    with opened(options) as workspace:
+        with workspace.database.read() as tx:
+            names = product_names(tx)
+        found = [product_status(workspace, name) for name in ([product] if product else names)]
+    if options.json:
+        print_json(found)
+        return
+    if not found:
+        display("No product has been declared here yet: `mainspring up` reads the product files.")
+    for each in found:
+        display(*_told(each))
+
+
+def _told(found: ProductStatus) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    champion, cycle, rollout = found.champion, found.cycle, found.rollout
+    yield Text(found.product, style="bold") + Text(f"  {moment(found.now)} UTC", style="dim")
+    yield facts(
+        {
+            "champion": f"{champion.ref}, registered {moment(champion.registered_at)}"
+            if champion
+            else "none yet",
+            "hold-out": champion.metrics if champion else None,
+            "trained on": champion.data if champion else None,
+            "cycle": f"{cycle.number} is {cycle.state} ({cycle.trigger}: {cycle.evidence})"
+            if cycle
+            else f"none in progress, {found.cycles} so far",
+            "rollout": f"{rollout.challenger} serves {rollout.share:.0%} of the units; {rollout.reason}"
+            if rollout
+            else None,
+            "requests": f"{found.waiting_requests} waiting" if found.waiting_requests else None,
+            "predictions": f"{found.predictions:,}, of which {found.labelled:,} have a label",
+            "last alarm": found.last_alarm,
+        }
+    )

@@ -1,0 +1,248 @@
+"""`up`, `server` and `gateway`: the processes of a workspace."""
+
+from __future__ import annotations
+
+__all__ = ["gateway", "server", "up"]
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from mainspring.errors import Conflict, MainspringError
+from mainspring.settings import Settings
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
+
+_READY_S = 30.0
+_DRAIN_S = 12.0
+
+
+class AlreadyUp(Conflict):
+    """A second `up` in the same folder."""
+
+    def __init__(self, root: Path, pid: str) -> None:
+        super().__init__(root, pid)
+        self.root, self.pid = root, pid
+
+    def __str__(self) -> str:
+        who = f" (process {self.pid})" if self.pid else ""
+        return f"This workspace is up already{who}, in {self.root}. Use that one, or end it first."
+
+
+class DidNotStart(MainspringError):
+    """A process of the workspace that ended, or did not answer, while it was started."""
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(name, said)
+        self.name, self.said = name, said
+
+    def __str__(self) -> str:
+        return f"The {self.name} did not start: {self.said or 'it did not answer in time'}"
+
+
+def server(root: Path) -> None:
+    """Run the control plane of a workspace: API, pages and the loop."""
+    from mainspring.api import serve
+    from mainspring.operate.declare import declare
+    from mainspring.web import pages
+    from mainspring.workspace import open_workspace
+
+    _die_with_parent()
+    with open_workspace(root) as workspace, _alone(workspace.settings):
+        declare(workspace, actor="product file")
+        serve(workspace, pages(workspace))
+
+
+def gateway(root: Path, name: str = "gateway-0") -> None:
+    """Run a gateway of a workspace; each has a name, and under it a prediction log of its own."""
+    from mainspring.gateway import serve
+    from mainspring.operate.serving import WorkspaceSource
+    from mainspring.ref import check_name
+    from mainspring.workspace import open_workspace
+
+    _die_with_parent()
+    with open_workspace(root) as workspace:
+        serve(
+            WorkspaceSource(workspace),
+            log=workspace.logs / check_name(name),
+            secret=workspace.secret,
+            clock=workspace.clock,
+            host=workspace.settings.host,
+            port=workspace.settings.gateway_port,
+        )
+
+
+def up(root: Path) -> None:
+    """Run control plane and gateway until interrupted; one that dies is started again."""
+    settings = Settings.load(root)
+    with running(settings) as processes:
+        print(
+            f"mainspring is up: pages and API at {processes.url}, predictions at {processes.gateway_url}",
+            flush=True,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            processes.watch()
+    print("mainspring is down")
+
+
+@dataclass(slots=True)
+class Processes:
+    """The child processes of a workspace, and where they listen."""
+
+    settings: Settings
+    children: dict[str, subprocess.Popen[bytes]]
+
+    @property
+    def url(self) -> str:
+        """Address of the control plane."""
+        return f"http://{self.settings.host}:{self.settings.port}"
+
+    @property
+    def gateway_url(self) -> str:
+        """Address of the gateway."""
+        return f"http://{self.settings.host}:{self.settings.gateway_port}"
+
+    def watch(self) -> None:
+        """Start again what has died, until a signal comes; raises `DidNotStart` when it does not come up again."""
+        while True:
+            time.sleep(0.5)
+            for name, child in list(self.children.items()):
+                if child.poll() is not None:
+                    print(
+                        f"the {name} ended with status {child.returncode}; starting it again", file=sys.stderr
+                    )
+                    self.start(name)
+                    self.wait_ready(name)
+
+    def start(self, name: str) -> None:
+        """Start a process by its name."""
+        said = (self.settings.state / f"{name}.log").open("ab")
+        environment = os.environ | {
+            "MAINSPRING_PORT": str(self.settings.port),
+            "MAINSPRING_GATEWAY_PORT": str(self.settings.gateway_port),
+        }
+        command = [sys.executable, "-m", "mainspring.cli.up", name, str(self.settings.root)]
+        with said:
+            self.children[name] = subprocess.Popen(
+                command, stdout=said, stderr=said, cwd=self.settings.root, env=environment
+            )
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until a process answers; raises `DidNotStart`."""
+        url = f"{self.url}/v1/health" if name == "server" else f"{self.gateway_url}/v2/health/live"
+        until = time.monotonic() + _READY_S
+        with httpx.Client(timeout=1.0, trust_env=False) as client:
+            while time.monotonic() < until:
+                if self.children[name].poll() is not None:
+                    raise DidNotStart(name, self._last_words(name))
+                with contextlib.suppress(httpx.HTTPError):
+                    if client.get(url).status_code == 200:
+                        return
+                time.sleep(0.02)
+        raise DidNotStart(name, self._last_words(name))
+
+    def stop(self) -> None:
+        """End every process: first politely, so that what was asked is answered."""
+        for child in self.children.values():
+            child.terminate()
+        until = time.monotonic() + _DRAIN_S
+        for child in self.children.values():
+            try:
+                child.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    def _last_words(self, name: str) -> str:
+        lines = (self.settings.state / f"{name}.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[Processes]:
+    """Run control plane and gateway for the length of a block.
+
+    Raises
+    ------
+    AlreadyUp
+        Another process runs this workspace.
+    DidNotStart
+        One of them does not come up; its last words are told.
+    """
+    from mainspring.workspace import open_workspace
+
+    with open_workspace(settings.root, settings):
+        pass  # makes or refuses the state before two processes would at once
+    with _up_lock(settings):
+        settings = replace(
+            settings, port=settings.port or _free_port(), gateway_port=settings.gateway_port or _free_port()
+        )
+        processes = Processes(settings, {})
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+        try:
+            for name in ("server", "gateway"):
+                processes.start(name)
+            for name in ("server", "gateway"):
+                processes.wait_ready(name)
+            yield processes
+        finally:
+            processes.stop()
+
+
+@contextlib.contextmanager
+def _up_lock(settings: Settings) -> Iterator[None]:
+    with (settings.state / "up.lock").open("a+") as lock:
+        _take(lock, settings.root)
+        yield
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Let one process turn the loop of a local workspace."""
+    with (settings.state / "server.lock").open("a+") as lock:
+        _take(lock, settings.root)
+        yield
+
+
+def _take(lock: TextIOWrapper, root: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise AlreadyUp(root, lock.read().strip()) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _die_with_parent() -> None:
+    # A server that outlives a killed `up` would keep its port.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    try:
+        {"server": server, "gateway": gateway}[sys.argv[1]](Path(sys.argv[2]))
+    except MainspringError as error:
+        sys.exit(f"{error}")

@@ -1,0 +1,27 @@
+"""Datasets: immutable, validated versions of named tables."""
+
+from mainspring.data.schema import columns_of, validate
+from mainspring.data.splits import Split, split
+from mainspring.data.version import (
+    Batch,
+    BatchOutcome,
+    BatchReport,
+    CheckFailure,
+    DataStore,
+    DataVersion,
+    DataVersionNotFound,
+)
+
+__all__ = [
+    "Batch",
+    "BatchOutcome",
+    "BatchReport",
+    "CheckFailure",
+    "DataStore",
+    "DataVersion",
+    "DataVersionNotFound",
+    "Split",
+    "columns_of",
+    "split",
+    "validate",
+]

@@ -1,0 +1,59 @@
+"""Time-ordered splits: what a model may learn from, and the newest rows that judge it."""
+
+from __future__ import annotations
+
+__all__ = ["Split", "split"]
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training rows and hold-out rows, and the moment between them."""
+
+    train: pl.DataFrame
+    holdout: pl.DataFrame
+    cut: datetime
+
+
+def split(
+    rows: pl.DataFrame, *, event_time: str, known_at: str, label: str, as_of: datetime, holdout: timedelta
+) -> Split:
+    """Split labelled rows in time, as a deployment at the cut would have seen them.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Any order.
+    event_time, known_at, label : str
+        The columns with the moment of prediction, the moment at which the label was known, and the label.
+    as_of : datetime
+        Only labels that were known by then are used.
+    holdout : timedelta
+        The newest labelled event time that is kept for judging.
+
+    Returns
+    -------
+    Split
+        `train` has only rows whose label was known when the hold-out began, so that a prediction in the hold-out
+        could have been made by a model trained on it; `holdout` has every labelled row predicted after that moment.
+        Both are ordered by event time; rows of one moment keep their order.
+    """
+    import polars as pl
+
+    labelled = rows.filter(pl.col(label).is_not_null() & (pl.col(known_at) <= as_of)).sort(
+        event_time, maintain_order=True
+    )
+    newest = labelled[event_time].max() if labelled.height else as_of
+    cut = newest - holdout  # type: ignore[operator]  # a Datetime column's maximum is a datetime
+    return Split(
+        train=labelled.filter((pl.col(known_at) <= cut) & (pl.col(event_time) <= cut)),
+        holdout=labelled.filter(pl.col(event_time) > cut),
+        cut=cut,  # type: ignore[arg-type]
+    )

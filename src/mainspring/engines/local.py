@@ -1,0 +1,132 @@
+"""Worker processes on this machine: one question and one answer a line, over pipes."""
+
+from __future__ import annotations
+
+__all__ = ["LocalEngine", "Worker", "WorkerDied"]
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Self
+
+from mainspring.errors import MainspringError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+_TAIL = 2000
+
+
+class WorkerDied(MainspringError):
+    """A worker process ended before it had answered."""
+
+    def __init__(self, returncode: int | None, tail: str) -> None:
+        super().__init__(returncode, tail)
+        self.returncode, self.tail = returncode, tail
+
+    def __str__(self) -> str:
+        if self.returncode is not None and self.returncode < 0:
+            how = f"was ended by {signal.Signals(-self.returncode).name}"
+            if -self.returncode == signal.SIGKILL:
+                how += " (often: out of memory)"
+        else:
+            how = f"ended with status {self.returncode}"
+        said = f" Its last words: {self.tail}" if self.tail else ""
+        return f"A worker process {how} before it had answered.{said}"
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process that answers JSON lines; it ends with its parent."""
+
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+    def ask(self, question: bytes) -> bytes:
+        """Send one line and wait for the line that answers it.
+
+        Raises
+        ------
+        WorkerDied
+            The process ended instead.
+        """
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.stdin.write(question + b"\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = b""
+        if not answer.endswith(b"\n"):
+            raise WorkerDied(self.process.wait(), self._tail())
+        return answer
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.errors.close()
+
+    def _tail(self) -> str:
+        self.errors.seek(0, os.SEEK_END)
+        self.errors.seek(max(0, self.errors.tell() - _TAIL))
+        return self.errors.read().decode(errors="replace").strip()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngine:
+    """Starts workers as child processes.
+
+    Attributes
+    ----------
+    module : str
+        The module that a worker runs.
+    arguments : sequence of str
+        Its arguments.
+    folder : Path
+        Its working folder.
+    """
+
+    module: str
+    arguments: Sequence[str]
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self) -> Worker:
+        """Start a fresh worker."""
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        process = subprocess.Popen(
+            [sys.executable, "-m", self.module, *self.arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=self.folder,
+            # A hash seed of its own would let the order of a set reach a model.
+            env=os.environ | {"PYTHONHASHSEED": "0"} | self.environment,
+        )
+        return Worker(process, errors)

@@ -1,0 +1,64 @@
+"""Events: facts in the past tense. Each is written in the transaction that made it true."""
+
+from __future__ import annotations
+
+__all__ = ["Event", "EventType"]
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+class EventType(StrEnum):
+    """Every kind of fact that the ledger can hold."""
+
+    PRODUCT_DECLARED = "product.declared"
+    DATA_VERSION_PUBLISHED = "data.version.published"
+    BATCH_REFUSED = "data.batch.refused"
+    TRAINING_REQUESTED = "training.requested"
+    CYCLE_STARTED = "cycle.started"
+    RUN_COMPLETED = "run.completed"
+    RUN_FAILED = "run.failed"
+    CANDIDATE_JUDGED = "candidate.judged"
+    MODEL_VERSION_REGISTERED = "model.version.registered"
+    ROLLOUT_STARTED = "rollout.started"
+    ROLLOUT_ADVANCED = "rollout.advanced"
+    ROLLOUT_PROMOTED = "rollout.promoted"
+    ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    ROLLOUT_EXPIRED = "rollout.expired"
+    CYCLE_CLOSED = "cycle.closed"
+    ALARM_RAISED = "alarm.raised"
+    TRIGGER_HELD = "trigger.held"
+    SEGMENT_SEALED = "segment.sealed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact, before the ledger has given it a place.
+
+    Attributes
+    ----------
+    type : EventType
+        What happened.
+    subject : str
+        The ref of what it happened to.
+    at : datetime
+        When, by the workspace's clock.
+    actor : str
+        Who or what did it: a person's name, or `loop`.
+    reason : str
+        Why, in words for people.
+    data : Mapping
+        The details, as JSON values; no wall-clock figures.
+    """
+
+    type: EventType
+    subject: str
+    at: datetime
+    actor: str
+    reason: str
+    data: Mapping[str, object] = field(default_factory=dict)

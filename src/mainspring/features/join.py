@@ -1,0 +1,203 @@
+"""The point-in-time join: to each row, what was known of its entity at the row's own time, and nothing later."""
+
+from __future__ import annotations
+
+__all__ = ["BadJoin", "BoundView", "as_of"]
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mainspring.clock import parse_duration
+from mainspring.errors import Fault, Faults
+from mainspring.product import FeatureViewSpec, Mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    Int64s = NDArray[np.int64]
+
+
+class BadJoin(Faults):
+    """Rows and views that do not fit together; every reason is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundView:
+    """A feature view and the rows to look in.
+
+    Attributes
+    ----------
+    view : FeatureViewSpec
+    frame : polars.DataFrame
+        The rows of the view's source, in any order. A row without an entity or an event time was never observed,
+        and is passed over.
+    """
+
+    view: FeatureViewSpec
+    frame: pl.DataFrame
+
+
+def as_of(rows: pl.DataFrame, *, at: str, views: Sequence[BoundView]) -> pl.DataFrame:
+    """Add to each row the features of its entities as they were known at the row's time.
+
+    A column of a view comes from the entity's newest row in ``(at - ttl, at]``; among rows of the same time from
+    the one that stands last. A mean is over the entity's rows in ``(at - over, at]``, null and NaN left out. Where
+    there is no such row the feature is null. What is later than `at`, and what is older than the window, has no
+    influence, not even on the rounding: a mean is summed from the rows of its own window alone.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+    at : str
+        The column of `rows` with the moment of each row. A row without one gets no features.
+    views : sequence of BoundView
+
+    Returns
+    -------
+    polars.DataFrame
+        `rows`, as many and in the same order, and a column for each feature.
+
+    Raises
+    ------
+    BadJoin
+        A column is missing, two have one name, or the times are of different kinds.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from datetime import datetime
+    >>> five, six, noon = (datetime(2013, 1, 1, hour) for hour in (5, 6, 12))
+    >>> seen = pl.DataFrame({"place": ["EWR"], "seen": [six], "wind": [8]})
+    >>> view = FeatureViewSpec("wind", "weather", entity="place", event_time="seen", ttl="3h", features=("wind",))
+    >>> asked = pl.DataFrame({"place": ["EWR"] * 3, "at": [five, six, noon]})
+    >>> as_of(asked, at="at", views=[BoundView(view, seen)])["wind"].to_list()
+    [None, 8, None]
+    """
+    if faults := tuple(_faults(rows, at, views)):
+        raise BadJoin("The point-in-time join", faults)
+    return rows.with_columns([column for bound in views for column in _features(rows, at, bound)])
+
+
+def _features(rows: pl.DataFrame, at: str, bound: BoundView) -> list[pl.Series]:
+    import numpy as np
+    import polars as pl
+
+    entity, time = bound.view.entity, bound.view.event_time
+    known = bound.frame.drop_nulls([entity, time])
+    entities = known.select(pl.col(entity).unique(maintain_order=True)).with_row_index("__code")
+    known = _with_code(known, entity, entities).sort("__code", time, maintain_order=True)
+    codes, moments = _keys(_with_code(rows.select(entity, at), entity, entities), at)
+    timeline = _Timeline(*_keys(known, time))
+
+    end = timeline.rows_until(codes, moments)
+    features = []
+    for feature in bound.view.features:
+        window = feature.over if isinstance(feature, Mean) else bound.view.ttl
+        start = np.where(codes < 0, end, timeline.rows_until(codes, moments - _micros(window)))
+        if isinstance(feature, Mean):
+            values = known[feature.column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            features.append(pl.Series(feature.name, _window_means(values, start, end), nan_to_null=True))
+        else:
+            newest = pl.select(
+                pl.when(pl.lit(pl.Series(start < end))).then(pl.lit(pl.Series(end - 1)))
+            ).to_series()
+            features.append(known[feature].gather(newest.cast(pl.get_index_type())))
+    return features
+
+
+class _Timeline:
+    """Rows sorted by entity and time, in which the place of a moment can be looked up for many rows at once."""
+
+    def __init__(self, codes: Int64s, moments: Int64s) -> None:
+        import numpy as np
+
+        # Entity and time as one integer, the time being its rank: no product of the two can overflow.
+        self._ticks = np.unique(moments)
+        self._keys = codes * (len(self._ticks) + 1) + np.searchsorted(self._ticks, moments)
+
+    def rows_until(self, codes: Int64s, moments: Int64s) -> Int64s:
+        """How many rows stand before the entity's first row that is later than the moment."""
+        import numpy as np
+
+        rank = np.searchsorted(self._ticks, moments, side="right")
+        return np.searchsorted(self._keys, codes * (len(self._ticks) + 1) + rank)
+
+
+def _with_code(frame: pl.DataFrame, entity: str, entities: pl.DataFrame) -> pl.DataFrame:
+    return frame.join(entities, on=entity, how="left", maintain_order="left")
+
+
+def _keys(coded: pl.DataFrame, time: str) -> tuple[Int64s, Int64s]:
+    """The entity's code, -1 where there is no entity or no time, and the time in microseconds."""
+    import polars as pl
+
+    keys = coded.select(
+        pl.when(pl.col(time).is_not_null()).then("__code").cast(pl.Int64).fill_null(-1).alias("code"),
+        pl.col(time).dt.cast_time_unit("us").to_physical().fill_null(0).alias("time"),
+    )
+    return keys["code"].to_numpy(), keys["time"].to_numpy()
+
+
+def _window_means(values: NDArray[np.float64], start: Int64s, end: Int64s) -> NDArray[np.float64]:
+    """Means of ``values[start:end]``, NaN where nothing is there; a NaN among the values counts as nothing."""
+    import numpy as np
+
+    # Differences of one running sum would be quicker, but then each mean would carry the rounding, and any
+    # infinity, of all that came before its window.
+    windows, which = np.unique(np.stack([start, end], axis=1), axis=0, return_inverse=True)
+    filled = windows[windows[:, 0] < windows[:, 1]].ravel()
+    means = np.full(len(windows), np.nan)
+    if len(filled):
+        present = ~np.isnan(values)
+        # reduceat cannot end a window at the very end of an array, so each gets one more element.
+        total = np.add.reduceat(np.append(np.where(present, values, 0.0), 0.0), filled)[::2]
+        count = np.add.reduceat(np.append(present, False).astype(np.int64), filled)[::2]
+        means[windows[:, 0] < windows[:, 1]] = np.divide(
+            total, count, out=np.full(len(total), np.nan), where=count > 0
+        )
+    return means[which.ravel()]
+
+
+def _micros(duration: str) -> int:
+    return parse_duration(duration) // timedelta(microseconds=1)
+
+
+def _faults(rows: pl.DataFrame, at: str, views: Sequence[BoundView]) -> Iterator[Fault]:
+    if at not in rows.columns:
+        yield Fault("rows", f"there is no column {at!r} to take the time from.")
+    taken = set(rows.columns)
+    for bound in views:
+        view, where = bound.view, f"view {bound.view.name}"
+        sources = [each.column if isinstance(each, Mean) else each for each in view.features]
+        for column in dict.fromkeys([view.entity, view.event_time, *sources]):
+            if column not in bound.frame.columns:
+                yield Fault(where, f"its source {view.source!r} has no column {column!r}.")
+        if view.entity not in rows.columns:
+            yield Fault("rows", f"there is no column {view.entity!r}, the entity of {where}.")
+        elif (
+            view.entity in bound.frame.columns and rows.schema[view.entity] != bound.frame.schema[view.entity]
+        ):
+            yield Fault(
+                where,
+                f"its entity {view.entity!r} is {bound.frame.schema[view.entity]} in the source and "
+                f"{rows.schema[view.entity]} in the rows.",
+                "Cast one of them.",
+            )
+        for name in view.feature_names:
+            if name in taken:
+                yield Fault(where, f"there is a column {name!r} already.", "Give the feature another name.")
+            taken.add(name)
+        if at in rows.columns and view.event_time in bound.frame.columns:
+            asked, known = rows.schema[at], bound.frame.schema[view.event_time]
+            if getattr(asked, "time_zone", "") != getattr(known, "time_zone", "") or not hasattr(
+                asked, "time_zone"
+            ):
+                yield Fault(
+                    where,
+                    f"{view.event_time!r} is {known} and {at!r} is {asked}.",
+                    "Both must be datetimes of one time zone.",
+                )

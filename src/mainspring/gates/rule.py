@@ -1,0 +1,160 @@
+"""What each gate asks, and when it cannot say.
+
+Every rule fails closed: it passes only on a number that was observed and satisfies the rule. Whatever is
+missing, undefined, unknown or broken gets an outcome of its own and never a pass.
+"""
+
+from __future__ import annotations
+
+__all__ = ["check"]
+
+import math
+from collections.abc import Iterator, Mapping
+
+from mainspring.gates.evaluation import OVERALL, POOL, Evaluation, Slice
+from mainspring.gates.metrics import METRICS, higher_is_better
+from mainspring.gates.verdict import Check, Outcome
+from mainspring.product import AtLeast, Gate, NotWorseThan, Servable
+
+
+def check(gate: Gate, candidate: Evaluation, champion: Evaluation | None) -> Iterator[Check]:
+    """Ask one gate; it gives one check, or one per slice that it names.
+
+    Parameters
+    ----------
+    gate : Gate
+    candidate : Evaluation
+    champion : Evaluation or None
+        Of the version that serves, on the same rows; None when there is no such version yet.
+
+    Yields
+    ------
+    Check
+    """
+    match gate:
+        case AtLeast():
+            yield from _at_least(gate, candidate)
+        case NotWorseThan():
+            yield _not_worse_than(gate, candidate, champion)
+        case Servable():
+            yield _servable(gate, candidate)
+        case _:
+            yield _undecided(str(gate), OVERALL, None, f"gates of type {type(gate).__name__} are not known")
+
+
+def _at_least(gate: AtLeast, candidate: Evaluation) -> Iterator[Check]:
+    if gate.metric not in METRICS:
+        yield _undecided(str(gate), OVERALL, gate.value, f"no metric is called {gate.metric!r}")
+        return
+    text = f"{gate.metric} at {'least' if higher_is_better(gate.metric) else 'most'} {gate.value:g}"
+    if candidate.error is not None:
+        yield _undecided(text, OVERALL, gate.value, f"the candidate could not be measured: {candidate.error}")
+        return
+    if not gate.slices:
+        yield _compare(text, OVERALL, gate.metric, candidate.rows, candidate.metrics, gate.value)
+        return
+    for column in gate.slices:
+        wanted = (column, gate.pool_below)
+        found = [each for each in candidate.slices if (each.column, each.pool_below) == wanted]
+        if sum(each.rows for each in found) != candidate.rows:
+            reason = f"slices by {column!r} pooled below {gate.pool_below} were not measured on every row"
+            yield _undecided(text, column, gate.value, reason)
+        elif not found:
+            yield _too_few(text, column, gate.value, "the hold-out has no rows")
+        for each in found:
+            yield _on_slice(text, gate, each)
+
+
+def _on_slice(text: str, gate: AtLeast, found: Slice) -> Check:
+    if found.value == POOL and found.rows < gate.pool_below:
+        reason = f"all slices below {gate.pool_below} rows have only {found.rows} rows together"
+        return _too_few(text, found.subject, gate.value, reason)
+    return _compare(text, found.subject, gate.metric, found.rows, found.metrics, gate.value)
+
+
+def _not_worse_than(gate: NotWorseThan, candidate: Evaluation, champion: Evaluation | None) -> Check:
+    text = f"{gate.metric} not worse than {gate.alias} by more than {gate.margin:g}"
+    if gate.metric not in METRICS:
+        return _undecided(text, OVERALL, None, f"no metric is called {gate.metric!r}")
+    if gate.alias != "champion":
+        return _undecided(text, OVERALL, None, f"only the champion is measured too, not {gate.alias!r}")
+    if candidate.error is not None:
+        return _undecided(text, OVERALL, None, f"the candidate could not be measured: {candidate.error}")
+    if champion is None:
+        # The first version has nothing to be worse than: without this rule no product could ever begin. It
+        # still has to be measurable, and the floors of the other gates hold for it.
+        if (first := candidate.metrics.get(gate.metric)) is None:
+            return _undecided(text, OVERALL, None, f"{gate.metric} is undefined on the {candidate.rows} rows")
+        return Check(
+            gate=text,
+            subject=OVERALL,
+            observed=first,
+            needed=None,
+            outcome=Outcome.PASSED,
+            reason="no champion to compare with: a first version has nothing to be worse than",
+        )
+    if champion.error is not None:
+        return _undecided(text, OVERALL, None, f"the champion could not be measured: {champion.error}")
+    if champion.rows != candidate.rows:
+        reason = f"the champion was measured on {champion.rows} rows and the candidate on {candidate.rows}"
+        return _undecided(text, OVERALL, None, reason)
+    if (standing := champion.metrics.get(gate.metric)) is None:
+        reason = f"the champion's {gate.metric} is undefined on the {champion.rows} rows"
+        return _undecided(text, OVERALL, None, reason)
+    needed = standing - gate.margin if higher_is_better(gate.metric) else standing + gate.margin
+    return _compare(text, OVERALL, gate.metric, candidate.rows, candidate.metrics, needed)
+
+
+def _servable(gate: Servable, candidate: Evaluation) -> Check:
+    text = f"servable within {gate.p99_ms:g} ms"
+    trial = candidate.servability
+    if trial is None:
+        return _undecided(text, OVERALL, gate.p99_ms, "serving was not tried")
+    if trial.error is not None:
+        return _undecided(text, OVERALL, gate.p99_ms, f"the trial broke off: {trial.error}")
+    if trial.p99_ms is None or not math.isfinite(gate.p99_ms):
+        return _undecided(text, OVERALL, gate.p99_ms, "there is no latency to compare")
+    parity = "" if trial.parity else "the packaged model answers otherwise than the trained one, "
+    return Check(
+        gate=text,
+        subject=OVERALL,
+        observed=trial.p99_ms,
+        needed=gate.p99_ms,
+        outcome=Outcome.PASSED if trial.parity and trial.p99_ms <= gate.p99_ms else Outcome.REFUSED,
+        reason=f"{parity}p99 {trial.p99_ms:.4g} ms for one row",
+    )
+
+
+def _compare(
+    text: str, subject: str, metric: str, rows: int, metrics: Mapping[str, float | None], needed: float
+) -> Check:
+    if not rows:
+        return _too_few(text, subject, needed, "there are no rows")
+    if (observed := metrics.get(metric)) is None:
+        reason = f"{metric} is undefined on the {rows} rows, as with one label only"
+        return _undecided(text, subject, needed, reason)
+    if not math.isfinite(needed):
+        return _undecided(text, subject, None, f"{needed} is not a value to compare with")
+    upward = higher_is_better(metric)
+    reached = observed >= needed if upward else observed <= needed
+    return Check(
+        gate=text,
+        subject=subject,
+        observed=observed,
+        needed=needed,
+        outcome=Outcome.PASSED if reached else Outcome.REFUSED,
+        reason=f"{observed:.6g} on {rows} rows, at {'least' if upward else 'most'} {needed:.6g} needed",
+    )
+
+
+def _undecided(text: str, subject: str, needed: float | None, reason: str) -> Check:
+    return _unobserved(text, subject, needed, Outcome.COULD_NOT_JUDGE, reason)
+
+
+def _too_few(text: str, subject: str, needed: float | None, reason: str) -> Check:
+    return _unobserved(text, subject, needed, Outcome.INSUFFICIENT_DATA, reason)
+
+
+def _unobserved(text: str, subject: str, needed: float | None, outcome: Outcome, reason: str) -> Check:
+    known = needed if needed is not None and math.isfinite(needed) else None
+    return Check(gate=text, subject=subject, observed=None, needed=known, outcome=outcome, reason=reason)

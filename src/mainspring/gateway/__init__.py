@@ -1,0 +1,8 @@
+"""Predictions over HTTP: the Open Inference Protocol v2, labels, and a log in which every answer stands first."""
+
+from __future__ import annotations
+
+__all__ = ["GatewaySource", "serve"]
+
+from mainspring.gateway.server import serve
+from mainspring.gateway.source import GatewaySource

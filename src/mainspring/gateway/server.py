@@ -1,0 +1,106 @@
+"""The gateway's process: one, with the server's threads in it, so that nothing outlives it and keeps the port."""
+
+from __future__ import annotations
+
+__all__ = ["PortInUse", "serve"]
+
+import asyncio
+import gc
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+from mainspring.errors import Conflict
+from mainspring.gateway.app import Gateway
+from mainspring.gateway.ids import PredictionIds
+from mainspring.gateway.log import PredictionLog
+from mainspring.stores.segments import SegmentWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mainspring.clock import Clock
+    from mainspring.gateway.source import GatewaySource
+
+_DRAIN_S = 10
+
+
+class PortInUse(Conflict):
+    """An address at which another process listens."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(host, port, reason)
+        self.host, self.port, self.reason = host, port, reason
+
+    def __str__(self) -> str:
+        at = f"{self.host}:{self.port}"
+        return f"The gateway cannot listen at {at} ({self.reason}): stop what does, or take another port."
+
+
+def serve(
+    source: GatewaySource, *, log: Path, secret: bytes, clock: Clock, host: str = "127.0.0.1", port: int
+) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what has been asked, and return.
+
+    Parameters
+    ----------
+    source : GatewaySource
+        Routes and models.
+    log : Path
+        The folder of this gateway's prediction log, and of no other's.
+    secret : bytes
+        The workspace's, under which prediction ids are made.
+    clock : Clock
+    host, port : str, int
+        Where to listen.
+
+    Raises
+    ------
+    LogInUse
+        Another process writes the log.
+    PortInUse
+        Another process listens there.
+    """
+    asyncio.run(_serve(source, log, secret, clock, host, port))
+
+
+async def _serve(source: GatewaySource, log: Path, secret: bytes, clock: Clock, host: str, port: int) -> None:
+    from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    _need_port(host, port)
+    gateway = Gateway(source, PredictionLog(SegmentWriter(log)), PredictionIds(secret), clock)
+    await gateway.start()
+    server = Server(
+        gateway,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=1024,
+        backpressure=1024,
+        log_level=LogLevels.error,
+    )
+    server.workers_kill_timeout = _DRAIN_S
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, server.stop)
+    # What has been loaded stays: to look at it again with every full collection would cost answers milliseconds.
+    gc.collect()
+    gc.freeze()
+    try:
+        await server.serve()
+    finally:
+        await gateway.stop()
+
+
+def _need_port(host: str, port: int) -> None:
+    """Refuse an address that is taken: the server shares ports, and the kernel would split the callers between both."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortInUse(host, port, error.strerror or str(error)) from error

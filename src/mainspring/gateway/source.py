@@ -1,0 +1,37 @@
+"""What the gateway asks of the workspace below it."""
+
+from __future__ import annotations
+
+__all__ = ["GatewaySource"]
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mainspring.digest import Digest
+    from mainspring.formats.signature import Signature
+    from mainspring.product import ProductSpec
+    from mainspring.rollouts.route import Route
+
+
+class GatewaySource(Protocol):
+    """Routes and models. Always called from one and the same thread, and free to raise anything while it is away."""
+
+    def route_stamp(self) -> int | str:
+        """Give a value that differs whenever `routes` would; cheap, because it is asked all the time."""
+        ...
+
+    def routes(self) -> tuple[Route, ...]:
+        """Give the route in force of every product."""
+        ...
+
+    def artifact(self, digest: Digest) -> bytes:
+        """Give a model's ONNX file."""
+        ...
+
+    def signature(self, product: str, version: int) -> Signature:
+        """Give the signature with which a version was registered."""
+        ...
+
+    def spec(self, product: str) -> ProductSpec:
+        """Give the declaration in force, for routes that do not say themselves what a request must hold."""
+        ...

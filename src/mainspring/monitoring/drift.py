@@ -1,0 +1,154 @@
+"""What a detector looks at to see that inputs, or predictions, have moved: indicators counted from profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mainspring.monitoring.detector import Stream
+from mainspring.monitoring.profile import (
+    CategoryProfile,
+    ColumnProfile,
+    NumberProfile,
+    Profile,
+    ProfileMismatch,
+)
+
+__all__ = ["drift_streams"]
+
+_THRESHOLDS = 9
+_CATEGORIES = 10
+
+Counts = tuple[int, int]
+"""Rows surely outside and surely inside an event."""
+
+
+def drift_streams(
+    reference: Profile, checks: Sequence[Profile], *, tolerance: float = 0.02
+) -> tuple[Stream, ...]:
+    """Indicator streams of every column of a reference.
+
+    A number has ``X <= q`` and ``X > q`` at about nine quantiles q of the reference, at bucket edges, over rows
+    with a value; a category its ten most frequent values, more often and less often, and values that the reference
+    has never seen; both have missing values. Each is a stream of 0 and 1, exact for numbers. Where a check has so
+    many categories that it counts them by hash, only the rows that are surely inside an event count as 1.
+
+    Parameters
+    ----------
+    reference : Profile
+        Rows that are as they should be: those that the model was judged on, or its first weeks of traffic.
+    checks : sequence of Profile
+        Windows since, oldest first, profiled with the reference's frame. A column that one lacks has no rows in it.
+    tolerance : float, default 0.02
+        Change of a share, in rows per row, that is not worth an alarm.
+
+    Returns
+    -------
+    tuple of Stream
+        Column by column, ordered by name.
+
+    Raises
+    ------
+    ProfileMismatch
+        A column is of numbers here and of categories there, or has two offsets.
+
+    Notes
+    -----
+    The thresholds are quantiles of the rows that are then counted against them, while the detector's bound wants
+    them chosen apart. The price is small: the expected value of the reference's e-value becomes 1 + O(1/n) for n
+    rows, since its upward and downward bets err in opposite directions. Rows of unseen categories in the reference
+    are estimated by its categories seen once, as by Good and Turing [1]_; a reference that has seen more than
+    4,096 categories has no such stream.
+
+    References
+    ----------
+    .. [1] I. J. Good (1953). The population frequencies of species and the estimation of population parameters.
+       Biometrika 40, 237-264.
+
+    Examples
+    --------
+    >>> from mainspring.monitoring.profile import profile
+    >>> reference = profile({"carrier": ["UA"] * 60 + ["B6"] * 40})
+    >>> streams = drift_streams(reference, [profile({"carrier": ["UA", "DL", None]})])
+    >>> [(stream.name, stream.reference, stream.checks[0]) for stream in streams][-2:]
+    [('carrier missing more often', (100, 0), (2, 1)), ('carrier unseen more often', (100, 0), (1, 1))]
+    """
+    streams = []
+    for name in sorted(reference.columns):
+        column = reference.columns[name]
+        windows = [_alike(name, column, check.columns.get(name)) for check in checks]
+        events = [("missing more often", _missing(column), [_missing(window) for window in windows])]
+        if isinstance(column, NumberProfile):
+            events = [
+                *_threshold_events(column, [w for w in windows if isinstance(w, NumberProfile)]),
+                *events,
+            ]
+        else:
+            events = [*_share_events(column, [w for w in windows if isinstance(w, CategoryProfile)]), *events]
+            if column.level == 0:
+                once = sum(count == 1 for _, count in column.named)
+                unseen = [
+                    (window.valid - new, new)
+                    for window in windows
+                    if isinstance(window, CategoryProfile)
+                    for new in (window.surely_unseen(column),)
+                ]
+                events.append(("unseen more often", (column.valid - once, once), unseen))
+        for what, before, since in events:
+            streams.append(
+                Stream(
+                    name=f"{name} {what}",
+                    column=name,
+                    lower=(0.0, 1.0),
+                    upper=(0.0, 1.0),
+                    reference=before,
+                    checks=tuple(since),
+                    tolerance=tolerance,
+                )
+            )
+    return tuple(streams)
+
+
+def _alike(name: str, column: ColumnProfile, window: ColumnProfile | None) -> ColumnProfile:
+    """The window's profile of the column, or an empty one; refused where it is not of the column's kind and frame."""
+    if isinstance(column, NumberProfile):
+        if window is None:
+            return NumberProfile(offset=column.offset)
+        if isinstance(window, NumberProfile) and window.offset != column.offset:
+            raise ProfileMismatch(name, f"their offsets are {column.offset} and {window.offset}")
+    elif window is None:
+        return CategoryProfile()
+    if type(window) is not type(column):
+        raise ProfileMismatch(name, "one is of numbers, the other of categories")
+    return window
+
+
+def _missing(column: ColumnProfile) -> Counts:
+    return column.valid, column.missing
+
+
+def _threshold_events(
+    column: NumberProfile, windows: Sequence[NumberProfile]
+) -> Iterator[tuple[str, Counts, list[Counts]]]:
+    if not column.valid:
+        return
+    keys = {column.key_at(j / (_THRESHOLDS + 1)) for j in range(1, _THRESHOLDS + 1)}
+    # Fifteen digits hide that an edge is the last float before a round number; edges that they do not tell apart
+    # differ by the rounding of the offset only, and one of them is enough.
+    labels = {f"{column.edge(key):.15g}": key for key in sorted(keys)}
+    for label, key in labels.items():
+        tables = [(window.valid - window.at_most(key), window.at_most(key)) for window in (column, *windows)]
+        yield f"> {label} more often", tables[0][::-1], [table[::-1] for table in tables[1:]]
+        # At the greatest value seen the share of rows up to it is 1 and cannot rise.
+        if tables[0][0]:
+            yield f"<= {label} more often", tables[0], tables[1:]
+
+
+def _share_events(
+    column: CategoryProfile, windows: Sequence[CategoryProfile]
+) -> Iterator[tuple[str, Counts, list[Counts]]]:
+    frequent = sorted(column.named, key=lambda pair: (-pair[1], pair[0]))[:_CATEGORIES]
+    for category, count in sorted(frequent):
+        before = column.valid - count, count
+        bounds = [(window.valid, *window.bounds(category)) for window in windows]
+        yield f"= {category!r} more often", before, [(valid - least, least) for valid, least, _ in bounds]
+        yield f"= {category!r} less often", before[::-1], [(most, valid - most) for valid, _, most in bounds]

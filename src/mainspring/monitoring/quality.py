@@ -1,0 +1,244 @@
+"""Losses of a model whose labels have come, as mergeable tables that a detector can weigh."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainspring.errors import Invalid
+from mainspring.monitoring.detector import Stream
+
+__all__ = ["Levels", "LossMismatch", "LossTable", "UnknownLoss", "loss_levels", "quality_stream"]
+
+_LEVELS = 256
+_LOG_LOSS_NATS = 4.0
+
+
+class UnknownLoss(Invalid):
+    """A loss that has no levels."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"There is no loss {self.name!r} to watch: it is one of {', '.join(sorted(_LOSSES))}."
+
+
+class LossMismatch(Invalid):
+    """Losses that cannot be put in one table."""
+
+    def __init__(self, loss: str, reason: str) -> None:
+        super().__init__(loss, reason)
+        self.loss, self.reason = loss, reason
+
+    def __str__(self) -> str:
+        return f"These values of {self.loss} cannot be put in one table: {self.reason}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """Ends of the levels of a loss.
+
+    Parameters
+    ----------
+    lower, upper : tuple of float, shape (n_levels,)
+        On the detector's scale, in [0, 1].
+    unit : float
+        The loss at 1 on that scale; a greater loss counts as this.
+    """
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    unit: float
+
+
+_EVEN = Levels(
+    lower=tuple(level / _LEVELS for level in range(_LEVELS)),
+    upper=tuple((level + 1) / _LEVELS for level in range(_LEVELS)),
+    unit=1.0,
+)
+_LOSSES: Mapping[str, Levels] = MappingProxyType(
+    {
+        "error": Levels(lower=(0.0, 1.0), upper=(0.0, 1.0), unit=1.0),
+        "brier": _EVEN,
+        "log_loss": Levels(lower=_EVEN.lower, upper=_EVEN.upper, unit=_LOG_LOSS_NATS),
+    }
+)
+
+
+def loss_levels(loss: str) -> Levels:
+    """Levels of a loss: ``error`` (0 or 1), ``brier`` (in [0, 1]), ``log_loss`` (clipped at 4 nats).
+
+    Raises
+    ------
+    UnknownLoss
+        It is none of these.
+    """
+    try:
+        return _LOSSES[loss]
+    except KeyError:
+        raise UnknownLoss(loss) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossTable:
+    """Labelled rows by the level of their loss.
+
+    Parameters
+    ----------
+    loss : str
+        ``error``, ``brier`` or ``log_loss``.
+    counts : tuple of int, shape (n_levels,)
+        Rows in each level.
+
+    Raises
+    ------
+    LossMismatch
+        There are not as many counts as levels.
+    UnknownLoss
+        The loss has no levels.
+
+    Examples
+    --------
+    >>> january = LossTable.of("brier", probability=np.array([0.9, 0.2]), outcome=np.array([1, 0]))
+    >>> february = LossTable.of("brier", probability=np.array([0.5]), outcome=np.array([1]))
+    >>> january.merge(february).rows
+    3
+    >>> low, high = january.mean
+    >>> low <= (0.1**2 + 0.2**2) / 2 <= high
+    True
+    """
+
+    loss: str
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        levels = len(loss_levels(self.loss).lower)
+        if len(self.counts) != levels:
+            raise LossMismatch(self.loss, f"there are {len(self.counts)} counts for {levels} levels")
+
+    @classmethod
+    def empty(cls, loss: str) -> Self:
+        """Table of no rows."""
+        return cls(loss=loss, counts=(0,) * len(loss_levels(loss).lower))
+
+    @classmethod
+    def of(cls, loss: str, *, probability: NDArray[np.float64], outcome: NDArray[np.generic]) -> Self:
+        """Count the losses of binary predictions.
+
+        Parameters
+        ----------
+        loss : str
+            ``error`` (the likelier outcome, at 0.5 or more the positive one, did not come), ``brier`` or ``log_loss``.
+        probability : ndarray, shape (n,)
+            Predicted probability of the positive outcome.
+        outcome : ndarray of bool or int, shape (n,)
+            Whether it came.
+
+        Raises
+        ------
+        LossMismatch
+            The arrays differ in length, a probability is NaN or outside [0, 1], or an outcome is neither 0 nor 1.
+        UnknownLoss
+            The loss has no levels.
+        """
+        levels = loss_levels(loss)
+        p, y = np.asarray(probability, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
+        if p.shape != y.shape or p.ndim != 1:
+            raise LossMismatch(
+                loss, f"there are probabilities of shape {p.shape} for outcomes of shape {y.shape}"
+            )
+        if not ((p >= 0) & (p <= 1)).all():
+            raise LossMismatch(loss, "a probability is not in [0, 1]")
+        if not ((y == 0) | (y == 1)).all():
+            raise LossMismatch(loss, "an outcome is neither 0 nor 1")
+        if loss == "error":
+            placed = ((p >= 0.5) != (y == 1)).astype(np.int64)
+        else:
+            came = np.where(y == 1, p, 1 - p)
+            with np.errstate(divide="ignore"):
+                value = (1 - came) ** 2 if loss == "brier" else -np.log(came) / levels.unit
+            placed = np.minimum(np.minimum(value, 1.0) * _LEVELS, _LEVELS - 1).astype(np.int64)
+        counts = np.bincount(placed, minlength=len(levels.lower))
+        return cls(loss=loss, counts=tuple(counts.tolist()))
+
+    @property
+    def rows(self) -> int:
+        """Labelled rows."""
+        return sum(self.counts)
+
+    @property
+    def mean(self) -> tuple[float, float] | None:
+        """Interval that holds the mean of the clipped loss, in its own unit; None where there are no rows."""
+        if not self.rows:
+            return None
+        levels, counts = loss_levels(self.loss), np.array(self.counts)
+        low, high = (float(counts @ np.array(ends)) for ends in (levels.lower, levels.upper))
+        return levels.unit * low / self.rows, levels.unit * high / self.rows
+
+    def merge(self, other: LossTable) -> LossTable:
+        """Table of the rows of both; exact, in any order."""
+        if self.loss != other.loss:
+            raise LossMismatch(self.loss, f"the other table is of {other.loss}")
+        return LossTable(
+            loss=self.loss, counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
+        )
+
+    def to_json(self) -> str:
+        """Text that `from_json` reads back; the same for equal tables."""
+        return json.dumps({"loss": self.loss, "counts": self.counts}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        document = json.loads(text)
+        return cls(loss=document["loss"], counts=tuple(document["counts"]))
+
+
+def quality_stream(
+    name: str, reference: LossTable, checks: Sequence[LossTable], *, tolerance: float = 0.01
+) -> Stream:
+    """Stream that rises when a model has become worse than it was.
+
+    Parameters
+    ----------
+    name : str
+        Name of the stream, such as the loss, or the loss and a slice.
+    reference : LossTable
+        Rows that the model was accepted on; 5,000 and more see small changes.
+    checks : sequence of LossTable
+        Cohorts of rows whose labels have come since, oldest first. A cohort holds all rows of its event times: where
+        early labels are taken before late ones, a slow outcome looks like a change.
+    tolerance : float, default 0.01
+        Rise of the mean loss that is not worth an alarm, on the scale from 0 to 1: 0.01 of ``log_loss`` is 0.04 nats.
+
+    Returns
+    -------
+    Stream
+        One-sided: a loss that falls is no alarm.
+
+    Raises
+    ------
+    LossMismatch
+        A check is of another loss than the reference.
+    """
+    for check in checks:
+        if check.loss != reference.loss:
+            raise LossMismatch(reference.loss, f"a check is of {check.loss}")
+    levels = loss_levels(reference.loss)
+    return Stream(
+        name=name,
+        column=reference.loss,
+        lower=levels.lower,
+        upper=levels.upper,
+        reference=reference.counts,
+        checks=tuple(check.counts for check in checks),
+        tolerance=tolerance,
+    )

@@ -1,0 +1,116 @@
+"""What monitoring keeps: where each log was read to, predictions that wait for labels, tables by day, alarms."""
+
+from __future__ import annotations
+
+__all__ = ["DayQuality", "LogCursor", "MonitoringStore", "OpenPrediction", "StoredAlarm"]
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogCursor:
+    """How far a gateway's prediction log has been read: everything before `offset` of `segment` (counted from 1)."""
+
+    segment: int = 1
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPrediction:
+    """A prediction that waits for its label."""
+
+    prediction_id: str
+    product: str
+    version: int
+    at: datetime
+    unit: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayQuality:
+    """The quality of one version on the predictions of one day, as exact integers that merge by adding.
+
+    Attributes
+    ----------
+    product, version, day : str, int, date
+        Of which.
+    predictions, labelled, positives : int
+        Counts of rows.
+    log_loss_millionths, brier_millionths : int
+        Sums over labelled rows of the loss in millionths, each rounded before it is added.
+    """
+
+    product: str
+    version: int
+    day: date
+    predictions: int = 0
+    labelled: int = 0
+    positives: int = 0
+    log_loss_millionths: int = 0
+    brier_millionths: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAlarm:
+    """An alarm as it was raised: which monitor of a product, about what, and what it saw, in words."""
+
+    product: str
+    monitor: str
+    about: str
+    at: datetime
+    version: int
+    evidence: str
+
+
+class MonitoringStore(Protocol):
+    """Where monitoring keeps its tables."""
+
+    def cursor(self, log: str) -> LogCursor:
+        """Give how far a log has been read; the start for a log that is new."""
+        ...
+
+    def move_cursor(self, log: str, *, expected: LogCursor, to: LogCursor) -> None:
+        """Move it; raises `mainspring.errors.Conflict` when another reader moved it first."""
+        ...
+
+    def add_open(self, predictions: Sequence[OpenPrediction]) -> None:
+        """Keep predictions until their labels come; an id that is kept already stays as it is."""
+        ...
+
+    def take_open(self, ids: Iterable[str]) -> Mapping[str, OpenPrediction]:
+        """Give and remove the predictions with these ids; ids that are not kept are left out."""
+        ...
+
+    def add_quality(self, rows: Sequence[DayQuality]) -> None:
+        """Add to the rows of the same product, version and day."""
+        ...
+
+    def quality(self, product: str, *, since: date | None = None) -> tuple[DayQuality, ...]:
+        """Give the rows of a product, ordered by day and version."""
+        ...
+
+    def table(self, product: str, version: int, kind: str, day: date) -> str | None:
+        """Give the JSON text kept for a version, a kind of table (`profile`, `losses`) and a day."""
+        ...
+
+    def tables(self, product: str, version: int, kind: str) -> Mapping[date, str]:
+        """Give all JSON texts of a version and a kind, ordered by day."""
+        ...
+
+    def put_table(self, product: str, version: int, kind: str, day: date, text: str) -> None:
+        """Keep a JSON text, in place of the one before."""
+        ...
+
+    def add_alarm(self, alarm: StoredAlarm) -> None:
+        """Record an alarm."""
+        ...
+
+    def alarms(self, product: str, *, since: datetime | None = None) -> tuple[StoredAlarm, ...]:
+        """Give a product's alarms raised at `since` or later, oldest first."""
+        ...

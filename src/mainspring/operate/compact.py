@@ -1,0 +1,225 @@
+"""Compaction: ended segments of the prediction logs become rows of Delta tables, each exactly once, and are sealed."""
+
+from __future__ import annotations
+
+__all__ = ["compact", "prediction_log"]
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainspring.digest import digest_of_json
+from mainspring.events import Event, EventType
+from mainspring.monitoring.record import LabelRecord, LogRecord, PredictionRecord
+from mainspring.monitoring.store import LogCursor
+from mainspring.stores.segments import ended_segments, read, remove, seal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from mainspring.product import ProductSpec
+    from mainspring.workspace import Workspace
+
+GROUP = 7
+"""Segments that are compacted together: under light traffic a segment is a day, and a commit of a week costs no more."""
+
+LABELS = "labels"
+
+
+def compact(
+    workspace: Workspace, boundary: Callable[[str], None] = lambda place: None, *, at_least: int = GROUP
+) -> int:
+    """Move ended and counted segments into the tables of the prediction log.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Whose logs.
+    boundary : callable
+        Told where the work stands.
+    at_least : int
+        Wait until so many segments have ended.
+
+    Returns
+    -------
+    int
+        How many segments were sealed.
+    """
+    sealed = 0
+    for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
+        with workspace.database.read() as tx:
+            counted = tx.monitoring.cursor(folder.name).segment
+            done = int(tx.values.get(f"sealed:{folder.name}") or 0)
+            specs = workspace.specs(tx)
+        ready = [number for number in ended_segments(folder) if done < number < counted]
+        if len(ready) >= at_least:
+            boundary("before Compact")
+            _compact(workspace, folder, ready, specs, boundary)
+            sealed += len(ready)
+        for number in ended_segments(folder):
+            # Killed between sealing and removing, the next call removes what is sealed already.
+            if number <= int(_sealed(workspace, folder)):
+                remove(folder, number)
+    return sealed
+
+
+def _sealed(workspace: Workspace, folder: Path) -> str:
+    with workspace.database.read() as tx:
+        return tx.values.get(f"sealed:{folder.name}") or "0"
+
+
+def _compact(
+    workspace: Workspace,
+    folder: Path,
+    segments: Sequence[int],
+    specs: dict[str, ProductSpec],
+    boundary: Callable[[str], None],
+) -> None:
+    records = [record for number in segments for record in _records(folder, number)]
+    # The id makes the append exactly-once: a commit that was made before a kill is found and not made again.
+    commit = (f"log-{folder.name}", segments[-1])
+    for table, frame in _frames(records, specs).items():
+        workspace.tables.append(table, frame, commit_id=commit, partition_by=("day",))
+    boundary("within Compact")
+    seals = [seal(folder, number) for number in segments]
+    now = workspace.clock.now()
+    with workspace.database.write() as tx:
+        tx.values.put(f"sealed:{folder.name}", str(segments[-1]))
+        tx.ledger.append(
+            Event(
+                type=EventType.SEGMENT_SEALED,
+                subject=f"log/{folder.name}/{segments[-1]}",
+                at=now,
+                actor="loop",
+                reason=f"{sum(each.predictions for each in seals):,} predictions and "
+                f"{sum(each.labels for each in seals):,} labels were moved into the prediction log's tables",
+                data={
+                    "digest": digest_of_json([each.digest for each in seals]),
+                    "segments": [msgspec.to_builtins(each) for each in seals],
+                },
+            )
+        )
+    boundary("after Compact")
+
+
+def _records(folder: Path, segment: int) -> list[LogRecord]:
+    found: list[LogRecord] = []
+    cursor = LogCursor(segment, 0)
+    while cursor.segment == segment:
+        records, cursor = read(folder, cursor)
+        if not records or cursor.segment != segment:
+            break
+        found += records
+    return found
+
+
+def prediction_log(workspace: Workspace, product: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read a product's whole prediction log: what is in the tables, and what is still in segments.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per prediction: `prediction_id`, `at`, `day`, `version`, `route`, `unit`, `score`, `failures`, and the inputs.
+    polars.DataFrame
+        One row per label: `prediction_id`, `value` (as text), `known_at`, `day`.
+    """
+    import polars as pl
+
+    with workspace.database.read() as tx:
+        specs = workspace.specs(tx)
+    recent: list[LogRecord] = []
+    for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
+        cursor = LogCursor(int(_sealed(workspace, folder)) + 1, 0)
+        while True:
+            records, reached = read(folder, cursor)
+            if reached == cursor:
+                break
+            recent, cursor = recent + records, reached
+    frames = _frames(recent, specs)
+    parts = []
+    for table in (predictions_table(product), LABELS):
+        kept = [workspace.tables.read(table)] if workspace.tables.exists(table) else []
+        kept += [frames[table]] if table in frames else []
+        if not kept:
+            kept = [_empty(specs[product]) if table != LABELS else _label_frame([])]
+        parts.append(pl.concat(kept, how="vertical_relaxed"))
+    return parts[0], parts[1]
+
+
+def predictions_table(product: str) -> str:
+    """Name of the table of a product's predictions."""
+    return f"predictions-{product}"
+
+
+def _frames(records: Sequence[LogRecord], specs: dict[str, ProductSpec]) -> dict[str, pl.DataFrame]:
+    by_product: dict[str, list[PredictionRecord]] = defaultdict(list)
+    labels: list[LabelRecord] = []
+    for record in records:
+        if isinstance(record, LabelRecord):
+            labels.append(record)
+        elif record.product in specs:
+            by_product[record.product].append(record)
+    frames = {
+        predictions_table(name): _prediction_frame(kept, specs[name])
+        for name, kept in sorted(by_product.items())
+    }
+    return frames | ({LABELS: _label_frame(labels)} if labels else {})
+
+
+def _empty(spec: ProductSpec) -> pl.DataFrame:
+    return _prediction_frame([], spec)
+
+
+def _prediction_frame(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.DataFrame:
+    import polars as pl
+
+    types: dict[str, Any] = {"BYTES": pl.String, "BOOL": pl.Boolean, "FP64": pl.Float64, "FP32": pl.Float32}
+    inputs: dict[str, Any] = {column.name: types.get(column.dtype, pl.Int64) for column in spec.inputs}
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for record in records:
+        rows = len(record.ids)
+        columns["prediction_id"] += record.ids
+        columns["at"] += [record.at] * rows
+        columns["version"] += record.versions
+        columns["route"] += [record.route] * rows
+        columns["unit"] += record.units
+        columns["score"] += record.scores
+        failed: list[str | None] = [None] * rows
+        for failure in record.failures:
+            failed[failure.row] = f"{failure.version}: {failure.error}"
+        columns["failures"] += failed
+        for name in inputs:
+            columns[name] += record.inputs.get(name) or [None] * rows
+    schema: dict[str, Any] = {
+        "prediction_id": pl.String,
+        "at": pl.Datetime("us", "UTC"),
+        "version": pl.Int64,
+        "route": pl.Int64,
+        "unit": pl.String,
+        "score": pl.Float64,
+        "failures": pl.String,
+        **inputs,
+    }
+    frame = pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
+    return frame.with_columns(pl.col("at").dt.date().alias("day"))
+
+
+def _label_frame(records: Sequence[LabelRecord]) -> pl.DataFrame:
+    import polars as pl
+
+    rows = [
+        (entry.prediction_id, str(entry.value), entry.known_at, record.at)
+        for record in records
+        for entry in record.labels
+    ]
+    schema: dict[str, Any] = {
+        "prediction_id": pl.String,
+        "value": pl.String,
+        "known_at": pl.Datetime("us", "UTC"),
+        "at": pl.Datetime("us", "UTC"),
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("at").dt.date().alias("day"))

@@ -1,0 +1,102 @@
+"""The controller: reads, watches, and carries out what the loop decides, until there is nothing left to do."""
+
+from __future__ import annotations
+
+__all__ = ["Controller", "Turn", "turn"]
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from mainspring.errors import MainspringError
+from mainspring.loop import decide
+from mainspring.operate.acts import carry_out
+from mainspring.operate.compact import compact
+from mainspring.operate.declare import declare
+from mainspring.operate.ingest import ingest
+from mainspring.operate.observe import observe
+from mainspring.operate.watch import watch
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mainspring.workspace import Workspace
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one turn did: records read, alarms raised, and acts carried out, in words."""
+
+    records: int
+    alarms: tuple[str, ...]
+    acts: tuple[str, ...]
+
+
+def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: None) -> Turn:
+    """Turn the loop of every product until it is at rest at the present moment.
+
+    It may be killed anywhere and called again: what was recorded stays, what was not is done again.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Whose products.
+    boundary : callable
+        Told where the work stands; see `mainspring.operate.acts.carry_out`.
+    """
+    boundary("before ingest")
+    records = ingest(workspace)
+    boundary("before watch")
+    with workspace.database.read() as tx:
+        specs = workspace.specs(tx)
+    alarms, acts = [], []
+    for spec in specs.values():
+        alarms += [f"{alarm.product}: {alarm.monitor}" for alarm in watch(workspace, spec)]
+        while (action := decide(observe(workspace, spec))) is not None:
+            carry_out(workspace, spec, action, boundary)
+            acts.append(f"{spec.name}: {type(action).__name__}")
+    compact(workspace, boundary)
+    return Turn(records=records, alarms=tuple(alarms), acts=tuple(acts))
+
+
+@dataclass(slots=True)
+class Controller:
+    """A thread that turns the loop of a workspace in the system's time.
+
+    Attributes
+    ----------
+    workspace : Workspace
+        Whose products.
+    """
+
+    workspace: Workspace
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        told = ""
+        while not self._stop.wait(self.workspace.settings.interval_s):
+            try:
+                declare(self.workspace, actor="product file")
+                turn(self.workspace)
+                told = ""
+            except MainspringError as error:
+                # A full disk or a database that is away passes; the next turn goes on from what is recorded.
+                if str(error) != told:
+                    _log.error("%s", error)
+                told = str(error)

@@ -1,0 +1,368 @@
+"""Product files: read one, say everything that is wrong with it, and give the declaration as values.
+
+Only worker processes call this: it imports the user's code.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ProductFileInvalid", "describe", "load", "load_all", "step_code"]
+
+import dis
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections import Counter
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING
+
+from mainspring.data import columns_of
+from mainspring.digest import Digest, digest_of_file, digest_of_json
+from mainspring.errors import Fault, Faults, Invalid, MainspringError
+from mainspring.product import (
+    AtLeast,
+    ColumnSpec,
+    Dataset,
+    DatasetSpec,
+    FeatureView,
+    FeatureViewSpec,
+    Mean,
+    NotWorse,
+    NotWorseThan,
+    OnSchedule,
+    Product,
+    ProductSpec,
+    Quality,
+    StepSpec,
+)
+from mainspring.ref import InvalidName, check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+METRICS = ("log_loss", "brier", "roc_auc")
+
+
+class ProductFileInvalid(Invalid):
+    """A product file that cannot be imported, or that declares no product."""
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(file, why)
+        self.file, self.why = file, why
+
+    def __str__(self) -> str:
+        return f"Product file {self.file}: {self.why}"
+
+
+def load(file: Path) -> tuple[Product, ...]:
+    """Import a product file and give the products that it declares at its top level.
+
+    The file's folder is importable meanwhile and afterwards, so that a product may be split over several files.
+
+    Raises
+    ------
+    ProductFileInvalid
+        It does not exist, does not import, or declares no product.
+    """
+    if not file.is_file():
+        raise ProductFileInvalid(
+            file.name, "there is no such file. To begin one, run `mainspring init NAME`."
+        )
+    folder = str(file.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    name = f"mainspring_product_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except MainspringError as error:
+        raise ProductFileInvalid(file.name, f"line {_line(error, file)}: {error}") from error
+    except SyntaxError as error:
+        raise ProductFileInvalid(
+            file.name, f"line {error.lineno}: it is no valid Python: {error.msg}."
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever a user's module raises is told as one sentence
+        raise ProductFileInvalid(
+            file.name, f"line {_line(error, file)}: it does not import: {type(error).__name__}: {error}"
+        ) from error
+    products = tuple(value for value in vars(module).values() if isinstance(value, Product))
+    if not products:
+        raise ProductFileInvalid(
+            file.name, "it declares no product: write `product = ms.Product(...)` at its top level."
+        )
+    return products
+
+
+def load_all(files: Sequence[Path], root: Path) -> tuple[tuple[Product, ProductSpec], ...]:
+    """Load and describe every product of a workspace.
+
+    Raises
+    ------
+    ProductFileInvalid
+        From `load`.
+    Faults
+        From `describe`, or two products have one name, or two datasets of one name differ.
+    """
+    found = [(product, file) for file in files for product in load(file)]
+    faults = [
+        Fault(f"product {name!r}", f"is declared {count} times.", "Give each product a name of its own.")
+        for name, count in Counter(product.name for product, _ in found).items()
+        if count > 1
+    ]
+    datasets: dict[str, Dataset] = {}
+    for product, _ in found:
+        for dataset in product.datasets:
+            if datasets.setdefault(dataset.name, dataset) is not dataset:
+                faults.append(
+                    Fault(f"dataset {dataset.name!r}", "is declared twice.", "Declare it once and import it.")
+                )
+    if faults:
+        raise Faults("The workspace", tuple(faults))
+    return tuple((product, describe(product, file, root)) for product, file in found)
+
+
+def describe(product: Product, file: Path, root: Path) -> ProductSpec:
+    """Give a product as values.
+
+    Parameters
+    ----------
+    product : Product
+        As loaded.
+    file : Path
+        The file that declares it.
+    root : Path
+        The workspace's folder, below which code counts as the product's own.
+
+    Raises
+    ------
+    Faults
+        The declaration contradicts itself; every contradiction is told.
+    """
+    own = _dataset_spec(product.data)
+    sources = {view.source.name: _dataset_spec(view.source) for view in product.features}
+    faults = list(_faults(product, own, sources))
+    if faults:
+        raise Faults(f"Product {product.name!r} in {file.name}", tuple(faults))
+    columns = _available(product, own, sources)
+    return ProductSpec(
+        name=product.name,
+        file=str(file.resolve().relative_to(root.resolve())),
+        task=product.task,
+        data=own,
+        sources=tuple(spec for name, spec in sources.items() if name != own.name),
+        inputs=tuple(columns[name] for name in product.inputs),
+        steps=tuple(
+            StepSpec(each.name, step_code(each.function, file.parent), dict(each.params))
+            for each in product.pipeline.steps
+        ),
+        gates=tuple(product.gates),
+        features=tuple(
+            FeatureViewSpec(
+                view.name, view.source.name, view.entity, view.event_time, view.ttl, tuple(view.features)
+            )
+            for view in product.features
+        ),
+        rollout=product.rollout,
+        monitors=tuple(product.monitors),
+        retrain=tuple(product.retrain),
+        alarm_budget=product.alarm_budget,
+        holdout=product.holdout,
+        cool_down=product.cool_down,
+        seed=product.seed,
+    )
+
+
+def _dataset_spec(dataset: Dataset) -> DatasetSpec:
+    return DatasetSpec(
+        dataset.name,
+        dataset.key_columns,
+        dataset.event_time,
+        dataset.known_at,
+        dataset.quarantine,
+        columns_of(dataset),
+    )
+
+
+def _available(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec]) -> dict[str, ColumnSpec]:
+    """Give every column that a model might use, the product's own first."""
+    columns = {column.name: column for column in own.columns}
+    for view in product.features:
+        of_source = {column.name: column for column in sources[view.source.name].columns}
+        for feature in view.features:
+            if isinstance(feature, Mean):
+                columns[feature.name] = ColumnSpec(feature.name, "FP64", nullable=True)
+            elif feature in of_source:
+                columns[feature] = ColumnSpec(feature, of_source[feature].dtype, nullable=True)
+    return columns
+
+
+def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec]) -> Iterator[Fault]:
+    try:
+        check_name(product.name)
+    except InvalidName as error:
+        yield Fault("name", str(error))
+    if not product.gates:
+        yield Fault(
+            "gates",
+            "there are none, so every candidate would be promoted.",
+            'Add one, such as ms.AtLeast("roc_auc", 0.6).',
+        )
+    for gate in product.gates:
+        if isinstance(gate, AtLeast | NotWorseThan) and gate.metric not in METRICS:
+            yield Fault(
+                f"gate {type(gate).__name__}", f"knows no metric {gate.metric!r}.", f"Use one of {METRICS}."
+            )
+    for watched in (*product.monitors, *product.rollout.guards):
+        if isinstance(watched, Quality | NotWorse) and watched.metric not in METRICS[:2]:
+            yield Fault(
+                f"{type(watched).__name__}",
+                f"cannot watch {watched.metric!r} row by row.",
+                f"Use one of {METRICS[:2]}.",
+            )
+    for trigger in product.retrain:
+        if isinstance(trigger, OnSchedule):
+            yield from _cron_faults(trigger.cron)
+    yield from _missing(
+        f"dataset {own.name!r}",
+        own,
+        (*own.key, own.event_time, own.known_at or own.event_time),
+        "is not in its schema.",
+    )
+    yield from _missing("label", own, (product.task.label,), f"is no column of dataset {own.name!r}.")
+    if own.known_at is None:
+        yield Fault(
+            f"dataset {own.name!r}",
+            "does not say when a row's label was known.",
+            "Set `known_at` to that column.",
+        )
+    for view in product.features:
+        yield from _view_faults(view, own, sources[view.source.name])
+    columns = _available(product, own, sources)
+    of_views = {name for view in product.features for name in _names(view)}
+    for name, count in Counter(
+        [*(c.name for c in own.columns), *(n for v in product.features for n in _names(v))]
+    ).items():
+        if count > 1 and name in product.inputs:
+            yield Fault(f"input {name!r}", "is given by two tables.", "Name the feature otherwise.")
+    for name in product.inputs:
+        if name not in columns:
+            yield Fault(
+                f"input {name!r}",
+                f"is no column of dataset {own.name!r} and no feature of a view.",
+                f"There are: {', '.join(sorted(columns))}.",
+            )
+        elif name == product.task.label or (name not in of_views and columns[name].known_at is not None):
+            yield Fault(
+                f"input {name!r}",
+                f"is only known at {columns[name].known_at or own.known_at!r}, after the prediction is asked.",
+                "A model that used it would look good in training and could not be served: leave it out.",
+            )
+    if not product.inputs:
+        yield Fault("inputs", "there are none, so the model could use nothing.")
+    split_by = product.rollout.split_by
+    if split_by is not None and split_by not in product.inputs:
+        yield Fault(f"rollout split_by {split_by!r}", "is no input, so the gateway would not see it.")
+    for gate in product.gates:
+        for name in gate.slices if isinstance(gate, AtLeast) else ():
+            if name not in product.inputs:
+                yield Fault(f"gate AtLeast slices {name!r}", "is no input.")
+
+
+def _cron_faults(cron: str) -> Iterator[Fault]:
+    from datetime import UTC, datetime
+
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        yield Fault(f"trigger OnSchedule({cron!r})", f"is no cron expression: {error}.")
+
+
+def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> Iterator[Fault]:
+    where = f"feature view {view.name!r}"
+    wanted = [view.entity, view.event_time, *(f.column if isinstance(f, Mean) else f for f in view.features)]
+    yield from _missing(where, source, wanted, f"is no column of its source {source.name!r}.")
+    yield from _missing(where, own, (view.entity,), f"is no column of dataset {own.name!r}.")
+    columns = {column.name: column for column in source.columns}
+    for name in wanted[2:]:
+        known = columns[name].known_at if name in columns else None
+        if known is not None and known != view.event_time:
+            yield Fault(
+                where,
+                f"uses {name!r}, which is only known at {known!r}, as if it were known at {view.event_time!r}.",
+                f"Set its event_time to {known!r}.",
+            )
+
+
+def _names(view: FeatureView) -> list[str]:
+    return [feature if isinstance(feature, str) else feature.name for feature in view.features]
+
+
+def _missing(where: str, spec: DatasetSpec, names: Sequence[str], why: str) -> Iterator[Fault]:
+    have = {column.name for column in spec.columns}
+    for name in dict.fromkeys(names):
+        if name not in have:
+            yield Fault(where, f"{name!r} {why}", f"It has: {', '.join(sorted(have))}.")
+
+
+def _line(error: BaseException, file: Path) -> int | str:
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file
+    ]
+    return lines[-1] or "?" if lines else "?"
+
+
+def step_code(function: Callable[..., object], folder: Path) -> Digest:
+    """Digest of a step's function and of everything of the product's own that it uses.
+
+    Functions and classes defined below `folder` count by their source and, in turn, by what they use; other files of
+    the product that are used as modules count whole; constants count by value. Everything else belongs to the
+    environment, which has a digest of its own. So an edit elsewhere in the product file leaves a step's key as it is.
+    """
+    parts: dict[str, str] = {}
+    _collect(function, folder.resolve(), parts)
+    return digest_of_json(parts)
+
+
+def _collect(used: object, folder: Path, parts: dict[str, str]) -> None:
+    function = inspect.unwrap(used) if callable(used) else used
+    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
+    if name in parts or not _is_ours(function, folder):
+        return
+    parts[name] = inspect.getsource(function)  # type: ignore[arg-type]
+    if not isinstance(function, FunctionType):
+        return
+    scope = inspect.getclosurevars(function)
+    for key, value in {**scope.globals, **scope.nonlocals, **_nested(function)}.items():
+        if isinstance(value, ModuleType):
+            file = getattr(value, "__file__", None)
+            if file and Path(file).resolve().is_relative_to(folder):
+                parts[f"module {key}"] = digest_of_file(Path(file))
+        elif isinstance(value, FunctionType | type):
+            _collect(value, folder, parts)
+        elif isinstance(value, str | int | float | bool | tuple | frozenset | None):
+            parts[f"{name}:{key}"] = repr(sorted(value, key=repr) if isinstance(value, frozenset) else value)
+
+
+def _nested(function: FunctionType) -> dict[str, object]:
+    """Globals that only a nested function or comprehension of the function names."""
+    names: set[str] = set()
+    waiting: list[CodeType] = [function.__code__]
+    while waiting:
+        code = waiting.pop()
+        names.update(i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL")
+        waiting.extend(const for const in code.co_consts if isinstance(const, CodeType))
+    return {name: function.__globals__[name] for name in names if name in function.__globals__}
+
+
+def _is_ours(used: object, folder: Path) -> bool:
+    try:
+        file = inspect.getsourcefile(used)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return file is not None and Path(file).resolve().is_relative_to(folder)

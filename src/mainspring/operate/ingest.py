@@ -1,0 +1,235 @@
+"""Reading the prediction logs: each record is counted exactly once, in the transaction that moves the cursor."""
+
+from __future__ import annotations
+
+__all__ = ["ingest"]
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainspring.monitoring import Frame, LossTable, Profile, merge, profile
+from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
+from mainspring.monitoring.store import DayQuality, OpenPrediction
+from mainspring.operate.judging import PREDICTION, Reference, read_columns
+from mainspring.ref import ModelRef
+from mainspring.rollouts import Arm, Rollout, UnitOutcome, arm
+from mainspring.stores.segments import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mainspring.digest import Digest
+    from mainspring.product import ProductSpec
+    from mainspring.stores.blobs import FileBlobs
+    from mainspring.stores.sql.database import Transaction
+    from mainspring.workspace import Workspace
+
+LOSSES = ("log_loss", "brier")
+
+
+def ingest(workspace: Workspace) -> int:
+    """Read what is new in every gateway's log.
+
+    Returns
+    -------
+    int
+        How many records were read.
+    """
+    count = 0
+    for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
+        while read_count := _ingest_piece(workspace, folder):
+            count += read_count
+    return count
+
+
+def _ingest_piece(workspace: Workspace, folder: Path) -> int:
+    with workspace.database.read() as tx:
+        cursor = tx.monitoring.cursor(folder.name)
+    records, reached = read(folder, cursor)
+    if reached == cursor:
+        return 0
+    with workspace.database.write() as tx:
+        tx.monitoring.move_cursor(folder.name, expected=cursor, to=reached)
+        _Counting(tx, workspace.blobs, workspace.specs(tx)).count(records)
+    return max(1, len(records))
+
+
+@lru_cache(maxsize=16)
+def reference_of(blobs: FileBlobs, digest: Digest) -> Reference:
+    """The reference of a model version; immutable, so it is read once."""
+    return msgspec.json.decode(blobs.get(digest), type=Reference)
+
+
+@dataclass(slots=True)
+class _Counting:
+    """Adds one piece of a log to the tables, in one transaction."""
+
+    tx: Transaction
+    blobs: FileBlobs
+    specs: dict[str, ProductSpec]
+    quality: dict[tuple[str, int, date], dict[str, int]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(int))
+    )
+    rows: dict[tuple[str, int, date], list[PredictionRecord]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    rollouts: dict[str, Rollout | None] = field(default_factory=dict)
+
+    def count(self, records: list[LogRecord]) -> None:
+        """Count predictions first, then labels: a label never comes before its prediction was answered."""
+        predictions = [record for record in records if isinstance(record, PredictionRecord)]
+        labels = [
+            (record, entry)
+            for record in records
+            if isinstance(record, LabelRecord)
+            for entry in record.labels
+        ]
+        self._predictions(predictions)
+        self._labels(labels)
+        self.tx.monitoring.add_quality(
+            [
+                DayQuality(product=product, version=version, day=day, **sums)
+                for (product, version, day), sums in sorted(self.quality.items())
+            ]
+        )
+
+    def _predictions(self, records: list[PredictionRecord]) -> None:
+        waiting: list[OpenPrediction] = []
+        columns: dict[tuple[str, int, date], dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        units: dict[str, list[UnitOutcome]] = defaultdict(list)
+        for record in records:
+            if record.product not in self.specs:
+                continue
+            for row, version in enumerate(record.versions):
+                place = (record.product, version, record.at.date())
+                self.quality[place]["predictions"] += 1
+                waiting.append(
+                    OpenPrediction(
+                        prediction_id=record.ids[row],
+                        product=record.product,
+                        version=version,
+                        at=record.at,
+                        unit=record.units[row],
+                        score=record.scores[row],
+                    )
+                )
+                columns[place][PREDICTION].append(record.scores[row])
+                for name, values in record.inputs.items():
+                    columns[place][name].append(values[row])
+            rollout = self._rollout(record.product)
+            if rollout is not None and record.at >= rollout.step_started_at:
+                units[step_id(rollout)] += _units_of(record, rollout)
+        self.tx.monitoring.add_open(waiting)
+        for rollout_id, seen in units.items():
+            self.tx.rollouts.see_units(rollout_id, seen)
+        for (product, version, day), asked in columns.items():
+            self._profile(product, version, day, asked)
+
+    def _profile(self, product: str, version: int, day: date, values: dict[str, list[Any]]) -> None:
+        import numpy as np
+
+        frame = self._frame(product, version)
+        given = read_columns(self.specs[product].inputs, values)
+        given[PREDICTION] = np.array(values[PREDICTION], dtype=np.float64)
+        added = profile(given, frame)
+        known = self.tx.monitoring.table(product, version, "profile", day)
+        if known is not None:
+            added = merge(Profile.from_json(known), added)
+        self.tx.monitoring.put_table(product, version, "profile", day, added.to_json())
+
+    def _frame(self, product: str, version: int) -> Frame:
+        digest = self.tx.registry.get(ModelRef(product, version)).reference
+        inputs, predictions = reference_of(self.blobs, digest).profiles()
+        return {**inputs.frame, **predictions.frame}
+
+    def _labels(self, entries: list[tuple[LabelRecord, LabelEntry]]) -> None:
+        import numpy as np
+
+        known = self.tx.monitoring.take_open([entry.prediction_id for _, entry in entries])
+        scored: dict[tuple[str, int, date], list[tuple[float, int]]] = defaultdict(list)
+        units: dict[str, list[UnitOutcome]] = defaultdict(list)
+        for record, entry in entries:
+            prediction = known.get(entry.prediction_id)
+            if prediction is None or prediction.product not in self.specs:
+                continue  # labelled before: the first label counted
+            outcome = int(entry.value == self.specs[prediction.product].task.positive)
+            scored[prediction.product, prediction.version, record.at.date()].append(
+                (prediction.score, outcome)
+            )
+            losses = row_losses(prediction.score, outcome)
+            sums = self.quality[prediction.product, prediction.version, prediction.at.date()]
+            sums["labelled"] += 1
+            sums["positives"] += outcome
+            for name in LOSSES:
+                sums[f"{name}_millionths"] += round(losses[name] * 1e6)
+            rollout = self._rollout(prediction.product)
+            if rollout is not None and prediction.at >= rollout.step_started_at:
+                side = _side(prediction.unit, rollout)
+                if _version(side, rollout) == prediction.version:
+                    units[step_id(rollout)].append(
+                        UnitOutcome(
+                            unit=prediction.unit, arm=side.value, failed=False, took_s=None, loss=losses
+                        )
+                    )
+        for rollout_id, seen in units.items():
+            self.tx.rollouts.see_units(rollout_id, seen)
+        for (product, version, day), pairs in scored.items():
+            probability, outcome_array = (
+                np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True)
+            )
+            for name in LOSSES:
+                table = LossTable.of(name, probability=probability, outcome=outcome_array)
+                kept = self.tx.monitoring.table(product, version, name, day)
+                if kept is not None:
+                    table = LossTable.from_json(kept).merge(table)
+                self.tx.monitoring.put_table(product, version, name, day, table.to_json())
+
+    def _rollout(self, product: str) -> Rollout | None:
+        if product not in self.rollouts:
+            self.rollouts[product] = self.tx.rollouts.running(product)
+        return self.rollouts[product]
+
+
+def row_losses(score: float, outcome: int) -> dict[str, float]:
+    """Log loss in nats and Brier loss of one answer, certainty kept 2.2e-16 away from 0 and 1."""
+    came = min(max(score if outcome else 1.0 - score, 2.2e-16), 1.0)
+    return {"log_loss": -math.log(came), "brier": (1.0 - came) ** 2}
+
+
+def step_id(rollout: Rollout) -> str:
+    """Under which a step's units are kept: each step compares its own."""
+    return f"{rollout.rollout_id}/{rollout.step}"
+
+
+def _side(unit: str, rollout: Rollout) -> Arm:
+    return arm(unit, salt=rollout.salt, share=rollout.share)
+
+
+def _version(side: Arm, rollout: Rollout) -> int:
+    return rollout.challenger if side is Arm.CHALLENGER else rollout.champion
+
+
+def _units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
+    failed = {(failure.row, failure.version) for failure in record.failures}
+    units = []
+    for row, unit in enumerate(record.units):
+        side = _side(unit, rollout)
+        version = _version(side, rollout)
+        if version != record.versions[row] and (row, version) not in failed:
+            continue  # the caller pinned a version: no part of the comparison
+        units.append(
+            UnitOutcome(
+                unit=unit,
+                arm=side.value,
+                failed=(row, version) in failed,
+                took_s=record.took_s.get(str(version)) if row == 0 else None,
+                loss={},
+            )
+        )
+    return units

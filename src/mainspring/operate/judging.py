@@ -1,0 +1,161 @@
+"""Judging in a worker: the packaged candidate, and the champion, on the hold-out, asked as they are served."""
+
+from __future__ import annotations
+
+__all__ = ["Reference", "feed", "judge_candidate", "read_columns"]
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainspring.digest import Digest
+from mainspring.formats.onnx import OnnxModel
+from mainspring.gates import Evaluation, evaluate_for
+from mainspring.monitoring import LossTable, Profile, frame, profile
+from mainspring.operate.packaging import Package
+from mainspring.operate.probe import Sample
+from mainspring.operate.tasks import Judged
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from mainspring.data import Split
+    from mainspring.formats.signature import Signature
+    from mainspring.operate.tasks import JudgeCandidate
+    from mainspring.product import ColumnSpec, ProductSpec
+    from mainspring.stores.blobs import BlobStore
+
+PREDICTION = "prediction"
+"""The column of a profile that holds what was answered."""
+
+_SAMPLE_ROWS = 200
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What monitors compare with, as JSON texts.
+
+    Attributes
+    ----------
+    inputs : str
+        The profile of all labelled rows that the version was made with.
+    predictions : str
+        The profile of its answers on the hold-out.
+    losses : dict of str
+        Per loss the table of the hold-out.
+    """
+
+    inputs: str
+    predictions: str
+    losses: dict[str, str]
+
+    def profiles(self) -> tuple[Profile, Profile]:
+        """Profiles of inputs and of predictions."""
+        return Profile.from_json(self.inputs), Profile.from_json(self.predictions)
+
+
+def judge_candidate(task: JudgeCandidate, spec: ProductSpec, rows: Split, blobs: BlobStore) -> Judged:
+    """Evaluate the candidate and the champion, and make the reference and the sample of the candidate."""
+    import numpy as np
+    import polars as pl
+
+    from mainspring.operate.worker import LABEL
+
+    holdout = rows.holdout
+    labels = holdout[LABEL].to_numpy()
+    columns = {name: values.tolist() for name, values in _slices(spec, holdout).items()}
+    package, answers = _answers(task.candidate, holdout, blobs)
+    candidate = evaluate_for(spec.gates, labels, answers, columns)
+    champion: Evaluation | None = None
+    if task.champion is not None:
+        champion = evaluate_for(spec.gates, labels, _answers(task.champion, holdout, blobs)[1], columns)
+    everything = read_columns(spec.inputs, pl.concat([rows.train, holdout]).to_dict(as_series=False))
+    sound = np.isfinite(answers)
+    reference = Reference(
+        inputs=profile(everything, frame(everything)).to_json(),
+        predictions=profile({PREDICTION: answers.astype(np.float64)}).to_json(),
+        losses={
+            loss: LossTable.of(
+                loss, probability=answers[sound].astype(np.float64), outcome=labels[sound]
+            ).to_json()
+            for loss in ("log_loss", "brier")
+        },
+    )
+    return Judged(
+        candidate=_text(candidate),
+        champion=_text(champion) if champion else None,
+        reference=blobs.put(msgspec.json.encode(reference)),
+        sample=blobs.put(msgspec.json.encode(_sample(package.signature, holdout, answers))),
+    )
+
+
+def read_columns(
+    inputs: Sequence[ColumnSpec], values: Mapping[str, Sequence[Any]]
+) -> dict[str, NDArray[Any] | list[str | None]]:
+    """Columns as a profile takes them: numbers with NaN for null, categories with None."""
+    import numpy as np
+
+    columns: dict[str, NDArray[Any] | list[str | None]] = {}
+    for column in inputs:
+        if column.name in values:
+            given = values[column.name]
+            columns[column.name] = (
+                list(given) if column.dtype == "BYTES" else np.array(given, dtype=np.float64)
+            )
+    return columns
+
+
+def _slices(spec: ProductSpec, holdout: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    wanted = {name for gate in spec.gates for name in getattr(gate, "slices", ())}
+    return {name: holdout[name].to_numpy() for name in sorted(wanted)}
+
+
+def _answers(package: str, rows: pl.DataFrame, blobs: BlobStore) -> tuple[Package, NDArray[np.float32]]:
+    """Ask a packaged model; a row that its signature refuses gets NaN, as a caller would get no answer."""
+    import numpy as np
+
+    packed = msgspec.json.decode(blobs.get(Digest(package)), type=Package)
+    model = OnnxModel.load(blobs.get(Digest(packed.artifact)), threads=2)
+    answers = model.predict(feed(packed.signature, rows)).astype(np.float32)
+    for column in packed.signature.inputs:
+        if not column.nullable and rows[column.name].has_nulls():
+            answers[rows[column.name].is_null().to_numpy()] = np.nan
+    return packed, answers
+
+
+def feed(signature: Signature, rows: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    """Columns as a packaged model takes them: float32 with NaN for null, text with the empty text for null."""
+    import numpy as np
+    import polars as pl
+
+    fed: dict[str, NDArray[Any]] = {}
+    for column in signature.inputs:
+        series = rows[column.name]
+        if column.dtype == "BYTES":
+            fed[column.name] = series.cast(pl.String).fill_null("").to_numpy().astype(object)
+        else:
+            fed[column.name] = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float32)
+    return fed
+
+
+def _sample(signature: Signature, holdout: pl.DataFrame, answers: NDArray[np.float32]) -> Sample:
+    import numpy as np
+
+    step = max(1, holdout.height // _SAMPLE_ROWS)
+    fed = {name: values[::step] for name, values in feed(signature, holdout).items()}
+    texts = {column.name for column in signature.inputs if column.dtype == "BYTES"}
+    return Sample(
+        numbers={
+            name: [None if np.isnan(value) else float(value) for value in values]
+            for name, values in fed.items()
+            if name not in texts
+        },
+        texts={name: values.tolist() for name, values in fed.items() if name in texts},
+        expected=[float(value) for value in answers[::step]],
+    )
+
+
+def _text(evaluation: Evaluation) -> str:
+    return msgspec.json.encode(evaluation.to_dict()).decode()

@@ -1,0 +1,69 @@
+"""A clean process that loads a packaged model and asks it, with nothing else of a product at hand."""
+
+from __future__ import annotations
+
+__all__ = ["Sample", "main", "probe"]
+
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from mainspring.errors import MainspringError
+from mainspring.operate.tasks import Failed, Probed, ProbeModel
+from mainspring.stores.blobs import FileBlobs
+
+_REPEATS = 300
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows as columns, and the answers that the model gave when it was judged."""
+
+    numbers: dict[str, list[float | None]]
+    texts: dict[str, list[str]]
+    expected: list[float]
+
+
+def probe(task: ProbeModel, blobs: FileBlobs) -> Probed:
+    """Ask all rows together and compare, then one at a time with a stopwatch."""
+    import numpy as np
+
+    from mainspring.digest import Digest
+    from mainspring.formats.onnx import OnnxModel
+
+    sample = msgspec.json.decode(blobs.get(Digest(task.sample)), type=Sample)
+    model = OnnxModel.load(blobs.get(Digest(task.artifact)))
+    columns = {name: np.array(values, np.float32) for name, values in sample.numbers.items()}
+    columns |= {name: np.array(values, object) for name, values in sample.texts.items()}
+    expected = np.array(sample.expected)
+    together = model.predict(columns)
+    alone = np.empty(len(expected))
+    took = []
+    for repeat in range(max(_REPEATS, len(expected))):
+        row = repeat % len(expected)
+        one = {name: values[row : row + 1] for name, values in columns.items()}
+        started = time.perf_counter()
+        alone[row] = model.predict(one)[0]
+        took.append(time.perf_counter() - started)
+    difference = float(max(np.abs(together - expected).max(), np.abs(alone - expected).max()))
+    if not np.isfinite(difference):
+        raise MainspringError("The model answers rows of the hold-out with no number.")
+    return Probed(difference=difference, p99_s=float(np.quantile(took, 0.99)))
+
+
+def main(root: Path) -> None:
+    """Answer the tasks on standard input."""
+    blobs = FileBlobs(root)
+    for line in sys.stdin.buffer:
+        answer: Probed | Failed
+        try:
+            answer = probe(msgspec.json.decode(line, type=ProbeModel), blobs)
+        except Exception as error:  # a model may fail in any way; the judge wants one sentence
+            answer = Failed(kind=type(error).__name__, message=f"{type(error).__name__}: {error}")
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

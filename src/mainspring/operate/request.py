@@ -1,0 +1,112 @@
+"""Asking for a cycle: a person's request, checked against the declaration before it is taken."""
+
+from __future__ import annotations
+
+__all__ = ["request_training"]
+
+from typing import TYPE_CHECKING
+
+from mainspring.errors import Fault, Faults
+from mainspring.events import Event, EventType
+from mainspring.loop import TrainingRequest
+from mainspring.operate.status import check_product
+from mainspring.ref import DataRef
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mainspring.product import ParamValue, ProductSpec
+    from mainspring.workspace import Workspace
+
+
+def request_training(
+    workspace: Workspace,
+    product: str,
+    *,
+    request_id: str,
+    actor: str,
+    reason: str,
+    params: Mapping[str, ParamValue] | None = None,
+    data: Sequence[DataRef] = (),
+) -> TrainingRequest:
+    """Ask the loop to start a cycle.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Of the product.
+    product : str
+        Its name.
+    request_id : str
+        Asked again under the same id, it is the same request.
+    actor, reason : str
+        Who asks, and why.
+    params : mapping, optional
+        Params to change for this cycle alone, as `step.name`.
+    data : sequence of DataRef
+        Data versions to use; other datasets are read at their newest version.
+
+    Raises
+    ------
+    UnknownProduct
+        No file declares it.
+    Faults
+        A param or a data version does not exist; all faults are told.
+    """
+    given = dict(params or {})
+    with workspace.database.write() as tx:
+        check_product(tx, product)
+        spec = workspace.specs(tx)[product]
+        faults = _param_faults(spec, given)
+        for ref in data:
+            numbers = [version.number for version in tx.data.versions(ref.dataset)]
+            if ref.dataset not in {each.name for each in spec.datasets}:
+                faults.append(Fault(str(ref), f"product {product!r} reads no dataset of that name."))
+            elif ref.version not in numbers:
+                faults.append(
+                    Fault(str(ref), "was never published.", f"The newest is v{max(numbers, default=0)}.")
+                )
+        if faults:
+            raise Faults("The request", tuple(faults))
+        asked = TrainingRequest(
+            request_id=request_id,
+            product=product,
+            params=given,
+            data={ref.dataset: ref.version for ref in data},
+            actor=actor,
+            reason=reason,
+            at=workspace.clock.now(),
+        )
+        known = tx.loop.request(asked)
+        if known == asked:
+            tx.ledger.append(
+                Event(
+                    type=EventType.TRAINING_REQUESTED,
+                    subject=product,
+                    at=asked.at,
+                    actor=actor,
+                    reason=reason,
+                    data={"request": request_id, "params": given, "data": [str(ref) for ref in data]},
+                )
+            )
+    return known
+
+
+def _param_faults(spec: ProductSpec, given: Mapping[str, ParamValue]) -> list[Fault]:
+    known = {f"{step.name}.{name}": value for step in spec.steps for name, value in step.params.items()}
+    faults = []
+    for name, value in given.items():
+        if name not in known:
+            faults.append(Fault(name, "is no param.", f"There are: {', '.join(sorted(known))}."))
+        elif not _fits(value, known[name]):
+            faults.append(
+                Fault(name, f"is {value!r} of type {type(value).__name__}; its default is {known[name]!r}.")
+            )
+    return faults
+
+
+def _fits(value: ParamValue, default: ParamValue) -> bool:
+    """Whether a param's value has the type of its default; a whole number will do for a float."""
+    if value is None or default is None:
+        return True
+    return type(value) is type(default) or (type(value) is int and type(default) is float)

@@ -1,0 +1,98 @@
+"""Looking back: what the loop was worth, from the prediction log and the labels alone."""
+
+from __future__ import annotations
+
+__all__ = ["Month", "review"]
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.signature import Signature
+from mainspring.gates import METRICS
+from mainspring.operate.compact import prediction_log
+from mainspring.operate.judging import feed
+from mainspring.ref import ModelRef
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mainspring.workspace import Workspace
+
+
+class Month(msgspec.Struct, frozen=True, kw_only=True):
+    """A month's labelled predictions: the metrics of what was served, and of one version left alone.
+
+    Attributes
+    ----------
+    month : date
+        Its first day.
+    rows, positives : int
+        Labelled predictions, and how many of them were positive.
+    served, frozen : dict of str to float
+        `log_loss`, `brier` and `roc_auc`.
+    versions : list of int
+        The versions that served.
+    """
+
+    month: date
+    rows: int
+    positives: int
+    served: dict[str, float]
+    frozen: dict[str, float]
+    versions: list[int]
+
+
+def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month]:
+    """Compare, month by month, what was served with what one version would have answered.
+
+    The frozen version is asked again for the inputs that were logged with each prediction.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        With the prediction log.
+    product : str
+        Its name.
+    frozen : int
+        The version that is left alone.
+
+    Returns
+    -------
+    list of Month
+        Months with labelled predictions, in order.
+    """
+    import polars as pl
+
+    with workspace.database.read() as tx:
+        version = tx.registry.get(ModelRef(product, frozen))
+        positive = workspace.specs(tx)[product].task.positive
+    predictions, labels = prediction_log(workspace, product)
+    first = labels.sort("at", "prediction_id", maintain_order=True).unique(
+        "prediction_id", keep="first", maintain_order=True
+    )
+    rows = predictions.join(first.select("prediction_id", "value"), on="prediction_id").sort(
+        "at", "prediction_id"
+    )
+    signature = Signature.from_json(version.signature)
+    model = OnnxModel.load(workspace.blobs.get(version.artifact), threads=2)
+    rows = rows.with_columns(
+        pl.Series("frozen", model.predict(feed(signature, rows))),
+        (pl.col("value") == str(positive)).cast(pl.Int8).alias("outcome"),
+        pl.col("at").dt.truncate("1mo").dt.date().alias("month"),
+    )
+    return [_month(key[0], month) for key, month in rows.group_by("month", maintain_order=True)]
+
+
+def _month(month: Any, rows: pl.DataFrame) -> Month:
+    outcome = rows["outcome"].to_numpy()
+    return Month(
+        month=month,
+        rows=rows.height,
+        positives=int(outcome.sum()),
+        served={name: metric(outcome, rows["score"].to_numpy()) for name, metric in METRICS.items()},
+        frozen={name: metric(outcome, rows["frozen"].to_numpy()) for name, metric in METRICS.items()},
+        versions=sorted(rows["version"].unique().to_list()),
+    )

@@ -1,0 +1,485 @@
+"""What people ask of a workspace, as plain values: the CLI, the pages and the API show the same ones."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlarmRow",
+    "CycleRow",
+    "DataRow",
+    "EventRow",
+    "ProductStatus",
+    "QualityRow",
+    "RolloutRow",
+    "RunRow",
+    "VersionRow",
+    "alarm_rows",
+    "cycle_rows",
+    "data_row",
+    "data_rows",
+    "events",
+    "explain_cycle",
+    "only_product",
+    "product_status",
+    "quality_rows",
+    "run_rows",
+    "version_row",
+    "version_rows",
+]
+
+from collections import defaultdict
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainspring.errors import Invalid, NotFound
+from mainspring.operate.ingest import step_id
+from mainspring.operate.publish import UnknownDataset
+from mainspring.ref import DataRef, ModelRef
+from mainspring.rollouts import Observed, advance
+
+if TYPE_CHECKING:
+    from mainspring.data import Batch
+    from mainspring.governance import Entry
+    from mainspring.loop import Cycle
+    from mainspring.stores.sql.database import Transaction
+    from mainspring.workspace import Workspace
+
+
+class UnknownProduct(NotFound):
+    """A product that no file declares."""
+
+    def __init__(self, product: str, known: tuple[str, ...]) -> None:
+        super().__init__(product, known)
+        self.product, self.known = product, known
+
+    def __str__(self) -> str:
+        return f"No product named {self.product!r}. There are: {', '.join(self.known) or 'none'}."
+
+
+class ProductNotNamed(Invalid):
+    """A question about the product where there is not just one."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        super().__init__(known)
+        self.known = known
+
+    def __str__(self) -> str:
+        if not self.known:
+            return "No product has been declared here yet: `mainspring up` reads the product files."
+        return f"There are {len(self.known)} products: say which of {', '.join(self.known)} is meant."
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class DataRow(_Row, frozen=True):
+    """A batch that was handed in, and the data version that it made."""
+
+    dataset: str
+    ref: str | None
+    at: datetime
+    outcome: str
+    rows: int
+    quarantined: int
+    actor: str
+    refusal: str
+    failures: list[dict[str, Any]]
+
+
+class RunRow(_Row, frozen=True):
+    """A run with its steps."""
+
+    run_id: str
+    product: str
+    state: str
+    started_at: datetime
+    params: dict[str, Any]
+    data: list[str]
+    steps: list[dict[str, Any]]
+    metrics: dict[str, float]
+    error: str
+
+
+class VersionRow(_Row, frozen=True):
+    """A model version."""
+
+    ref: str
+    aliases: list[str]
+    registered_at: datetime
+    metrics: dict[str, float]
+    data: list[str]
+    artifact: str
+    signature: dict[str, Any]
+    lineage: dict[str, Any]
+    reason: str
+
+
+class CycleRow(_Row, frozen=True):
+    """A cycle. `seconds` are measured ones, and stay out of the ledger."""
+
+    cycle_id: str
+    product: str
+    number: int
+    trigger: str
+    evidence: str
+    actor: str
+    opened_at: datetime
+    state: str
+    data: list[str]
+    params: dict[str, Any]
+    version: int | None
+    verdict: str
+    outcome: str | None
+    reason: str
+    closed_at: datetime | None
+    seconds: float | None
+
+
+class RolloutRow(_Row, frozen=True):
+    """A rollout, with what was seen of both arms in its present step and what follows from it now."""
+
+    product: str
+    champion: str
+    challenger: str
+    phase: str
+    share: float
+    steps: list[float]
+    started_at: datetime
+    step_started_at: datetime
+    arms: dict[str, Any]
+    decision: str
+    reason: str
+    evidence: list[dict[str, Any]]
+
+
+class AlarmRow(_Row, frozen=True):
+    """An alarm, as it was raised."""
+
+    product: str
+    monitor: str
+    about: str
+    at: datetime
+    version: int
+    evidence: str
+
+
+class QualityRow(_Row, frozen=True):
+    """The quality of one version on the predictions of one day; None until labels have come."""
+
+    day: date
+    version: int
+    predictions: int
+    labelled: int
+    positive_rate: float | None
+    log_loss: float | None
+    brier: float | None
+
+
+class EventRow(_Row, frozen=True):
+    """An entry of the ledger."""
+
+    number: int
+    type: str
+    subject: str
+    at: str
+    actor: str
+    reason: str
+    data: dict[str, Any]
+    hash: str
+
+
+class ProductStatus(_Row, frozen=True):
+    """A product at a glance."""
+
+    product: str
+    now: datetime
+    champion: VersionRow | None
+    cycle: CycleRow | None
+    rollout: RolloutRow | None
+    cycles: int
+    predictions: int
+    labelled: int
+    waiting_requests: int
+    last_alarm: str | None
+
+
+def product_names(tx: Transaction) -> tuple[str, ...]:
+    """Give the names of the declared products."""
+    return tuple(key.removeprefix("product:") for key in tx.values.items("product:"))
+
+
+def check_product(tx: Transaction, product: str) -> None:
+    """Raise `UnknownProduct` for a product that is not declared."""
+    known = product_names(tx)
+    if product not in known:
+        raise UnknownProduct(product, known)
+
+
+def only_product(workspace: Workspace) -> str:
+    """Give the name of the one product there is; raises `ProductNotNamed` when there are others or none."""
+    with workspace.database.read() as tx:
+        names = product_names(tx)
+    if len(names) != 1:
+        raise ProductNotNamed(names)
+    return names[0]
+
+
+def product_status(workspace: Workspace, product: str) -> ProductStatus:
+    """Sum up one product; raises `UnknownProduct`."""
+    with workspace.database.read() as tx:
+        check_product(tx, product)
+        aliases = tx.registry.aliases(product)
+        cycles = tx.loop.cycles(product)
+        last = cycles[-1] if cycles else None
+        quality = tx.monitoring.quality(product)
+        alarms = tx.monitoring.alarms(product)
+        champion = aliases.get("champion")
+        return ProductStatus(
+            product=product,
+            now=workspace.clock.now(),
+            champion=_version(tx, ModelRef(product, champion)) if champion else None,
+            cycle=_cycle(tx, last) if last and last.closed_at is None else None,
+            rollout=_rollout(workspace, tx, product),
+            cycles=len(cycles),
+            predictions=sum(row.predictions for row in quality),
+            labelled=sum(row.labelled for row in quality),
+            waiting_requests=len(tx.loop.requests(product)),
+            last_alarm=f"{alarms[-1].at:%Y-%m-%d}: {alarms[-1].monitor}, {alarms[-1].evidence}"
+            if alarms
+            else None,
+        )
+
+
+def cycle_rows(workspace: Workspace, product: str | None = None) -> list[CycleRow]:
+    """Give every cycle, oldest first."""
+    with workspace.database.read() as tx:
+        if product is not None:
+            check_product(tx, product)
+        return [_cycle(tx, cycle) for cycle in tx.loop.cycles(product)]
+
+
+def data_rows(workspace: Workspace, dataset: str | None = None) -> list[DataRow]:
+    """Give every batch, oldest first within its dataset; raises `UnknownDataset`."""
+    with workspace.database.read() as tx:
+        known = {each.name for spec in workspace.specs(tx).values() for each in spec.datasets}
+        if dataset is not None and dataset not in known:
+            raise UnknownDataset(dataset, tuple(sorted(known)))
+        return [
+            _data(batch)
+            for name in sorted(known if dataset is None else {dataset})
+            for batch in tx.data.batches(name)
+        ]
+
+
+def data_row(workspace: Workspace, ref: DataRef) -> DataRow:
+    """Give the batch that made a data version; raises `mainspring.data.DataVersionNotFound`."""
+    with workspace.database.read() as tx:
+        version = tx.data.get(ref)
+        return next(_data(batch) for batch in tx.data.batches(ref.dataset) if batch.version == version.number)
+
+
+def run_rows(workspace: Workspace, product: str | None = None, *, limit: int = 100) -> list[RunRow]:
+    """Give the newest runs, newest first; raises `UnknownProduct`."""
+    with workspace.database.read() as tx:
+        if product is not None:
+            check_product(tx, product)
+        return [
+            RunRow(
+                run_id=run.run_id,
+                product=run.product,
+                state=run.state.value,
+                started_at=run.started_at,
+                params=dict(run.params),
+                data=list(run.data),
+                steps=[dict(step) for step in run.steps],
+                metrics=dict(run.metrics),
+                error=run.error,
+            )
+            for run in tx.runs.runs(product, limit=limit)
+        ]
+
+
+def version_rows(workspace: Workspace, product: str | None = None) -> list[VersionRow]:
+    """Give every model version, oldest first within its product; raises `UnknownProduct`."""
+    with workspace.database.read() as tx:
+        if product is not None:
+            check_product(tx, product)
+        return [_version(tx, version.ref) for version in tx.registry.versions(product)]
+
+
+def version_row(workspace: Workspace, ref: ModelRef) -> VersionRow:
+    """Give one model version, by number or alias.
+
+    Raises
+    ------
+    UnknownProduct, mainspring.registry.ModelVersionNotFound
+        There is no such product, or it has no such version.
+    """
+    with workspace.database.read() as tx:
+        check_product(tx, ref.product)
+        return _version(tx, ref)
+
+
+def quality_rows(workspace: Workspace, product: str) -> list[QualityRow]:
+    """Give the quality by day and version; raises `UnknownProduct`."""
+    with workspace.database.read() as tx:
+        check_product(tx, product)
+        rows = tx.monitoring.quality(product)
+    return [
+        QualityRow(
+            day=row.day,
+            version=row.version,
+            predictions=row.predictions,
+            labelled=row.labelled,
+            positive_rate=row.positives / row.labelled if row.labelled else None,
+            log_loss=row.log_loss_millionths / 1e6 / row.labelled if row.labelled else None,
+            brier=row.brier_millionths / 1e6 / row.labelled if row.labelled else None,
+        )
+        for row in rows
+    ]
+
+
+def alarm_rows(workspace: Workspace, product: str) -> list[AlarmRow]:
+    """Give a product's alarms, oldest first; raises `UnknownProduct`."""
+    with workspace.database.read() as tx:
+        check_product(tx, product)
+        return [
+            AlarmRow(
+                product=alarm.product,
+                monitor=alarm.monitor,
+                about=alarm.about,
+                at=alarm.at,
+                version=alarm.version,
+                evidence=alarm.evidence,
+            )
+            for alarm in tx.monitoring.alarms(product)
+        ]
+
+
+def events(
+    workspace: Workspace, *, limit: int = 50, subject: str | None = None, before: int | None = None
+) -> list[EventRow]:
+    """Give the newest entries of the ledger, newest first; with `before`, of all subjects, those older than it."""
+    with workspace.database.read() as tx:
+        if before is None:
+            return [_event(entry) for entry in tx.ledger.newest(limit=limit, subject=subject)]
+        first = max(0, before - 1 - limit)
+        older = [_event(entry) for entry in tx.ledger.entries(after=first, limit=before - 1 - first)]
+        return older[::-1]
+
+
+def explain_cycle(
+    workspace: Workspace, product: str, number: int | None = None
+) -> tuple[CycleRow, list[EventRow]]:
+    """Tell a cycle's story: the cycle, and every event that names it, oldest first.
+
+    Raises
+    ------
+    UnknownProduct, mainspring.loop.CycleNotFound
+        There is no such product, or it has no such cycle.
+    """
+    from mainspring.loop import CycleNotFound
+
+    with workspace.database.read() as tx:
+        check_product(tx, product)
+        found = [cycle for cycle in tx.loop.cycles(product) if number is None or cycle.number == number]
+        if not found:
+            raise CycleNotFound(f"{product}/{number or 'last'}")
+        cycle = found[-1]
+        told = [
+            event
+            for entry in tx.ledger.entries()
+            if (event := _event(entry)).data.get("cycle") == cycle.cycle_id
+        ]
+        return _cycle(tx, cycle), told
+
+
+def _data(batch: Batch) -> DataRow:
+    return DataRow(
+        dataset=batch.dataset,
+        ref=str(DataRef(batch.dataset, batch.version)) if batch.version else None,
+        at=batch.at,
+        outcome=batch.report.outcome.value,
+        rows=batch.report.rows,
+        quarantined=batch.report.quarantined,
+        actor=batch.actor,
+        refusal=batch.report.refusal,
+        failures=[msgspec.to_builtins(failure) for failure in batch.report.failures],
+    )
+
+
+def _version(tx: Transaction, ref: ModelRef) -> VersionRow:
+    version = tx.registry.get(ref)
+    aliases: dict[int, list[str]] = defaultdict(list)
+    for alias, number in sorted(tx.registry.aliases(ref.product).items()):
+        aliases[number].append(alias)
+    return VersionRow(
+        ref=str(version.ref),
+        aliases=aliases[version.number],
+        registered_at=version.registered_at,
+        metrics=dict(version.metrics),
+        data=list(version.data),
+        artifact=version.artifact,
+        signature=msgspec.json.decode(version.signature),
+        lineage=dict(version.lineage),
+        reason=version.reason,
+    )
+
+
+def _cycle(tx: Transaction, cycle: Cycle) -> CycleRow:
+    seconds = tx.values.items(f"seconds:{cycle.cycle_id}:")
+    return CycleRow(
+        cycle_id=cycle.cycle_id,
+        product=cycle.product,
+        number=cycle.number,
+        trigger=cycle.trigger.value,
+        evidence=cycle.evidence,
+        actor=cycle.actor,
+        opened_at=cycle.opened_at,
+        state=cycle.state.value,
+        data=[f"{name}@v{version}" for name, version in sorted(cycle.data.items())],
+        params=dict(cycle.params),
+        version=cycle.version,
+        verdict=cycle.verdict,
+        outcome=cycle.outcome.value if cycle.outcome else None,
+        reason=cycle.reason,
+        closed_at=cycle.closed_at,
+        seconds=sum(map(float, seconds.values())) if seconds else None,
+    )
+
+
+def _rollout(workspace: Workspace, tx: Transaction, product: str) -> RolloutRow | None:
+    rollout = tx.rollouts.running(product)
+    if rollout is None:
+        return None
+    observed = Observed.of(tx.rollouts.units(step_id(rollout)))
+    decision = advance(rollout, observed, workspace.specs(tx)[product].rollout, workspace.clock.now())
+    return RolloutRow(
+        product=product,
+        champion=str(ModelRef(product, rollout.champion)),
+        challenger=str(ModelRef(product, rollout.challenger)),
+        phase=rollout.phase.value,
+        share=rollout.share,
+        steps=list(rollout.steps),
+        started_at=rollout.started_at,
+        step_started_at=rollout.step_started_at,
+        arms=observed.to_dict(),
+        decision=decision.kind.value,
+        reason=decision.reason,
+        evidence=[msgspec.to_builtins(each) for each in decision.evidence],
+    )
+
+
+def _event(entry: Entry) -> EventRow:
+    return EventRow(
+        number=entry.number,
+        type=entry.type,
+        subject=entry.subject,
+        at=entry.at,
+        actor=entry.actor,
+        reason=entry.reason,
+        data=msgspec.json.decode(entry.data),
+        hash=entry.hash,
+    )

@@ -1,0 +1,133 @@
+"""What the controller asks of worker processes, and what they answer."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AddBatch",
+    "Added",
+    "Answer",
+    "BuildExamples",
+    "Built",
+    "Describe",
+    "Described",
+    "Failed",
+    "JudgeCandidate",
+    "Judged",
+    "ProbeModel",
+    "Probed",
+    "RunStep",
+    "Task",
+]
+
+from datetime import datetime
+from typing import TypeAlias
+
+import msgspec
+
+from mainspring.data import BatchReport
+from mainspring.product import ParamValue, ProductSpec
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    pass
+
+
+class Describe(_Message, frozen=True):
+    """Load every product file of the workspace."""
+
+
+class Described(_Message, frozen=True):
+    """The products, and the digest of the environment that steps will run in."""
+
+    products: tuple[ProductSpec, ...]
+    environment: str
+
+
+class AddBatch(_Message, frozen=True):
+    """Check a batch and append the rows that pass to the dataset's table.
+
+    `table_version` is that of the newest data version, None before the first. What stands in the table beyond it was
+    never published: it is taken back first.
+    """
+
+    dataset: str
+    file: str
+    table_version: int | None
+
+
+class Added(_Message, frozen=True):
+    """What validation found, how many rows were appended, and the table's version; None for a refused batch."""
+
+    report: BatchReport
+    rows: int
+    table_version: int | None
+
+
+class BuildExamples(_Message, frozen=True):
+    """Join the product's rows with its features, as of each row's event time."""
+
+    product: str
+    tables: dict[str, int]
+    as_of: datetime
+
+
+class RunStep(_Message, frozen=True):
+    """Run one step; `examples` marks the first, which gets the training rows of the split."""
+
+    product: str
+    step: str
+    params: dict[str, ParamValue]
+    seed: int
+    input: str
+    examples: bool
+    as_of: datetime
+
+
+class Built(_Message, frozen=True):
+    """The digest of an output in the blob store."""
+
+    output: str
+
+
+class JudgeCandidate(_Message, frozen=True):
+    """Evaluate the packaged candidate, and the champion, on the hold-out."""
+
+    product: str
+    examples: str
+    candidate: str
+    champion: str | None
+    as_of: datetime
+
+
+class Judged(_Message, frozen=True):
+    """Evaluations as JSON texts, the reference profile's digest, and rows to probe the model with."""
+
+    candidate: str
+    champion: str | None
+    reference: str
+    sample: str
+
+
+class ProbeModel(_Message, frozen=True):
+    """Load a packaged model and ask it for the rows of a sample, one at a time and all together."""
+
+    artifact: str
+    sample: str
+
+
+class Probed(_Message, frozen=True):
+    """The greatest difference from the expected answers, and the 99th percentile of one row's seconds."""
+
+    difference: float
+    p99_s: float
+
+
+class Failed(_Message, frozen=True):
+    """Why there is no answer. `kind` is the error's class."""
+
+    kind: str
+    message: str
+
+
+Task: TypeAlias = Describe | AddBatch | BuildExamples | RunStep | JudgeCandidate | ProbeModel
+Answer: TypeAlias = Described | Added | Built | Judged | Probed | Failed

@@ -1,0 +1,284 @@
+"""The worker process: the only place where a user's code runs.
+
+Reads one task a line on standard input and answers with one line. What user code prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+import ctypes
+import io
+import os
+import platform
+import signal
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainspring.clock import parse_duration
+from mainspring.data import BatchReport, Split, split, validate
+from mainspring.digest import Digest, digest_of_json
+from mainspring.errors import MainspringError
+from mainspring.operate.declaration import load_all
+from mainspring.operate.tasks import (
+    AddBatch,
+    Added,
+    Answer,
+    BuildExamples,
+    Built,
+    Describe,
+    Described,
+    Failed,
+    JudgeCandidate,
+    ProbeModel,
+    RunStep,
+    Task,
+)
+from mainspring.settings import Settings
+from mainspring.stores.blobs import FileBlobs
+from mainspring.stores.tables import DeltaTables
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mainspring.product import Dataset, Product, ProductSpec
+
+LABEL = "label"
+"""The column of 0 and 1 that steps see in place of the product's own label."""
+
+
+def environment_digest() -> Digest:
+    """Digest of the interpreter and of every installed distribution with its version."""
+    installed = sorted({f"{each.name}=={each.version}" for each in distributions()})
+    return digest_of_json([platform.python_implementation(), platform.python_version(), installed])
+
+
+@dataclass(slots=True)
+class TaskRunner:
+    """Answers tasks; keeps the last frame in memory, since the next step mostly wants it."""
+
+    settings: Settings
+    blobs: FileBlobs
+    tables: DeltaTables
+    products: tuple[tuple[Product, ProductSpec], ...] = ()
+    frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def answer(self, task: Task) -> Answer:
+        """Carry out one task."""
+        if not self.products:
+            self.products = load_all(self.settings.product_files, self.settings.root)
+        match task:
+            case Describe():
+                return Described(
+                    products=tuple(spec for _, spec in self.products), environment=environment_digest()
+                )
+            case AddBatch():
+                return self._add(task)
+            case BuildExamples():
+                return self._build(task)
+            case RunStep():
+                return self._run(task)
+            case JudgeCandidate():
+                from mainspring.operate.judging import judge_candidate
+
+                product, spec = self._product(task.product)
+                return judge_candidate(task, spec, self._split(spec, task.examples, task.as_of), self.blobs)
+            case ProbeModel():
+                raise MainspringError(
+                    "A model is probed in a process of its own: run mainspring.operate.probe."
+                )
+
+    def _product(self, name: str) -> tuple[Product, ProductSpec]:
+        for product, spec in self.products:
+            if product.name == name:
+                return product, spec
+        raise MainspringError(
+            f"No product file declares {name!r} any more. Restore it, or remove the product."
+        )
+
+    def _dataset(self, name: str) -> Dataset:
+        for product, _ in self.products:
+            for dataset in product.datasets:
+                if dataset.name == name:
+                    return dataset
+        raise MainspringError(f"No product reads a dataset named {name!r}.")
+
+    def _add(self, task: AddBatch) -> Added:
+        dataset = self._dataset(task.dataset)
+        try:
+            batch = read_batch(Path(task.file))
+        except Exception as error:  # polars raises many kinds for bytes that are no table
+            refusal = f"it is no Parquet, CSV or NDJSON table: {_first_line(error)}"
+            return Added(report=BatchReport(0, 0, (), refusal), rows=0, table_version=None)
+        keys = None
+        if task.table_version is not None:
+            keys = self.tables.scan(dataset.name, task.table_version).select(*dataset.key_columns).collect()
+        rows, report = validate(batch, dataset, published_keys=keys)
+        if report.refusal:
+            return Added(report=report, rows=0, table_version=None)
+        self.tables.restore(dataset.name, task.table_version)
+        version = self.tables.append(dataset.name, rows, commit_id=None)
+        return Added(report=report, rows=rows.height, table_version=version)
+
+    def _build(self, task: BuildExamples) -> Built:
+        import polars as pl
+
+        from mainspring.features import BoundView, as_of
+
+        product, spec = self._product(task.product)
+        own, label = spec.data, spec.task.label
+        rows = self.tables.scan(own.name, task.tables[own.name]).filter(
+            pl.col(own.known_at or own.event_time) <= task.as_of
+        )
+        wanted = {
+            own.event_time,
+            own.known_at or own.event_time,
+            label,
+            *(view.entity for view in spec.features),
+        }
+        wanted |= {column.name for column in spec.inputs} & {column.name for column in own.columns}
+        frame = rows.sort(own.event_time, *own.key).select(sorted(wanted)).collect()
+        views = []
+        for view in spec.features:
+            columns = {view.entity, view.event_time}
+            columns |= {each if isinstance(each, str) else each.column for each in view.features}
+            source = self.tables.scan(view.source, task.tables[view.source])
+            ordered = source.filter(pl.col(view.event_time) <= task.as_of).sort(
+                view.event_time, *_key(spec, view.source)
+            )
+            views.append(BoundView(view, ordered.select(sorted(columns)).collect()))
+        frame = as_of(frame, at=own.event_time, views=views)
+        frame = frame.select(
+            own.event_time,
+            pl.col(own.known_at or own.event_time),
+            (pl.col(label) == spec.task.positive).cast(pl.Int8).alias(LABEL),
+            *(column.name for column in spec.inputs),
+        )
+        return Built(output=self._keep(frame))
+
+    def _split(self, spec: ProductSpec, examples: str, as_of: Any) -> Split:
+        return split(
+            self._frame(examples),
+            event_time=spec.data.event_time,
+            known_at=spec.data.known_at or spec.data.event_time,
+            label=LABEL,
+            as_of=as_of,
+            holdout=parse_duration(spec.holdout),
+        )
+
+    def _run(self, task: RunStep) -> Built:
+        import polars as pl
+
+        product, spec = self._product(task.product)
+        step = next(each for each in product.pipeline.steps if each.name == task.step)
+        if task.examples:
+            given = self._split(spec, task.input, task.as_of).train
+            if given.is_empty():
+                raise MainspringError(
+                    f"There are no rows to learn from: none was labelled before the newest {spec.holdout}, which are kept "
+                    "for judging. Add more data."
+                )
+            # When an outcome was known is nothing that a model may use.
+            given = given.drop(spec.data.known_at or spec.data.event_time)
+        else:
+            given = self._frame(task.input)
+        params = dict(task.params)
+        if "seed" in params:
+            params["seed"] = task.seed
+        made = step(given, **params)
+        if task.step != spec.steps[-1].name:
+            if not isinstance(made, pl.DataFrame):
+                raise MainspringError(
+                    f"It gave a {type(made).__name__}; a step before the last gives a polars DataFrame."
+                )
+            return Built(output=self._keep(made))
+        from mainspring.operate.packaging import package
+
+        return package(made, given, spec, self.blobs)
+
+    def _frame(self, digest: str) -> pl.DataFrame:
+        import polars as pl
+
+        if digest not in self.frames:
+            self.frames[digest] = pl.read_parquet(io.BytesIO(self.blobs.get(Digest(digest))))
+        return self.frames[digest]
+
+    def _keep(self, frame: pl.DataFrame) -> str:
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer, compression="zstd", compression_level=1)
+        digest: str = self.blobs.put(buffer.getvalue())
+        self.frames[digest] = frame
+        return digest
+
+
+def read_batch(file: Path) -> pl.DataFrame:
+    """Read a table from a Parquet, NDJSON or CSV file, told apart by their first bytes."""
+    import polars as pl
+
+    with file.open("rb") as opened:
+        first = opened.read(1024)
+    if first[:4] == b"PAR1":
+        return pl.read_parquet(file)
+    if first[:1] == b"{":
+        return pl.read_ndjson(file, infer_schema_length=None)
+    if b"\0" in first:
+        raise ValueError("its first bytes are no text")  # polars would take them for a column's name
+    return pl.read_csv(file, infer_schema_length=None, try_parse_dates=True)
+
+
+def _key(spec: ProductSpec, dataset: str) -> tuple[str, ...]:
+    return next(each.key for each in spec.datasets if each.name == dataset)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _place(error: BaseException, root: Path) -> str:
+    """Where below `root` an error arose, in words."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.is_relative_to(root):
+            place = f" ({file.relative_to(root)}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def _die_with_parent() -> None:
+    # A worker that outlives a killed controller would go on beside its retry.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() == 1:
+            sys.exit(1)
+
+
+def main(root: Path) -> None:
+    """Answer tasks until standard input ends."""
+    _die_with_parent()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    settings = Settings.load(root)
+    runner = TaskRunner(settings, FileBlobs(settings.state / "blobs"), DeltaTables(settings.state / "tables"))
+    decoder = msgspec.json.Decoder(Task)
+    for line in sys.stdin.buffer:
+        try:
+            answer = runner.answer(decoder.decode(line))
+        except MainspringError as error:
+            answer = Failed(kind=type(error).__name__, message=str(error) + _place(error, settings.root))
+        except Exception as error:  # user code may raise anything; the controller wants one sentence
+            answer = Failed(
+                kind=type(error).__name__,
+                message=f"{type(error).__name__}: {error}{_place(error, settings.root)}",
+            )
+        answers.write(msgspec.json.encode(answer) + b"\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

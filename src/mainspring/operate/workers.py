@@ -1,0 +1,125 @@
+"""The worker processes of a workspace: a warm one for short tasks, a fresh one for each run, a clean one to probe."""
+
+from __future__ import annotations
+
+__all__ = ["Ask", "TaskFailed", "Workers"]
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+from mainspring.digest import digest_of_file, digest_of_json
+from mainspring.engines import LocalEngine, Worker
+from mainspring.errors import MainspringError
+from mainspring.operate.tasks import Answer, Failed, ProbeModel, Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mainspring.settings import Settings
+
+T = TypeVar("T", bound=Answer)
+
+
+class Ask(Protocol):
+    """Ask a worker one task and get the kind of answer that it gives to it."""
+
+    def __call__(self, task: Task, wanted: type[T], /) -> T:
+        """Raise `TaskFailed` when the worker says no, `WorkerDied` when it ended instead."""
+        ...
+
+
+_DECODER = msgspec.json.Decoder(Answer)
+
+
+class TaskFailed(MainspringError):
+    """A worker said why it could not carry out a task; the text is its own."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(kind, message)
+        self.kind, self.message = kind, message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(slots=True)
+class Workers:
+    """Starts worker processes and asks them.
+
+    Attributes
+    ----------
+    settings : Settings
+        Of the workspace; workers run in its folder.
+    """
+
+    settings: Settings
+    _warm: Worker | None = None
+    _code: str = ""
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def ask(self, task: Task, wanted: type[T]) -> T:
+        """Ask the warm worker; it is started anew when a product file has changed or it has died.
+
+        Raises
+        ------
+        TaskFailed
+            The worker says no.
+        WorkerDied
+            It ended instead of answering.
+        """
+        with self._lock:
+            code = self._product_code()
+            if self._warm is not None and (code != self._code or not self._warm.alive):
+                self.close()
+            if self._warm is None:
+                self._warm, self._code = self._engine().start(), code
+            return _ask(self._warm, task, wanted)
+
+    @contextmanager
+    def fresh(self) -> Iterator[Ask]:
+        """Give a way to ask one fresh worker, started at the first question, ended after the block."""
+        started: list[Worker] = []
+
+        def ask(task: Task, wanted: type[T], /) -> T:
+            if not started:
+                started.append(self._engine().start())
+            return _ask(started[0], task, wanted)
+
+        try:
+            yield ask
+        finally:
+            for worker in started:
+                worker.close()
+
+    def probe(self, task: ProbeModel, wanted: type[T], blobs: Path) -> T:
+        """Ask a clean process that knows no product."""
+        with LocalEngine("mainspring.operate.probe", [str(blobs)], self.settings.root).start() as worker:
+            return _ask(worker, task, wanted)
+
+    def close(self) -> None:
+        """End the warm worker."""
+        with self._lock:
+            if self._warm is not None:
+                self._warm.close()
+                self._warm = None
+
+    def _engine(self) -> LocalEngine:
+        return LocalEngine("mainspring.operate.worker", [str(self.settings.root)], self.settings.root)
+
+    def _product_code(self) -> str:
+        root = self.settings.root
+        files = sorted({*self.settings.product_files, *root.glob("*.py"), *root.glob("products/**/*.py")})
+        return digest_of_json([[str(file), digest_of_file(file)] for file in files if file.is_file()])
+
+
+def _ask(worker: Worker, task: Task, wanted: type[T]) -> T:
+    answer = _DECODER.decode(worker.ask(msgspec.json.encode(task)))
+    if isinstance(answer, Failed):
+        raise TaskFailed(answer.kind, answer.message)
+    assert isinstance(answer, wanted)  # the worker answers each kind of task with its own kind
+    return answer

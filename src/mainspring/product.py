@@ -1,0 +1,593 @@
+"""The declaration of a model as a product: values only, nothing here reads, runs or registers anything.
+
+`Product` and what a product file builds it from may hold functions and schema classes. `ProductSpec` is what is
+left when those are replaced by their names and digests; it travels between processes and is kept as JSON, so that
+the control plane and the gateway never import a user's code.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AtLeast",
+    "BinaryClassification",
+    "Canary",
+    "ColumnSpec",
+    "Dataset",
+    "DatasetSpec",
+    "FalseAlarms",
+    "FeatureView",
+    "FeatureViewSpec",
+    "Gate",
+    "Guard",
+    "InputDrift",
+    "Mean",
+    "Monitor",
+    "NoMoreErrors",
+    "NotSlower",
+    "NotWorse",
+    "NotWorseThan",
+    "OnDegradation",
+    "OnDemand",
+    "OnDrift",
+    "OnNewData",
+    "OnSchedule",
+    "Pipeline",
+    "PredictionDrift",
+    "Product",
+    "ProductSpec",
+    "Quality",
+    "Servable",
+    "Staleness",
+    "Step",
+    "StepSpec",
+    "Trigger",
+    "known_at",
+    "step",
+]
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+
+from mainspring.clock import parse_duration
+from mainspring.errors import Invalid
+from mainspring.ref import check_name
+
+ParamValue: TypeAlias = str | int | float | bool | None
+
+
+class _Value(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """A declared value: frozen, and the same again after a trip through JSON."""
+
+
+def _need_share(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise Invalid(f"{name} is {value}, but a share lies above 0 and at most at 1.")
+
+
+# --- what is predicted -------------------------------------------------------------------------------------------
+
+
+class BinaryClassification(_Value, frozen=True):
+    """Predict the probability that `label` equals `positive`.
+
+    Attributes
+    ----------
+    label : str
+        The dataset's column that holds the truth; null as long as it is unknown.
+    positive : bool, int or str
+        The value that counts as 1.
+    """
+
+    label: str
+    positive: bool | int | str = True
+
+
+# --- data --------------------------------------------------------------------------------------------------------
+
+
+def known_at(column: str) -> dict[str, str]:
+    """Declare, as a schema field's metadata, that a column is only known at the moment that another column holds.
+
+    Such a column is refused as an input of the model, except through a feature view whose event time is that moment.
+
+    Examples
+    --------
+    >>> known_at("landed_at")
+    {'known_at': 'landed_at'}
+    """
+    return {"known_at": column}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A named table that grows by batches; each accepted batch makes an immutable, validated version.
+
+    Attributes
+    ----------
+    name : str
+        Unique in a workspace.
+    key : str or sequence of str
+        The columns that name a row. A batch with a null or repeated key is refused.
+    event_time : str
+        The column with the moment that a row is about: for a product's own dataset the moment of prediction.
+    schema : pandera DataFrameModel
+        What every row must satisfy.
+    known_at : str, optional
+        The column with the moment at which the row's outcome was known. Training never sees a row before it.
+    quarantine : float
+        The greatest share of a batch's rows that may be set aside because they break a check; above it the whole
+        batch is refused.
+    """
+
+    name: str
+    key: str | Sequence[str]
+    event_time: str
+    schema: Any
+    known_at: str | None = None
+    quarantine: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The key, always as a tuple."""
+        return (self.key,) if isinstance(self.key, str) else tuple(self.key)
+
+
+class Mean(_Value, frozen=True):
+    """The mean of a view's column over the window that ends at the moment of prediction.
+
+    Attributes
+    ----------
+    column : str
+        The column of the view's source.
+    over : str
+        The window's length, such as `3h`.
+    name : str
+        The feature's name.
+    """
+
+    column: str
+    over: str
+    name: str
+
+    def __post_init__(self) -> None:
+        parse_duration(self.over)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureView:
+    """Features of an entity, looked up as they were known at the moment of prediction.
+
+    Attributes
+    ----------
+    name : str
+        Unique in a product.
+    source : Dataset
+        Where the values come from.
+    entity : str
+        The column, in the source and in the product's dataset, that says whose features these are.
+    event_time : str
+        The source's column with the moment at which the values were known.
+    ttl : str
+        How old a value may be and still be used.
+    features : sequence of str or Mean
+        Columns taken from the newest row, and aggregates over a window.
+    """
+
+    name: str
+    source: Dataset
+    entity: str
+    event_time: str
+    ttl: str
+    features: Sequence[str | Mean]
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        parse_duration(self.ttl)
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A function of a pipeline: the first argument is the output of the step before, the others are params."""
+
+    name: str
+    function: Callable[..., Any]
+    params: Mapping[str, ParamValue]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function itself, as a test would."""
+        return self.function(*args, **kwargs)
+
+
+def step(function: Callable[..., Any]) -> Step:
+    """Declare a function as a step of a pipeline.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one positional argument, the output of the step before (for the first step the training examples), and
+        keyword-only params, each with a default of type str, int, float, bool or None. A param named `seed` receives
+        the run's seed.
+
+    Returns
+    -------
+    Step
+
+    Raises
+    ------
+    Invalid
+        The function's arguments have another form.
+
+    Examples
+    --------
+    >>> @step
+    ... def train(examples, *, learning_rate=0.1): ...
+    >>> train.params
+    {'learning_rate': 0.1}
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters or parameters[0].kind not in (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    ):
+        raise Invalid(
+            f"Step {function.__name__!r} takes no input: its first argument is what the step before gives."
+        )
+    params: dict[str, ParamValue] = {}
+    for parameter in parameters[1:]:
+        if (
+            parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+            or parameter.default is inspect.Parameter.empty
+        ):
+            raise Invalid(
+                f"Param {parameter.name!r} of step {function.__name__!r} must be keyword-only with a default: "
+                f"write `def {function.__name__}({parameters[0].name}, *, {parameter.name}=...)`."
+            )
+        if not isinstance(parameter.default, str | int | float | bool | None):
+            raise Invalid(
+                f"Param {parameter.name!r} of step {function.__name__!r} has a default of type "
+                f"{type(parameter.default).__name__}: use str, int, float, bool or None, which can be recorded."
+            )
+        params[parameter.name] = parameter.default
+    return Step(function.__name__, function, params)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Steps in a row, from training examples to a fitted model."""
+
+    steps: Sequence[Step]
+
+    def __post_init__(self) -> None:
+        names = [each.name for each in self.steps]
+        if not names or len(set(names)) != len(names):
+            raise Invalid(
+                f"A pipeline needs at least one step, each with a name of its own; this one has {names}."
+            )
+
+
+# --- gates -------------------------------------------------------------------------------------------------------
+
+
+class AtLeast(_Value, frozen=True):
+    """A floor: the metric on the hold-out must reach `value`, overall or on every slice.
+
+    Slices with fewer than `pool_below` rows are judged together, as one slice named `other`.
+    """
+
+    metric: str
+    value: float
+    slices: tuple[str, ...] = ()
+    pool_below: int = 0
+
+
+class NotWorseThan(_Value, frozen=True):
+    """The metric on the hold-out may be worse than that of the version behind `alias` by at most `margin`."""
+
+    alias: str
+    metric: str
+    margin: float = 0.0
+
+
+class Servable(_Value, frozen=True):
+    """The packaged model answers alike in a clean process, within a latency for one row."""
+
+    p99_ms: float
+
+
+Gate: TypeAlias = AtLeast | NotWorseThan | Servable
+
+
+# --- rollout -----------------------------------------------------------------------------------------------------
+
+
+class NoMoreErrors(_Value, frozen=True):
+    """Roll back when the challenger is shown to fail for more units than its share; `alpha` bounds a false alarm."""
+
+    alpha: float = 0.05
+
+
+class NotSlower(_Value, frozen=True):
+    """Roll back when the challenger is shown to be slow more often than the champion."""
+
+    alpha: float = 0.05
+
+
+class NotWorse(_Value, frozen=True):
+    """Roll back when the challenger's metric is shown to be worse than the champion's by more than `margin`."""
+
+    metric: str
+    margin: float = 0.0
+    alpha: float = 0.05
+
+
+Guard: TypeAlias = NoMoreErrors | NotSlower | NotWorse
+
+
+class Canary(_Value, frozen=True):
+    """Move traffic to the challenger in steps, as long as no guard shows harm.
+
+    Attributes
+    ----------
+    steps : tuple of float
+        Shares of the units that the challenger serves, rising; 1.0 last means promotion.
+    bake : str
+        How long a step lasts at least.
+    minimum_units : int
+        How many of the challenger's units must have been seen before a step ends.
+    horizon : str
+        When a rollout that is still undecided ends with the champion kept.
+    split_by : str, optional
+        The input that names a unit; requests without it are units of their own.
+    guards : tuple of Guard
+        What is watched.
+    """
+
+    steps: tuple[float, ...] = (0.05, 0.25, 1.0)
+    bake: str = "1d"
+    minimum_units: int = 30
+    horizon: str = "14d"
+    split_by: str | None = None
+    guards: tuple[Guard, ...] = (NoMoreErrors(), NotSlower())
+
+    def __post_init__(self) -> None:
+        parse_duration(self.bake)
+        parse_duration(self.horizon)
+        for share in self.steps:
+            _need_share("A rollout's step", share)
+        if list(self.steps) != sorted(set(self.steps)) or not self.steps or self.steps[-1] != 1.0:
+            raise Invalid(f"A rollout's steps must rise and end at 1.0; these are {self.steps}.")
+
+
+# --- monitors and triggers ---------------------------------------------------------------------------------------
+
+
+class InputDrift(_Value, frozen=True):
+    """Alarm when an input's distribution has moved from the reference's by more than `tolerance` (a share of rows).
+
+    Inputs to `ignore` are those that move by design, such as the day of the week, which no single day is like.
+    """
+
+    tolerance: float = 0.02
+    ignore: tuple[str, ...] = ()
+
+
+class PredictionDrift(_Value, frozen=True):
+    """Alarm when the predictions' distribution has moved by more than `tolerance` (a share of rows)."""
+
+    tolerance: float = 0.02
+
+
+class Quality(_Value, frozen=True):
+    """Alarm when the champion's mean loss has risen above the reference's by more than `tolerance`."""
+
+    metric: str
+    tolerance: float = 0.01
+
+
+class Staleness(_Value, frozen=True):
+    """Alarm when the champion is older than `after`."""
+
+    after: str
+
+    def __post_init__(self) -> None:
+        parse_duration(self.after)
+
+
+Monitor: TypeAlias = InputDrift | PredictionDrift | Quality | Staleness
+
+
+class OnDemand(_Value, frozen=True):
+    """Start a cycle when a person asks."""
+
+
+class OnSchedule(_Value, frozen=True):
+    """Start a cycle at the moments of a cron expression, in UTC."""
+
+    cron: str
+
+
+class OnNewData(_Value, frozen=True):
+    """Start a cycle when this many rows have been published since the data of the last cycle."""
+
+    rows: int
+
+
+class OnDegradation(_Value, frozen=True):
+    """Start a cycle when the monitor of quality speaks."""
+
+
+class OnDrift(_Value, frozen=True):
+    """Start a cycle when a monitor of drift speaks and labels confirm harm; with `alone`, on drift itself."""
+
+    alone: bool = False
+
+
+Trigger: TypeAlias = OnDemand | OnSchedule | OnNewData | OnDegradation | OnDrift
+
+
+class FalseAlarms(_Value, frozen=True):
+    """How many false alarms a product's monitors may raise together: at most `at_most` expected in each `per`."""
+
+    per: str = "30d"
+    at_most: float = 1.0
+
+    def __post_init__(self) -> None:
+        parse_duration(self.per)
+        if not self.at_most > 0:
+            raise Invalid(
+                f"An alarm budget of {self.at_most} false alarms cannot be kept by any monitor: allow some."
+            )
+
+
+# --- the product -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A model operated as a product.
+
+    Attributes
+    ----------
+    name : str
+        Unique in a workspace; the model's name at the gateway.
+    task : BinaryClassification
+        What is predicted.
+    data : Dataset
+        One row per prediction that might have been asked.
+    inputs : sequence of str
+        What the model may use: columns of the dataset and features of the views. A caller sends these.
+    pipeline : Pipeline
+        From examples to a fitted model.
+    gates : sequence of Gate
+        What a candidate must pass; at least one.
+    features : sequence of FeatureView
+        Features joined to the rows as of their event time.
+    rollout : Canary
+        How a judged version takes over.
+    monitors : sequence of Monitor
+        What is watched.
+    retrain : sequence of Trigger
+        What starts a cycle.
+    alarm_budget : FalseAlarms
+        Shared among the monitors.
+    holdout : str
+        How much of the newest labelled event time is kept for judging.
+    cool_down : str
+        How long after a cycle has started no trigger but a person's starts another.
+    seed : int
+        Pins every random choice of a run.
+    """
+
+    name: str
+    task: BinaryClassification
+    data: Dataset
+    inputs: Sequence[str]
+    pipeline: Pipeline
+    gates: Sequence[Gate]
+    features: Sequence[FeatureView] = ()
+    rollout: Canary = field(default_factory=Canary)
+    monitors: Sequence[Monitor] = ()
+    retrain: Sequence[Trigger] = (OnDemand(),)
+    alarm_budget: FalseAlarms = field(default_factory=FalseAlarms)
+    holdout: str = "10d"
+    cool_down: str = "7d"
+    seed: int = 0
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """Every dataset that the product reads, its own first, each once."""
+        return tuple(
+            {each.name: each for each in (self.data, *(view.source for view in self.features))}.values()
+        )
+
+
+# --- what is left of it without code ------------------------------------------------------------------------------
+
+
+class ColumnSpec(_Value, frozen=True):
+    """A column of a dataset's schema; `dtype` is an Open Inference Protocol name or `TIMESTAMP`."""
+
+    name: str
+    dtype: str
+    nullable: bool
+    known_at: str | None = None
+
+
+class DatasetSpec(_Value, frozen=True):
+    """A dataset without its schema class."""
+
+    name: str
+    key: tuple[str, ...]
+    event_time: str
+    known_at: str | None
+    quarantine: float
+    columns: tuple[ColumnSpec, ...]
+
+
+class FeatureViewSpec(_Value, frozen=True):
+    """A feature view with its source's name."""
+
+    name: str
+    source: str
+    entity: str
+    event_time: str
+    ttl: str
+    features: tuple[str | Mean, ...]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the features, in order."""
+        return tuple(each if isinstance(each, str) else each.name for each in self.features)
+
+
+class StepSpec(_Value, frozen=True):
+    """A step without its function: `code` is the digest of the function and what it uses of the product's files."""
+
+    name: str
+    code: str
+    params: dict[str, ParamValue]
+
+
+class ProductSpec(_Value, frozen=True, kw_only=True):
+    """A product as values: what the control plane and the gateway know of it."""
+
+    name: str
+    file: str
+    task: BinaryClassification
+    data: DatasetSpec
+    sources: tuple[DatasetSpec, ...]
+    inputs: tuple[ColumnSpec, ...]
+    steps: tuple[StepSpec, ...]
+    gates: tuple[Gate, ...]
+    features: tuple[FeatureViewSpec, ...]
+    rollout: Canary
+    monitors: tuple[Monitor, ...]
+    retrain: tuple[Trigger, ...]
+    alarm_budget: FalseAlarms
+    holdout: str
+    cool_down: str
+    seed: int
+
+    def to_json(self) -> str:
+        """Text that `from_json` reads back to an equal value."""
+        return msgspec.json.encode(self, order="deterministic").decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ProductSpec:
+        """Read what `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+    @property
+    def datasets(self) -> tuple[DatasetSpec, ...]:
+        """Every dataset that the product reads, its own first."""
+        return (self.data, *self.sources)

@@ -1,0 +1,112 @@
+"""The sticky split: which arm a unit belongs to, from nothing but its name, a salt and a share."""
+
+from __future__ import annotations
+
+__all__ = ["Arm", "arm", "challengers", "check_salt", "check_share"]
+
+from collections.abc import Iterable
+from enum import StrEnum
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainspring.errors import Invalid
+
+
+class Arm(StrEnum):
+    """The two sides of a comparison."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+
+
+def arm(unit: str, *, salt: str, share: float) -> Arm:
+    """Say which arm a unit belongs to.
+
+    The unit's hash is a point in [0, 1), and the challenger has those below its share. So a unit stays where
+    it is while the share stands, one that the challenger has is kept as the share grows, and every process
+    anywhere gives the same answer. Another salt splits the units anew, independently of the first.
+
+    Parameters
+    ----------
+    unit : str
+        The sticky key, any text.
+    salt : str
+        Of the rollout; not empty, without NUL.
+    share : float
+        The challenger's, from 0 (none) to 1 (all).
+
+    Returns
+    -------
+    Arm
+
+    Raises
+    ------
+    Invalid
+        The salt or the share is not legal.
+
+    Examples
+    --------
+    >>> arm("N14228", salt="rollout-3", share=0.25)
+    <Arm.CHALLENGER: 'challenger'>
+    >>> arm("N14228", salt="rollout-3", share=0.0)
+    <Arm.CHAMPION: 'champion'>
+    """
+    below = _limit(share)
+    digest = blake2b(_prefix(salt) + unit.encode(errors="surrogatepass"), digest_size=8).digest()
+    return Arm.CHALLENGER if int.from_bytes(digest) < below else Arm.CHAMPION
+
+
+def challengers(units: Iterable[str], *, salt: str, share: float) -> NDArray[np.bool_]:
+    """Say of many units whether they belong to the challenger; as `arm` does of each, and some times faster.
+
+    Parameters
+    ----------
+    units : iterable of str
+    salt, share
+        As for `arm`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_units,)
+
+    Examples
+    --------
+    >>> challengers(["a", "b", "c"], salt="s", share=1.0)
+    array([ True,  True,  True])
+    """
+    below = _limit(share)
+    start = blake2b(_prefix(salt), digest_size=8)
+    digests = bytearray()
+    for unit in units:
+        point = start.copy()
+        point.update(unit.encode(errors="surrogatepass"))
+        digests += point.digest()
+    points = np.frombuffer(digests, dtype=">u8")
+    return np.ones(points.size, bool) if below == 2**64 else points < np.uint64(below)
+
+
+def check_share(share: float) -> float:
+    """Give a share back if it lies in [0, 1]; raises `Invalid` otherwise, also for NaN."""
+    if not 0 <= share <= 1:
+        raise Invalid(f"A challenger's share of {share} is impossible: give a number from 0 to 1.")
+    return share
+
+
+def check_salt(salt: str) -> str:
+    """Give a salt back if it is not empty and has no NUL; raises `Invalid` otherwise."""
+    if not salt or "\0" in salt:
+        raise Invalid(f"{salt!r} cannot salt a split: use some text without NUL, such as the rollout's id.")
+    return salt
+
+
+def _limit(share: float) -> int:
+    # Integers, so that a share of 1 has every unit: as a float, the greatest hashes would round to 1 and fall
+    # out.
+    return int(check_share(share) * 2**64)
+
+
+def _prefix(salt: str) -> bytes:
+    # NUL ends the salt: `a` + `bc` and `ab` + `c` are different units in different splits.
+    return check_salt(salt).encode(errors="surrogatepass") + b"\0"

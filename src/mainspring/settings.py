@@ -1,0 +1,116 @@
+"""Settings of a workspace: frozen, read once from `mainspring.toml` and the environment."""
+
+from __future__ import annotations
+
+__all__ = ["Settings"]
+
+import os
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, get_type_hints
+
+from mainspring.clock import parse_time
+from mainspring.errors import Fault, Faults, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = "mainspring.toml"
+STATE = ".mainspring"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a workspace is run.
+
+    Every setting may stand in `mainspring.toml` or, as `MAINSPRING_<NAME>`, in the environment, which wins.
+
+    Attributes
+    ----------
+    root : Path
+        The folder with the product files.
+    database : str
+        URL of the database; empty for SQLite in the workspace's state folder.
+    host : str
+        Address that the servers bind.
+    port, gateway_port : int
+        Ports of the control plane with its pages, and of the gateway; 0 takes a free one.
+    clock : str
+        `system`, or a moment from which the workspace's time is driven by recorded data.
+    interval_s : float
+        Pause between two turns of the loop under the system's clock.
+    seed : int
+        Pins ids and drawn durations of a driven workspace.
+    """
+
+    root: Path
+    database: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8500
+    gateway_port: int = 8600
+    clock: str = "system"
+    interval_s: float = 2.0
+    seed: int = 0
+
+    @classmethod
+    def load(cls, root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings of the workspace in a folder.
+
+        Raises
+        ------
+        Faults
+            A setting is unknown or has another type; all of them are told.
+        """
+        file = root / FILE
+        given: dict[str, object] = {}
+        if file.is_file():
+            try:
+                given = tomllib.loads(file.read_text())
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise Faults(FILE, (Fault("file", f"is no valid TOML: {error}."),)) from None
+        names = {field.name for field in fields(cls)} - {"root"}
+        given |= {
+            name: environment[f"MAINSPRING_{name.upper()}"]
+            for name in names
+            if f"MAINSPRING_{name.upper()}" in environment
+        }
+        faults, values = [], {}
+        types = get_type_hints(cls)
+        for name, value in given.items():
+            if name not in names:
+                faults.append(Fault(name, "is no setting.", f"There are: {', '.join(sorted(names))}."))
+                continue
+            try:
+                values[name] = types[name](value)
+                if name == "clock" and value != "system":
+                    parse_time(str(value))
+            except (TypeError, ValueError):
+                faults.append(Fault(name, f"is {value!r}, which is no {types[name].__name__}."))
+            except Invalid as error:
+                faults.append(Fault(name, str(error)))
+        if faults:
+            raise Faults(f"Settings of {root}", tuple(faults))
+        return replace(cls(root=root.resolve()), **values)
+
+    @property
+    def state(self) -> Path:
+        """The folder that holds all that mainspring keeps."""
+        return self.root / STATE
+
+    @property
+    def database_url(self) -> str:
+        """URL of the database."""
+        return self.database or f"sqlite:///{self.state / 'state.db'}"
+
+    @property
+    def driven(self) -> bool:
+        """Whether recorded data drives the time."""
+        return self.clock != "system"
+
+    @property
+    def product_files(self) -> tuple[Path, ...]:
+        """`product.py`, and every Python file in `products/`."""
+        single = self.root / "product.py"
+        many = sorted((self.root / "products").glob("[!_]*.py"))
+        return (single, *many) if single.exists() or not many else tuple(many)

@@ -1,0 +1,1 @@
+"""Stores: where state lives, in a database, in tables, in blobs and in log segments."""

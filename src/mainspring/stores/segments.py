@@ -1,0 +1,376 @@
+"""The prediction log on local disk: segments to which one writer appends, and which readers follow.
+
+A segment is a file of lines, `00000001.log` and so on: eight hexadecimal digits of the CRC-32 of what follows, a
+space, one record as JSON, a newline. The log keeps three promises.
+
+- What `SegmentWriter.append` has returned from is on disk.
+- A segment is written by one process only and is never written again behind a place that a reader may have read. So
+  a writer begins a segment of its own, and another one after every failure.
+- A segment has ended when the next one exists, and the next one appears only with its first records in it. So a
+  reader that has seen the next one has seen the end of this one.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "LogInUse",
+    "LogUnwritable",
+    "Seal",
+    "SegmentCorrupt",
+    "SegmentWriter",
+    "ended_segments",
+    "read",
+    "remove",
+    "seal",
+]
+
+import fcntl
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import msgspec
+
+from mainspring.digest import Digest, digest_of_file
+from mainspring.errors import Conflict, MainspringError
+from mainspring.monitoring.record import LogRecord, PredictionRecord
+from mainspring.monitoring.store import LogCursor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[LogRecord] = msgspec.json.Decoder(LogRecord)
+_CHECKSUM = 9  # eight digits and a space
+
+
+class LogInUse(Conflict):
+    """A log that another process writes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return f"Another process writes the prediction log {self.folder}: stop it, or give this one another folder."
+
+
+class LogUnwritable(MainspringError):
+    """Records that could not be brought to disk; none of the call's records is acknowledged."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder, self.reason = folder, reason
+
+    def __str__(self) -> str:
+        return (
+            f"The prediction log {self.folder} cannot be written ({self.reason}), and nothing is answered that is not "
+            "on disk. Make room there; the next request tries again."
+        )
+
+
+class SegmentCorrupt(MainspringError):
+    """A place in a segment that does not hold what was written."""
+
+    def __init__(self, path: Path, offset: int, what: str) -> None:
+        super().__init__(path, offset, what)
+        self.path, self.offset, self.what = path, offset, what
+
+    def __str__(self) -> str:
+        return (
+            f"The prediction log is damaged: {self.path} at byte {self.offset}: {self.what}. What stands before is "
+            "sound; restore the file from a copy to read on."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """What an ended segment holds, for good.
+
+    Attributes
+    ----------
+    segment : int
+        Its number.
+    digest : Digest
+        Of the file.
+    size : int
+        In bytes.
+    predictions, labels : int
+        Rows that were answered, and labels that came.
+    """
+
+    segment: int
+    digest: Digest
+    size: int
+    predictions: int
+    labels: int
+
+
+class SegmentWriter:
+    """The only writer of a folder's log, until `close`. Not for use by several threads at a time.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it is missing.
+    limit : int
+        A segment ends after the append with which it has grown beyond this many bytes.
+
+    Raises
+    ------
+    LogInUse
+        Another process writes there.
+    """
+
+    def __init__(self, folder: Path, *, limit: int = 16 * 2**20) -> None:
+        self.folder, self.limit = folder, limit
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._folder)
+            raise LogInUse(folder) from error
+        for unborn in folder.glob("*.new"):
+            unborn.unlink()
+        self._number = max(_numbers(folder), default=0)
+        self._file: int | None = None
+        self._size = 0
+        self._torn = False
+        if self._number:
+            _cut_torn_line(_path(folder, self._number))
+
+    def append(self, records: Sequence[LogRecord]) -> None:
+        """Bring records to disk, all or none.
+
+        Raises
+        ------
+        LogUnwritable
+            The disk is full or fails. The log is as it was before, and may be written again.
+        """
+        lines = b"".join(map(_line, records))
+        try:
+            if self._torn:
+                self._end_before_tear()
+            if self._file is None:
+                self._begin(lines)
+            else:
+                self._extend(self._file, lines)
+        except OSError as error:
+            raise LogUnwritable(self.folder, error.strerror or str(error)) from error
+        self._size += len(lines)
+        if self._size > self.limit:
+            self.roll()
+
+    def roll(self) -> None:
+        """End the segment in progress: the next append begins another."""
+        if self._file is not None and not self._torn:
+            os.close(self._file)
+            self._file = None
+
+    def close(self) -> None:
+        """Let another process write the log."""
+        if self._torn:
+            with suppress(OSError):  # the next writer cuts the line
+                self._end_before_tear()
+        self.roll()
+        os.close(self._folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _begin(self, lines: bytes) -> None:
+        # Under another name until it is whole, so that a full disk leaves no trace that a reader might have seen.
+        unborn = self.folder / f"{self._number + 1:08}.new"
+        file = os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        try:
+            _write(file, lines)
+            os.fsync(file)
+            unborn.rename(_path(self.folder, self._number + 1))
+        except OSError:
+            os.close(file)
+            unborn.unlink(missing_ok=True)
+            raise
+        self._number += 1
+        self._file, self._size = file, 0
+        try:
+            os.fsync(self._folder)
+        except OSError:
+            self.roll()
+            raise
+
+    def _extend(self, file: int, lines: bytes) -> None:
+        try:
+            _write(file, lines)
+            os.fdatasync(file)
+        except OSError:
+            self._torn = True
+            self._end_before_tear()
+            raise
+
+    def _end_before_tear(self) -> None:
+        assert self._file is not None
+        os.ftruncate(self._file, self._size)
+        os.fsync(self._file)
+        self._torn = False
+        self.roll()
+
+
+def read(folder: Path, cursor: LogCursor, limit_bytes: int = 4 * 2**20) -> tuple[list[LogRecord], LogCursor]:
+    """Read on from a cursor, also while the log is being written.
+
+    Parameters
+    ----------
+    folder : Path
+    cursor : LogCursor
+        Where the last call ended.
+    limit_bytes : int
+        Read about this much; a longer record is read nevertheless.
+
+    Returns
+    -------
+    records : list of LogRecord
+        Whole and sound records, in the order of writing; none when there is nothing new.
+    next : LogCursor
+        Behind the last of them.
+
+    Raises
+    ------
+    SegmentCorrupt
+        The next record is damaged, or its segment is gone.
+    """
+    while True:
+        path = _path(folder, cursor.segment)
+        # Asked before the segment is read: what is appended after the answer would be passed over.
+        ended = _path(folder, cursor.segment + 1).exists()
+        try:
+            lines = _lines(path, cursor.offset, limit_bytes, with_torn=ended)
+        except FileNotFoundError:
+            _need_no_gap(folder, cursor.segment)
+            return [], cursor
+        records: list[LogRecord] = []
+        offset = cursor.offset
+        for line in lines:
+            try:
+                records.append(_record(line))
+            except ValueError as error:
+                if records:
+                    break  # the next call begins here and tells
+                raise SegmentCorrupt(path, offset, str(error)) from error
+            offset += len(line)
+        if records:
+            return records, LogCursor(cursor.segment, offset)
+        if not ended:
+            _need_no_gap(folder, cursor.segment + 1)
+            return [], cursor
+        cursor = LogCursor(cursor.segment + 1, 0)
+
+
+def ended_segments(folder: Path) -> tuple[int, ...]:
+    """Give the numbers of the segments to which nothing is added any more, in order."""
+    return tuple(sorted(_numbers(folder))[:-1])
+
+
+def seal(folder: Path, segment: int) -> Seal:
+    """Count and name what an ended segment holds.
+
+    Raises
+    ------
+    SegmentCorrupt
+        It is damaged.
+    Conflict
+        It has not ended yet.
+    """
+    if segment not in ended_segments(folder):
+        raise Conflict(f"Segment {segment} of {folder} has not ended: seal it when the next one has begun.")
+    path, cursor, predictions, labels = _path(folder, segment), LogCursor(segment, 0), 0, 0
+    while True:
+        records, cursor = read(folder, cursor)
+        if not records or cursor.segment != segment:
+            break
+        for record in records:
+            if isinstance(record, PredictionRecord):
+                predictions += len(record.ids)
+            else:
+                labels += len(record.labels)
+    return Seal(
+        segment=segment,
+        digest=digest_of_file(path),
+        size=path.stat().st_size,
+        predictions=predictions,
+        labels=labels,
+    )
+
+
+def remove(folder: Path, segment: int) -> None:
+    """Delete an ended segment whose records are kept elsewhere by now.
+
+    Raises
+    ------
+    Conflict
+        It has not ended yet.
+    """
+    if segment not in ended_segments(folder):
+        raise Conflict(f"Segment {segment} of {folder} has not ended: it is still written to.")
+    _path(folder, segment).unlink()
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:08}.log"
+
+
+def _numbers(folder: Path) -> list[int]:
+    return [int(path.stem) for path in folder.glob("*.log") if path.stem.isdecimal()]
+
+
+def _need_no_gap(folder: Path, number: int) -> None:
+    numbers = _numbers(folder)
+    if number not in numbers and max(numbers, default=0) > number:
+        raise SegmentCorrupt(_path(folder, number), 0, "the file is gone")
+
+
+def _line(record: LogRecord) -> bytes:
+    text = _ENCODER.encode(record)
+    return b"%08x %b\n" % (crc32(text), text)
+
+
+def _record(line: bytes) -> LogRecord:
+    text = line[_CHECKSUM:-1]
+    if line[-1:] != b"\n":
+        raise ValueError("the segment has ended in the middle of a record")
+    if line[:_CHECKSUM] != b"%08x " % crc32(text):
+        raise ValueError("the record does not match its checksum")
+    return _DECODER.decode(text)
+
+
+def _write(file: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:  # a nearly full disk takes a part, and refuses at the next call
+        left = left[os.write(file, left) :]
+
+
+def _lines(path: Path, offset: int, limit_bytes: int, *, with_torn: bool) -> list[bytes]:
+    """The lines among the bytes from an offset on, at least one when there is one; a torn one only when asked for."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        content = file.read(limit_bytes)
+        if len(content) == limit_bytes:
+            content += file.readline()
+    *whole, torn = content.split(b"\n")
+    return [line + b"\n" for line in whole] + ([torn] if torn and with_torn else [])
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove what a killed writer left behind the last newline: it was never acknowledged."""
+    with path.open("rb+") as file:
+        content = file.read()
+        if (whole := content.rfind(b"\n") + 1) < len(content):
+            file.truncate(whole)
+            os.fsync(file.fileno())

@@ -1,0 +1,111 @@
+"""Batches and data versions in SQL."""
+
+# ruff: noqa: D102 - the methods are those of DataStore
+
+from __future__ import annotations
+
+__all__ = ["SqlDataStore"]
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import Row, func, select
+
+from mainspring.clock import parse_time, time_text
+from mainspring.data.version import Batch, BatchReport, DataVersion, DataVersionNotFound
+from mainspring.errors import Conflict
+from mainspring.stores.sql.insert import add
+from mainspring.stores.sql.schema import data_batches, data_versions
+from mainspring.stores.sql.texts import fields_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mainspring.digest import Digest
+    from mainspring.ref import DataRef
+
+
+@dataclass(frozen=True, slots=True)
+class SqlDataStore:
+    """`mainspring.data.version.DataStore` in SQL."""
+
+    connection: Connection
+
+    def add_batch(self, batch: Batch) -> None:
+        row = {
+            "dataset": batch.dataset,
+            "digest": batch.digest,
+            "at": time_text(batch.at),
+            "actor": batch.actor,
+            "report": msgspec.json.encode(batch.report).decode(),
+            "version": batch.version,
+        }
+        if not add(self.connection, data_batches, row):
+            raise Conflict(
+                f"The batch {batch.digest[:12]} of dataset {batch.dataset!r} was handed in before: it has its answer. "
+                f"To read it, run `mainspring data list {batch.dataset}`."
+            )
+
+    def find_batch(self, dataset: str, digest: Digest) -> Batch | None:
+        table = data_batches.c
+        row = self.connection.execute(
+            select(data_batches).where(table.dataset == dataset, table.digest == digest)
+        ).first()
+        return _batch(row) if row else None
+
+    def batches(self, dataset: str) -> tuple[Batch, ...]:
+        table = data_batches.c
+        rows = self.connection.execute(
+            select(data_batches).where(table.dataset == dataset).order_by(table.position)
+        )
+        return tuple(map(_batch, rows))
+
+    def add(self, version: DataVersion) -> None:
+        row = fields_of(version) | {"published_at": time_text(version.published_at)}
+        if not add(self.connection, data_versions, row):
+            raise Conflict(
+                f"{version.ref} is published already: another batch came first. "
+                "Read the newest version, then try again."
+            )
+
+    def get(self, ref: DataRef) -> DataVersion:
+        table = data_versions.c
+        row = self.connection.execute(
+            select(data_versions).where(table.dataset == ref.dataset, table.number == ref.version)
+        ).first()
+        if row is None:
+            newest = self.connection.execute(
+                select(func.max(table.number)).where(table.dataset == ref.dataset)
+            ).scalar()
+            raise DataVersionNotFound(ref.dataset, ref.version, newest)
+        return _version(row)
+
+    def newest(self, dataset: str) -> DataVersion | None:
+        table = data_versions.c
+        row = self.connection.execute(
+            select(data_versions).where(table.dataset == dataset).order_by(table.number.desc()).limit(1)
+        ).first()
+        return _version(row) if row else None
+
+    def versions(self, dataset: str | None = None) -> tuple[DataVersion, ...]:
+        table = data_versions.c
+        statement = select(data_versions).order_by(table.dataset, table.number)
+        if dataset is not None:
+            statement = statement.where(table.dataset == dataset)
+        return tuple(map(_version, self.connection.execute(statement)))
+
+
+def _batch(row: Row[Any]) -> Batch:
+    return Batch(
+        dataset=row.dataset,
+        digest=row.digest,
+        at=parse_time(row.at),
+        actor=row.actor,
+        report=msgspec.json.decode(row.report, type=BatchReport),
+        version=row.version,
+    )
+
+
+def _version(row: Row[Any]) -> DataVersion:
+    return DataVersion(**{**row._mapping, "published_at": parse_time(row.published_at)})

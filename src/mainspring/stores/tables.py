@@ -1,0 +1,350 @@
+"""Tables in Delta Lake: every append makes a version, and a version never changes."""
+
+from __future__ import annotations
+
+__all__ = ["DeltaTables", "TableNotFound", "TableRefused"]
+
+import fcntl
+import json
+from contextlib import contextmanager
+from io import BytesIO
+from threading import Lock
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import uuid4
+
+from mainspring.errors import Fault, Faults, NotFound
+from mainspring.ref import check_name
+from mainspring.stores.durable import make_folder, sync, write_new
+from mainspring.stores.errors import disk_refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from typing import Protocol
+
+    import polars as pl
+    from deltalake import DeltaTable
+    from deltalake.transaction import AddAction
+    from polars.datatypes import DataTypeClass
+
+    class ArrowStream(Protocol):
+        """A table of any library that speaks Arrow."""
+
+        def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+            """Give a PyCapsule with a stream of record batches."""
+            ...
+
+
+CommitId: TypeAlias = tuple[str, int]
+"""Who appends, and a number that grows with each of their appends."""
+
+# A version of a dataset may be read years later: without its log entry it could not be.
+_CONFIGURATION: dict[str, str | None] = {
+    "delta.checkpointInterval": "50",
+    "delta.enableExpiredLogCleanup": "false",
+}
+
+
+class TableNotFound(NotFound):
+    """A table, or a version of it, that does not exist."""
+
+    def __init__(self, name: str, version: int | None) -> None:
+        super().__init__(name, version)
+        self.name, self.version = name, version
+
+    def __str__(self) -> str:
+        what = (
+            f"table {self.name!r}"
+            if self.version is None
+            else f"version {self.version} of table {self.name!r}"
+        )
+        return (
+            f"There is no {what} in this state folder. What refers to it was made with another one: "
+            "see with which folder mainspring was started."
+        )
+
+
+class TableRefused(Faults):
+    """Rows that do not fit their table; nothing of them was kept."""
+
+
+class DeltaTables:
+    """Delta tables in a local folder, one folder each.
+
+    Appends are durable: files are on the disk before the log names them, and the log is before `append` returns.
+    Threads may share an instance, and processes a folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._handles: dict[str, DeltaTable] = {}
+        self._lock = Lock()
+
+    def append(
+        self,
+        name: str,
+        data: pl.DataFrame | ArrowStream,
+        *,
+        commit_id: CommitId | None,
+        partition_by: Sequence[str] = (),
+    ) -> int:
+        """Append rows, in one commit; the first append makes the table.
+
+        Parameters
+        ----------
+        name : str
+            The table.
+        data : polars.DataFrame or anything that speaks Arrow
+            The rows. The columns may come in any order, and a column without any value may have any type.
+        commit_id : (str, int), optional
+            With it the append happens once: when this or a higher number of the same appender is in the table,
+            nothing is appended.
+        partition_by : sequence of str
+            Columns of days, whole numbers or names by which files are split; heeded by the first append.
+
+        Returns
+        -------
+        int
+            The table's version: that of this append, or the present one when there was nothing to do.
+
+        Raises
+        ------
+        TableRefused
+            A column is missing, unknown, or of another type than the table's.
+        StoreUnavailable
+            The disk is full or refuses to write.
+        """
+        import polars as pl
+
+        frame = data if isinstance(data, pl.DataFrame) else pl.DataFrame(data)
+        with self._alone(name):
+            table = self._open(name)
+            if table is not None and commit_id is not None:
+                done = table.transaction_version(commit_id[0])
+                if done is not None and done >= commit_id[1]:
+                    return table.version()
+            return self._commit(name, table, frame, commit_id, partition_by)
+
+    def read(self, name: str, version: int | None = None) -> pl.DataFrame:
+        """Give the rows of a version, the newest by default, in no particular order; raises `TableNotFound`."""
+        return self.scan(name, version).collect()
+
+    def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
+        """Give a version to be read as far as needed, the newest by default; raises `TableNotFound`."""
+        import polars as pl
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        path = self._path(name)
+        if not self.exists(name):
+            raise TableNotFound(name, version)
+        try:
+            return pl.scan_delta(DeltaTable(path, version=version))
+        except (DeltaError, OverflowError) as error:
+            if version is None or 0 <= version <= self.version(name):
+                raise
+            raise TableNotFound(name, version) from error
+
+    def version(self, name: str) -> int:
+        """Give the newest version's number, counted from 0; raises `TableNotFound`."""
+        with self._lock:
+            table = self._open(name)
+            if table is None:
+                raise TableNotFound(name, None)
+            return table.version()
+
+    def restore(self, name: str, version: int | None) -> None:
+        """Make the newest version hold what an earlier one did; with None nothing.
+
+        So what was appended and never recorded elsewhere is taken back before the next append builds on it. Commit ids
+        are not taken back: an append under one that was used stays undone.
+        """
+        with self._alone(name):
+            table = self._open(name)
+            if table is None or table.version() == version:
+                return
+            if version is None:
+                table.delete()
+            else:
+                table.restore(version)
+            _sync_log(self._path(name), table.version())
+
+    def exists(self, name: str) -> bool:
+        """Say whether the table has a version."""
+        from deltalake import DeltaTable
+
+        return DeltaTable.is_deltatable(str(self._path(name)))
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Keep other writers of the table out, of this process and of others; a process that is killed lets go.
+
+        Delta lets writers race, but of two that make one table at once both would commit their rows.
+        """
+        from deltalake.exceptions import DeltaError
+
+        path = self._path(name)
+        try:
+            make_folder(self.root)
+            with self._lock, (self.root / f".{name}.lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except (DeltaError, OSError) as error:
+            raise disk_refused(path, error) from error
+
+    def _path(self, name: str) -> Path:
+        return self.root / check_name(name)
+
+    def _open(self, name: str) -> DeltaTable | None:
+        from deltalake import DeltaTable
+
+        table = self._handles.get(name)
+        if table is not None:
+            table.update_incremental()
+        elif self.exists(name):
+            table = self._handles[name] = DeltaTable(self._path(name))
+        return table
+
+    def _commit(
+        self,
+        name: str,
+        table: DeltaTable | None,
+        frame: pl.DataFrame,
+        commit_id: CommitId | None,
+        partition_by: Sequence[str],
+    ) -> int:
+        import polars as pl
+        from deltalake import CommitProperties, Schema, Transaction
+        from deltalake.transaction import create_table_with_add_actions
+
+        path = self._path(name)
+        once = CommitProperties(app_transactions=[Transaction(*commit_id)] if commit_id else None)
+        if table is None:
+            by = list(partition_by)
+            rows = _fitted(name, frame, None, by)
+            make_folder(path)
+            create_table_with_add_actions(
+                str(path),
+                Schema.from_arrow(rows.schema),
+                _write_files(path, rows, by),
+                partition_by=by,
+                configuration=_CONFIGURATION,
+                commit_properties=once,
+            )
+        else:
+            schema, by = table.schema(), table.metadata().partition_columns
+            rows = _fitted(name, frame, pl.Schema(schema.to_arrow()), by)
+            files = _write_files(path, rows, by)
+            table.create_write_transaction(
+                [*files], "append", schema, partition_by=by, commit_properties=once
+            )
+        table = self._open(name)
+        assert table is not None, "the commit made it"
+        _sync_log(path, table.version())
+        return table.version()
+
+
+def _fitted(name: str, frame: pl.DataFrame, schema: pl.Schema | None, by: Sequence[str]) -> pl.DataFrame:
+    """Bring rows to types that Delta has, and refuse what would not come back as it went in.
+
+    Left to itself the writer would round 1.5 into a column of whole numbers.
+    """
+    import polars as pl
+
+    kept = {column: _kept_type(dtype) for column, dtype in frame.schema.items()}
+    wanted = kept if schema is None else dict(schema)
+    faults = [Fault(column, "the table has no such column.") for column in kept if column not in wanted]
+    columns = []
+    for column, dtype in wanted.items():
+        if column not in kept:
+            faults.append(Fault(column, "the table has this column, and the rows do not."))
+        elif dtype == pl.Null:
+            faults.append(Fault(column, f"no table can keep {frame.schema[column]}.", "Cast it first."))
+        elif column in by and not _names_folders(frame[column]):
+            rule = "Use days, whole numbers or names, and no nulls."
+            faults.append(Fault(column, "its values split the table into folders.", rule))
+        elif frame[column].null_count() == frame.height:
+            columns.append(pl.repeat(None, pl.len(), dtype=dtype).alias(column))
+        elif kept[column] != dtype:
+            faults.append(
+                Fault(column, f"the table keeps {dtype}, not {frame.schema[column]}.", "Cast it first.")
+            )
+        else:
+            columns.append(pl.col(column).cast(dtype))
+    if faults:
+        raise TableRefused(f"What was to be appended to table {name!r}", tuple(faults))
+    try:
+        return frame.select(columns)
+    except pl.exceptions.InvalidOperationError as error:
+        raise TableRefused(
+            f"What was to be appended to table {name!r}", (Fault("a column", str(error).splitlines()[0]),)
+        ) from error
+
+
+def _kept_type(dtype: pl.DataType | DataTypeClass) -> pl.DataType | DataTypeClass:
+    """Say as which type a column is kept: times to the microsecond, all else without loss; Null when Delta has none."""
+    import polars as pl
+
+    match dtype:
+        case pl.Categorical() | pl.Enum():
+            return pl.String()
+        case pl.UInt8():
+            return pl.Int16()
+        case pl.UInt16():
+            return pl.Int32()
+        case pl.UInt32() | pl.UInt64():
+            return pl.Int64()
+        case pl.Datetime():
+            return pl.Datetime("us", "UTC" if dtype.time_zone else None)
+        case pl.List():
+            inner = _kept_type(dtype.inner)
+            return pl.Null() if inner == pl.Null else pl.List(inner)
+        case pl.Struct():
+            fields = {field.name: _kept_type(field.dtype) for field in dtype.fields}
+            return pl.Null() if pl.Null in fields.values() else pl.Struct(fields)
+        case pl.Duration() | pl.Time() | pl.Object() | pl.Array() | pl.Int128():
+            return pl.Null()
+    return dtype
+
+
+def _names_folders(values: pl.Series) -> bool:
+    import polars as pl
+
+    named = values.unique().cast(pl.String).str.contains(r"^[A-Za-z0-9_.-]+$")
+    return bool(named.fill_null(False).all())
+
+
+def _write_files(path: Path, rows: pl.DataFrame, by: Sequence[str]) -> list[AddAction]:
+    from deltalake.transaction import AddAction
+
+    files = []
+    parts = rows.partition_by(by, as_dict=True, include_key=False) if by else {(): rows}
+    for key in sorted(parts):
+        part, values = parts[key], {column: str(value) for column, value in zip(by, key, strict=True)}
+        folder = path.joinpath(*(f"{column}={value}" for column, value in values.items()))
+        make_folder(folder)
+        file = folder / f"{uuid4().hex}.parquet"
+        content = BytesIO()
+        part.write_parquet(content, compression="zstd")
+        write_new(file, content.getbuffer())
+        files.append(
+            AddAction(
+                path=str(file.relative_to(path)),
+                size=file.stat().st_size,
+                partition_values=values,
+                modification_time=0,
+                data_change=True,
+                stats=json.dumps({"numRecords": part.height}),
+            )
+        )
+    return files
+
+
+def _sync_log(path: Path, version: int) -> None:
+    """Put on the disk what delta-rs leaves to the operating system."""
+    log = path / "_delta_log"
+    for name in (f"{version:020}.json", f"{version:020}.checkpoint.parquet", "_last_checkpoint"):
+        if (log / name).exists():
+            sync(log / name)
+    for folder in (log, path):
+        sync(folder)

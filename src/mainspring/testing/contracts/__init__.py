@@ -1,0 +1,19 @@
+"""One contract per store Protocol: a class of tests to inherit, with a fixture `store` that gives an empty store."""
+
+from mainspring.testing.contracts.data import DataStoreContract
+from mainspring.testing.contracts.ledger import LedgerContract
+from mainspring.testing.contracts.loop import LoopStoreContract
+from mainspring.testing.contracts.monitoring import MonitoringStoreContract
+from mainspring.testing.contracts.registry import RegistryStoreContract
+from mainspring.testing.contracts.rollouts import RolloutStoreContract
+from mainspring.testing.contracts.runs import RunStoreContract
+
+__all__ = [
+    "DataStoreContract",
+    "LedgerContract",
+    "LoopStoreContract",
+    "MonitoringStoreContract",
+    "RegistryStoreContract",
+    "RolloutStoreContract",
+    "RunStoreContract",
+]

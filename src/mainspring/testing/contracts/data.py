@@ -1,0 +1,121 @@
+"""The contract of a store of batches and data versions."""
+
+# ruff: noqa: D102 - a test is named after what it shows
+
+from __future__ import annotations
+
+__all__ = ["DataStoreContract"]
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from mainspring.data.version import (
+    Batch,
+    BatchReport,
+    CheckFailure,
+    DataStore,
+    DataVersion,
+    DataVersionNotFound,
+)
+from mainspring.digest import digest_of
+from mainspring.errors import Conflict
+from mainspring.ref import DataRef
+
+_NOON = datetime(2013, 2, 1, 12, 0, 0, 123456, tzinfo=UTC)
+_SOME = digest_of(b"some content")
+
+
+class DataStoreContract:
+    """What a `DataStore` promises."""
+
+    refused = Batch(
+        dataset="flights",
+        digest=_SOME,
+        at=_NOON,
+        actor="ana",
+        report=BatchReport(
+            rows=3,
+            quarantined=0,
+            failures=(CheckFailure("wind", "at most 200", 1, ((2, "1048.4"),), fatal=True),),
+            refusal="wind is not in knots",
+        ),
+        version=None,
+    )
+    published = replace(refused, digest=digest_of(b"other content"), report=BatchReport(5, 1, ()), version=1)
+    first = DataVersion(
+        dataset="flights",
+        number=1,
+        digest=_SOME,
+        rows=4,
+        rows_added=4,
+        published_at=_NOON,
+        table_version=0,
+    )
+
+    @pytest.fixture
+    def store(self) -> DataStore:
+        """Give an empty store."""
+        raise NotImplementedError
+
+    def test_a_batch_comes_back_as_it_was_recorded(self, store: DataStore) -> None:
+        store.add_batch(self.refused)
+        store.add_batch(self.published)
+        assert store.find_batch("flights", self.refused.digest) == self.refused
+        assert store.find_batch("flights", self.published.digest) == self.published
+
+    def test_an_unknown_batch_is_none(self, store: DataStore) -> None:
+        store.add_batch(self.refused)
+        assert store.find_batch("weather", self.refused.digest) is None
+        assert store.find_batch("flights", self.published.digest) is None
+
+    def test_the_same_bytes_are_recorded_once_for_a_dataset(self, store: DataStore) -> None:
+        store.add_batch(self.refused)
+        with pytest.raises(Conflict, match="handed in before"):
+            store.add_batch(replace(self.refused, actor="ben", version=2))
+        store.add_batch(replace(self.refused, dataset="weather"))
+        assert store.batches("flights") == (self.refused,)
+
+    def test_batches_come_in_the_order_in_which_they_were_handed_in(self, store: DataStore) -> None:
+        handed_in = [replace(self.refused, digest=digest_of(bytes([n]))) for n in (9, 1, 5)]
+        for batch in handed_in:
+            store.add_batch(batch)
+        assert store.batches("flights") == tuple(handed_in)
+
+    def test_a_version_comes_back_as_it_was_recorded(self, store: DataStore) -> None:
+        store.add(self.first)
+        assert store.get(DataRef("flights", 1)) == self.first
+
+    def test_the_loser_of_a_race_for_a_number_gets_a_conflict(self, store: DataStore) -> None:
+        store.add(self.first)
+        with pytest.raises(Conflict, match="flights@v1"):
+            store.add(replace(self.first, rows=9))
+        assert store.get(self.first.ref) == self.first
+
+    def test_a_version_that_was_never_published_is_named_with_the_newest(self, store: DataStore) -> None:
+        store.add(self.first)
+        with pytest.raises(DataVersionNotFound) as found:
+            store.get(DataRef("flights", 2))
+        assert (found.value.number, found.value.newest) == (2, 1)
+
+    def test_the_newest_version_has_the_highest_number(self, store: DataStore) -> None:
+        assert store.newest("flights") is None
+        for number in (1, 2, 10, 9):
+            store.add(replace(self.first, number=number))
+        store.add(replace(self.first, dataset="weather", number=11))
+        newest = store.newest("flights")
+        assert newest is not None
+        assert newest.number == 10
+
+    def test_versions_are_ordered_by_dataset_and_number(self, store: DataStore) -> None:
+        for dataset, number in (("weather", 1), ("a_b", 1), ("flights", 2), ("a-b", 1), ("flights", 1)):
+            store.add(replace(self.first, dataset=dataset, number=number))
+        assert [str(version.ref) for version in store.versions()] == [
+            "a-b@v1",
+            "a_b@v1",
+            "flights@v1",
+            "flights@v2",
+            "weather@v1",
+        ]
+        assert [version.number for version in store.versions("flights")] == [1, 2]

@@ -1,0 +1,134 @@
+"""The contract of a store of what monitoring keeps."""
+
+# ruff: noqa: D102 - a test is named after what it shows
+
+from __future__ import annotations
+
+__all__ = ["MonitoringStoreContract"]
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from mainspring.errors import Conflict
+from mainspring.monitoring.store import DayQuality, LogCursor, MonitoringStore, OpenPrediction, StoredAlarm
+
+_NOON = datetime(2013, 2, 1, 12, 0, 0, 123456, tzinfo=UTC)
+_DAY = date(2013, 2, 1)
+_PRODUCT = "late-arrivals"
+
+
+class MonitoringStoreContract:
+    """What a `MonitoringStore` promises."""
+
+    prediction = OpenPrediction(
+        prediction_id="p1", product=_PRODUCT, version=1, at=_NOON, unit="N14228", score=0.1 + 0.2
+    )
+    quality_row = DayQuality(
+        product=_PRODUCT,
+        version=1,
+        day=_DAY,
+        predictions=10,
+        labelled=8,
+        positives=2,
+        log_loss_millionths=3_000_000_000,
+        brier_millionths=1,
+    )
+    alarm = StoredAlarm(
+        product=_PRODUCT,
+        monitor="input-drift",
+        about="drift",
+        at=_NOON,
+        version=1,
+        evidence="wind: e-value 1e9",
+    )
+
+    @pytest.fixture
+    def store(self) -> MonitoringStore:
+        """Give an empty store."""
+        raise NotImplementedError
+
+    def test_a_new_log_is_read_from_its_start(self, store: MonitoringStore) -> None:
+        assert store.cursor("gateway-1") == LogCursor(1, 0)
+
+    def test_a_cursor_is_where_it_was_moved_to(self, store: MonitoringStore) -> None:
+        store.move_cursor("gateway-1", expected=LogCursor(), to=LogCursor(1, 100))
+        store.move_cursor("gateway-1", expected=LogCursor(1, 100), to=LogCursor(2, 2**40))
+        assert store.cursor("gateway-1") == LogCursor(2, 2**40)
+        assert store.cursor("gateway-2") == LogCursor()
+
+    @pytest.mark.parametrize("expected", [LogCursor(), LogCursor(1, 99), LogCursor(2, 100)])
+    def test_a_stale_move_of_a_cursor_changes_nothing(
+        self, store: MonitoringStore, expected: LogCursor
+    ) -> None:
+        store.move_cursor("gateway-1", expected=LogCursor(), to=LogCursor(1, 100))
+        with pytest.raises(Conflict):
+            store.move_cursor("gateway-1", expected=expected, to=LogCursor(3, 0))
+        with pytest.raises(Conflict):
+            store.move_cursor("gateway-2", expected=LogCursor(1, 5), to=LogCursor(3, 0))
+        assert (store.cursor("gateway-1"), store.cursor("gateway-2")) == (LogCursor(1, 100), LogCursor())
+
+    def test_an_open_prediction_is_taken_once(self, store: MonitoringStore) -> None:
+        second = replace(self.prediction, prediction_id="p2")
+        store.add_open([self.prediction, second])
+        assert store.take_open(["p1", "unknown"]) == {"p1": self.prediction}
+        assert list(store.take_open(["p2", "p1", "p2"]).values()) == [second]
+        assert store.take_open(["p2"]) == {}
+
+    def test_an_open_prediction_stays_as_it_came_first(self, store: MonitoringStore) -> None:
+        store.add_open([self.prediction])
+        store.add_open([replace(self.prediction, score=0.9), replace(self.prediction, prediction_id="p2")])
+        assert store.take_open(["p1"]) == {"p1": self.prediction}
+        assert len(store.take_open(["p2"])) == 1
+
+    def test_thousands_of_predictions_are_taken_in_the_order_of_asking(self, store: MonitoringStore) -> None:
+        many = [replace(self.prediction, prediction_id=f"p{n:04}") for n in range(2500)]
+        store.add_open(many)
+        asked = [prediction.prediction_id for prediction in reversed(many)]
+        assert list(store.take_open(iter(asked))) == asked
+        store.add_open([])
+        assert store.take_open([]) == {}
+
+    def test_quality_of_a_day_adds_up(self, store: MonitoringStore) -> None:
+        store.add_quality([self.quality_row, replace(self.quality_row, version=2)])
+        store.add_quality([self.quality_row])
+        store.add_quality([])
+        assert store.quality(_PRODUCT) == (
+            replace(
+                self.quality_row,
+                predictions=20,
+                labelled=16,
+                positives=4,
+                log_loss_millionths=6_000_000_000,
+                brier_millionths=2,
+            ),
+            replace(self.quality_row, version=2),
+        )
+
+    def test_quality_is_ordered_by_day_and_version(self, store: MonitoringStore) -> None:
+        days = [_DAY + timedelta(days=n) for n in range(3)]
+        rows = [replace(self.quality_row, day=day, version=version) for day in days for version in (1, 2)]
+        store.add_quality([*reversed(rows), replace(self.quality_row, product="fares")])
+        assert store.quality(_PRODUCT) == tuple(rows)
+        assert store.quality(_PRODUCT, since=days[1]) == tuple(rows[2:])
+
+    def test_a_table_is_replaced_by_the_next_of_its_day(self, store: MonitoringStore) -> None:
+        later = _DAY + timedelta(days=1)
+        store.put_table(_PRODUCT, 1, "profile", later, "[3]")
+        store.put_table(_PRODUCT, 1, "profile", _DAY, "[1]")
+        store.put_table(_PRODUCT, 1, "profile", _DAY, "[2]")
+        store.put_table(_PRODUCT, 1, "losses", _DAY, "[4]")
+        store.put_table(_PRODUCT, 2, "profile", _DAY, "[5]")
+        assert store.table(_PRODUCT, 1, "profile", _DAY) == "[2]"
+        assert store.table(_PRODUCT, 3, "profile", _DAY) is None
+        assert list(store.tables(_PRODUCT, 1, "profile").items()) == [(_DAY, "[2]"), (later, "[3]")]
+
+    def test_alarms_come_oldest_first(self, store: MonitoringStore) -> None:
+        later = replace(self.alarm, at=_NOON + timedelta(days=1))
+        same_moment = replace(self.alarm, monitor="a-monitor")
+        for alarm in (later, self.alarm, same_moment, replace(self.alarm, product="fares")):
+            store.add_alarm(alarm)
+        assert store.alarms(_PRODUCT) == (self.alarm, same_moment, later)
+        assert store.alarms(_PRODUCT, since=later.at) == (later,)
+        assert store.alarms(_PRODUCT, since=later.at + timedelta(microseconds=1)) == ()

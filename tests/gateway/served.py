@@ -1,0 +1,52 @@
+"""Runs a gateway over a folder of files, as the composition root does over a workspace.
+
+python served.py FOLDER PORT [NOW]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from mainspring.clock import DrivenClock, SystemClock, parse_time
+from mainspring.digest import Digest
+from mainspring.formats.signature import Signature
+from mainspring.gateway import serve
+from mainspring.product import ProductSpec
+from mainspring.rollouts.route import Route
+
+
+class FileSource:
+    """`routes.json` holds all routes; models and signatures are files of their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def route_stamp(self) -> str:
+        return (self.folder / "routes.json").read_text()
+
+    def routes(self) -> tuple[Route, ...]:
+        return msgspec.json.decode(self.route_stamp(), type=tuple[Route, ...])
+
+    def artifact(self, digest: Digest) -> bytes:
+        return (self.folder / digest).read_bytes()
+
+    def signature(self, product: str, version: int) -> Signature:
+        return Signature.from_json((self.folder / f"{product}@{version}").read_bytes())
+
+    def spec(self, product: str) -> ProductSpec:
+        return ProductSpec.from_json((self.folder / f"{product}.spec").read_bytes())
+
+
+if __name__ == "__main__":
+    folder, port, *rest = sys.argv[1:]
+    clock = DrivenClock(parse_time(rest[0]), seed=1) if rest else SystemClock()
+    serve(
+        FileSource(Path(folder)),
+        log=Path(folder) / "log",
+        secret=b"of this workspace",
+        clock=clock,
+        port=int(port),
+    )

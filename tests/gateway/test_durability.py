@@ -1,0 +1,137 @@
+"""An answer that was given is on disk, whatever happens to the process or the disk."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import resource
+import signal
+import subprocess
+import threading
+from itertools import count
+from pathlib import Path
+
+from tests.gateway.conftest import Process, Workspace, body, column, running, wait_until
+
+from mainspring.monitoring.record import LabelRecord
+
+
+def load(gateway: Process, callers: int) -> tuple[list[str], list[threading.Thread]]:
+    """Ask from many threads until the gateway is gone; the list of answered ids grows."""
+    answered: list[str] = []
+    content = json.dumps(body())
+
+    def call() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+        try:
+            while True:
+                connection.request("POST", "/v2/models/late/infer", content)
+                reply = json.load(connection.getresponse())
+                answered.append(reply["outputs"][1]["data"][0])
+        except (OSError, http.client.HTTPException, ValueError):
+            return
+
+    threads = [threading.Thread(target=call) for _ in range(callers)]
+    for each in threads:
+        each.start()
+    return answered, threads
+
+
+def logged(workspace: Workspace) -> list[str]:
+    return [an_id for record in workspace.predictions for an_id in record.ids]
+
+
+def test_kill_9_under_load_loses_no_answer(workspace: Workspace) -> None:
+    answered: list[str] = []
+    for enough in (200, 400):  # and the next process goes on behind what it finds
+        with running(workspace) as gateway:
+            now, threads = load(gateway, callers=8)
+            wait_until(lambda now=now, enough=enough: len(now) >= enough)
+            assert gateway.end(signal.SIGKILL)[0] == -signal.SIGKILL
+            for each in threads:
+                each.join(20)
+        answered += now
+    kept = logged(workspace)
+    assert set(answered) <= set(kept)
+    assert len(kept) == len(set(kept))
+
+
+def test_sigterm_answers_what_was_asked_and_ends_cleanly(workspace: Workspace) -> None:
+    with running(workspace) as gateway:
+        answered, threads = load(gateway, callers=8)
+        wait_until(lambda: len(answered) >= 100)
+        assert gateway.end(signal.SIGTERM) == (0, "")
+        for each in threads:
+            each.join(20)
+    assert sorted(answered) == sorted(logged(workspace))
+
+
+def test_a_killed_gateway_frees_its_port_and_its_log(workspace: Workspace) -> None:
+    with running(workspace) as first:
+        first.infer(body())
+        first.end(signal.SIGKILL)
+        with running(workspace, port=first.port) as second:
+            assert second.infer(body()).status_code == 200
+    assert len(logged(workspace)) == 2
+
+
+def test_what_a_crash_has_left_of_a_line_is_cut_off(workspace: Workspace) -> None:
+    with running(workspace) as gateway:
+        first = column(gateway.infer(body()), "prediction_id")
+        gateway.end(signal.SIGKILL)
+    with (workspace.log / "00000001.log").open("ab") as segment:
+        segment.write(b'0badcafe {"type":"predic')
+    with running(workspace) as gateway:
+        second = column(gateway.infer(body()), "prediction_id")
+    assert logged(workspace) == first + second
+
+
+def test_on_a_full_disk_nothing_is_acknowledged_and_it_goes_on_when_there_is_room(
+    workspace: Workspace,
+) -> None:
+    def let_files_grow_to(size: int) -> None:
+        resource.prlimit(gateway.inner.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    with running(workspace) as gateway:
+        answered = column(gateway.infer(body()), "prediction_id")
+        let_files_grow_to(100)
+        for _ in range(3):
+            reply = gateway.infer(body())
+            assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+            assert "cannot be written (File too large)" in reply.json()["error"]
+        labels = {"labels": [{"prediction_id": answered[0], "value": True}]}
+        assert gateway.client.post("/v1/labels", json=labels).status_code == 503
+        assert logged(workspace) == answered
+        let_files_grow_to(resource.RLIM_INFINITY)
+        answered += column(gateway.infer(body()), "prediction_id")
+        assert gateway.client.post("/v1/labels", json=labels).json() == {"accepted": 1}
+        assert logged(workspace) == answered
+        assert isinstance(workspace.records[-1], LabelRecord)
+
+
+def test_a_segment_that_cannot_grow_is_followed_by_another(workspace: Workspace) -> None:
+    with running(workspace) as gateway:
+        answered: list[str] = []
+        resource.prlimit(gateway.inner.pid, resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+        for n in count():
+            reply = gateway.infer({**body(), "id": str(n)})
+            if reply.status_code == 200:
+                answered += column(reply, "prediction_id")
+            if len(answered) == 20:
+                break
+        assert n > 20
+    assert logged(workspace) == answered
+
+
+def test_two_gateways_cannot_share_a_log_or_a_port(workspace: Workspace, tmp_path: Path) -> None:
+    other = Workspace(tmp_path / "other")
+    other.folder.mkdir()
+    other.put_routes()
+    with running(workspace) as gateway:
+        for second, port, told in (
+            (workspace, gateway.port + 1, "Another process writes the prediction log"),
+            (other, gateway.port, f"cannot listen at 127.0.0.1:{gateway.port} (Address already in use)"),
+        ):
+            ended = subprocess.run(gateway.command(second, port), capture_output=True, text=True, timeout=20)
+            assert ended.returncode != 0
+            assert told in ended.stderr

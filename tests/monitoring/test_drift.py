@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mainspring.monitoring import (
+    Budget,
+    Outcome,
+    ProfileMismatch,
+    Stream,
+    WindowedBetting,
+    drift_streams,
+    profile,
+)
+
+budget = Budget(checks=60, alarms=0.05)
+
+
+def named(streams: tuple[Stream, ...]) -> dict[str, Stream]:
+    return {stream.name: stream for stream in streams}
+
+
+def test_counts_of_an_indicator_are_those_of_the_rows() -> None:
+    rng = np.random.default_rng(1)
+    before, after = rng.exponential(10.0, 1000), rng.exponential(20.0, 400)
+    streams = drift_streams(profile({"delay": before}), [profile({"delay": after})])
+    risen = [stream for stream in streams if stream.name.startswith("delay >")]
+    assert len(risen) == 9
+    for stream in risen:
+        edge = float(stream.name.split()[2])
+        assert stream.reference == (int((before < edge).sum()), int((before >= edge).sum()))
+        assert stream.checks == ((int((after < edge).sum()), int((after >= edge).sum())),)
+
+
+def test_a_constant_column_is_watched_for_values_on_either_side() -> None:
+    streams = named(
+        drift_streams(profile({"rain": np.zeros(500)}), [profile({"rain": np.array([0.0, 1.0, 2.0])})])
+    )
+    assert [stream.checks for name, stream in streams.items() if ">" in name] == [((1, 2),)]
+
+
+def test_rows_without_a_value_count_as_missing_only() -> None:
+    streams = named(
+        drift_streams(
+            profile({"wind": np.array([1.0, 2.0, np.nan])}),
+            [profile({"wind": np.ma.array([1.0, 2.0], mask=[True, False])})],
+        )
+    )
+    assert streams["wind missing more often"].reference == (2, 1)
+    assert streams["wind missing more often"].checks == ((1, 1),)
+    assert all(sum(stream.reference) == 2 for name, stream in streams.items() if "missing" not in name)
+
+
+def test_categories_have_shares_on_both_sides_and_news() -> None:
+    reference = profile({"carrier": ["UA"] * 70 + ["B6"] * 29 + ["OO"]})
+    streams = named(drift_streams(reference, [profile({"carrier": ["UA", "UA", "DL", "OO"]})]))
+    assert streams["carrier = 'UA' more often"].checks == ((2, 2),)
+    assert streams["carrier = 'UA' less often"].checks == ((2, 2),)
+    assert streams["carrier = 'B6' less often"].reference == (29, 71)
+    # OO was seen once: as many rows of the reference would have been news to the rest of it.
+    assert streams["carrier unseen more often"].reference == (99, 1)
+    assert streams["carrier unseen more often"].checks == ((3, 1),)
+
+
+def test_a_flood_of_new_categories_is_an_alarm() -> None:
+    reference = profile({"tail": [f"N{n % 50}" for n in range(5000)]})
+    calm = profile({"tail": [f"N{n % 50}" for n in range(6000)]})
+    flood = profile({"tail": [f"N{n % 50}" for n in range(3000)] + [f"X{n}" for n in range(9000)]})
+    quiet = WindowedBetting().weigh(drift_streams(reference, [calm]), budget=budget)
+    loud = WindowedBetting().weigh(drift_streams(reference, [calm, flood]), budget=budget)
+    assert quiet.outcome is Outcome.QUIET
+    assert loud.outcome is Outcome.ALARM
+    assert loud.streams[0][0] == "tail unseen more often"
+
+
+def test_a_column_that_a_check_lacks_has_no_rows_there() -> None:
+    reference = profile({"wind": np.arange(500.0), "carrier": ["UA"] * 500})
+    streams = drift_streams(reference, [profile({"other": np.arange(5.0)})])
+    assert streams
+    assert all(stream.rows == 0 for stream in streams)
+    evidence = WindowedBetting().weigh(streams, budget=budget)
+    assert evidence.outcome is Outcome.INSUFFICIENT_DATA
+
+
+def test_a_check_of_another_kind_or_frame_is_refused() -> None:
+    reference = profile({"wind": np.arange(500.0)})
+    with pytest.raises(ProfileMismatch, match=r"'wind'.*categories"):
+        drift_streams(reference, [profile({"wind": ["fast"]})])
+    with pytest.raises(ProfileMismatch, match=r"'wind'.*offsets"):
+        drift_streams(reference, [profile({"wind": np.arange(5.0)}, {"wind": 8.0})])
+
+
+def test_values_close_together_keep_their_streams_apart() -> None:
+    values = 1e9 + np.random.default_rng(2).normal(0.0, 1e-5, 2000)
+    streams = drift_streams(profile({"t": values}, {"t": 1e9}), [profile({"t": values}, {"t": 1e9})])
+    WindowedBetting().weigh(streams, budget=budget)

@@ -1,0 +1,123 @@
+"""Migrations lead to the schema that the code knows, keep the rows, and happen whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from mainspring.stores.sql import Database, migrations
+from mainspring.stores.sql.migrations import migrate
+from mainspring.stores.sql.schema import NEWEST_REVISION, REVISION_TABLE, metadata
+
+SCRIPTS = Path(migrations.__file__).parent
+
+
+@pytest.fixture
+def engine(database: Database, url: str) -> Engine:
+    """A way to the tables beside the store."""
+    return create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+def tables(engine: Engine) -> dict[str, Any]:
+    """All that the database says of its tables, in an order of ours."""
+    inspector = inspect(engine)
+    return {
+        name: {
+            "columns": list(map(plain, inspector.get_columns(name))),
+            "key": inspector.get_pk_constraint(name)["constrained_columns"],
+            "unique": sorted(map(plain, inspector.get_unique_constraints(name))),
+            "checks": sorted(map(plain, inspector.get_check_constraints(name))),
+            "references": sorted(map(plain, inspector.get_foreign_keys(name))),
+            "indexes": sorted(map(plain, inspector.get_indexes(name))),
+        }
+        for name in inspector.get_table_names()
+        if name != REVISION_TABLE
+    }
+
+
+def plain(value: object) -> str:
+    """A text that is the same for equal clauses, which compare by identity."""
+    if isinstance(value, dict):
+        return str({key: plain(inner) for key, inner in value.items()})
+    return str(value)
+
+
+def test_the_migrations_lead_to_the_schema(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": REVISION_TABLE})
+        assert compare_metadata(context, metadata) == []
+    migrated = tables(engine)
+    metadata.drop_all(engine)
+    metadata.create_all(engine)
+    assert migrated == tables(engine)
+    assert migrated.keys() == metadata.tables.keys()
+    engine.dispose()
+
+
+def test_the_newest_revision_is_that_of_the_last_migration() -> None:
+    scripts = ScriptDirectory(str(SCRIPTS))
+    assert scripts.get_heads() == [NEWEST_REVISION]
+    numbers = [script.revision for script in scripts.walk_revisions()]
+    assert sorted(numbers) == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+ALTER = """
+from sqlalchemy import CheckConstraint, Column, Text
+
+revision = "next"
+down_revision = "{newest}"
+
+
+def upgrade(op):
+    with op.batch_alter_table("model_versions") as table:
+        table.add_column(Column("note", Text(), nullable=False, server_default=""))
+        table.create_check_constraint("model_versions_note_is_short", "length(note) < 10")
+    {then}
+"""
+
+
+def with_next(folder: Path, then: str) -> Path:
+    shutil.copytree(SCRIPTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "next.py").write_text(ALTER.format(newest=NEWEST_REVISION, then=then))
+    return folder
+
+
+def add_version(engine: Engine) -> None:
+    with engine.begin() as connection:
+        row = dict.fromkeys(metadata.tables["model_versions"].columns.keys(), "") | {
+            "product": "p",
+            "number": 1,
+        }
+        connection.execute(metadata.tables["model_versions"].insert(), row)
+        connection.execute(text("INSERT INTO model_aliases VALUES ('p', 'champion', 1)"))
+
+
+def test_a_migration_keeps_rows_and_what_refers_to_them(
+    database: Database, engine: Engine, tmp_path: Path
+) -> None:
+    add_version(engine)
+    with database._begin("upgrade") as connection:
+        migrate(connection, scripts=with_next(tmp_path / "scripts", "pass"))
+    assert database.revision() == "next"
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT note FROM model_versions")).all() == [("",)]
+        assert connection.execute(text("SELECT product, number FROM model_aliases")).all() == [("p", 1)]
+    engine.dispose()
+
+
+def test_a_migration_that_fails_changes_nothing(database: Database, engine: Engine, tmp_path: Path) -> None:
+    add_version(engine)
+    before = tables(engine)
+    scripts = with_next(tmp_path / "scripts", "op.execute('DROP TABLE leases'); 1 / 0")
+    with pytest.raises(ZeroDivisionError), database._begin("upgrade") as connection:
+        migrate(connection, scripts=scripts)
+    assert database.revision() == NEWEST_REVISION
+    assert tables(engine) == before
+    engine.dispose()
