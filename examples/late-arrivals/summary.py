@@ -1,20 +1,22 @@
-"""What came of the year: the months, the cycles, the ledger; printed, written as a page, and held against what is promised."""
+"""What came of the year: months, cycles and ledger; printed, written as a page, and held against what is promised."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from mainspring.web.chart import Line, Mark, line_chart
+from markupsafe import Markup
 from product import product
 from rich.console import Console
 from rich.table import Table
 
 from mainspring.client import Client
 from mainspring.operate.review import Month, review
+from mainspring.web.chart import STYLE, Kind, Mark, Series, day_chart
 from mainspring.workspace import open_workspace
 
 NEEDED_GAIN = 0.02
@@ -67,6 +69,15 @@ class Summary:
             found.append(f"no cycle was started {', '.join(sorted(missing))}")
         found += [f"a planted fault got through: {fault}" for fault in self._planted()]
         return found
+
+    def faults_shuffled(self) -> list[str]:
+        """What is not as it must be on rows without any drift."""
+        wrong = [cycle for cycle in self.cycles if cycle["trigger"] in ("on_drift", "on_degradation")]
+        found = [
+            f"{cycle['trigger']} started a cycle on {cycle['opened_at'][:10]}: {cycle['evidence']}"
+            for cycle in wrong
+        ]
+        return found + ([] if self.verified["sound"] else ["the ledger is broken"])
 
     def _planted(self) -> list[str]:
         found = []
@@ -131,8 +142,8 @@ class Summary:
         for refusal in self.refused:
             console.print(refusal)
         console.print(
-            f"{self.predictions:,} predictions, {self.labelled:,} labels; the loop's mean log loss by month is better by "
-            f"{self.gain:.4f}"
+            f"{self.predictions:,} predictions, {self.labelled:,} labels; "
+            f"the loop's mean log loss by month is better by {self.gain:.4f}"
         )
         state = "sound" if self.verified["sound"] else f"BROKEN at entry {self.verified['broken_at']}"
         console.print(f"ledger: {self.verified['entries']:,} entries, {state}, head {self.verified['head']}")
@@ -168,32 +179,61 @@ def write_page(summary: Summary, file: Path) -> None:
     """Write the year as one HTML file that needs nothing beside it."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=select_autoescape(),
+        autoescape=select_autoescape(("html", "jinja")),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    charts = {metric: _chart(summary, metric) for metric in METRICS}
     page = environment.get_template("report.html.jinja").render(
-        summary=summary, charts=charts, metrics=METRICS, told=told, name=product.name
+        summary=summary,
+        style=Markup(STYLE),
+        charts={metric: Markup(_by_month(summary, metric)) for metric in METRICS},
+        days=Markup(_by_day(summary)),
+        metrics=METRICS,
+        told=told,
     )
     file.write_text(page)
 
 
-def _chart(summary: Summary, metric: str) -> str:
-    middle = [datetime(m.month.year, m.month.month, 15, tzinfo=UTC) for m in summary.months]
-    promoted = [
-        Mark(datetime.fromisoformat(cycle["closed_at"]), f"version {cycle['version']} promoted")
+def _promotions(summary: Summary) -> list[Mark]:
+    return [
+        Mark(
+            day=datetime.fromisoformat(cycle["closed_at"]).date(),
+            label=str(cycle["version"]),
+            title=cycle["trigger"],
+        )
         for cycle in summary.cycles
         if cycle["outcome"] == "promoted"
     ]
-    return line_chart(
-        [
-            Line("the loop", list(zip(middle, (m.served[metric] for m in summary.months), strict=True))),
-            Line(
-                "the January model",
-                list(zip(middle, (m.frozen[metric] for m in summary.months), strict=True)),
-            ),
-        ],
-        marks=promoted,
-        title=metric,
+
+
+def _by_month(summary: Summary, metric: str) -> str:
+    loop, frozen = (
+        [(month.month.replace(day=15), getattr(month, side)[metric]) for month in summary.months]
+        for side in ("served", "frozen")
     )
+    series = [Series(name="the loop", days=loop), Series(name="the January model, left alone", days=frozen)]
+    return day_chart(series, title=f"{metric} by month", marks=_promotions(summary), tooltips=True)
+
+
+def _by_day(summary: Summary) -> str:
+    totals: dict[date, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for row in summary.quality:
+        if row["labelled"]:
+            total = totals[date.fromisoformat(row["day"])]
+            total[0] += row["labelled"]
+            total[1] += row["labelled"] * row["log_loss"]
+    days = sorted(totals)
+    weekly = [
+        (
+            day,
+            sum(totals[each][1] for each in days[max(0, at - 6) : at + 1])
+            / sum(totals[each][0] for each in days[max(0, at - 6) : at + 1]),
+        )
+        for at, day in enumerate(days)
+    ]
+    daily = [(day, totals[day][1] / totals[day][0]) for day in days]
+    series = [
+        Series(name="log loss of a day", days=daily, kind=Kind.DOTS),
+        Series(name="mean of seven days", days=weekly),
+    ]
+    return day_chart(series, title="log loss by day", marks=_promotions(summary))

@@ -17,6 +17,7 @@ from typing import Protocol
 from mainspring.errors import Invalid, Refused
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_CENTURY = timedelta(days=36_525)
 
 
 class ClockRefused(Refused):
@@ -104,7 +105,7 @@ def parse_duration(text: str) -> timedelta:
     Raises
     ------
     Invalid
-        The text is not a whole number followed by one of s, m, h, d, w.
+        The text is not a whole number followed by one of s, m, h, d, w, or means more than 100 years.
 
     Examples
     --------
@@ -116,7 +117,10 @@ def parse_duration(text: str) -> timedelta:
         raise Invalid(
             f"{text!r} is not a duration: write a whole number and a unit, such as '90s', '3h', '45d' or '2w'."
         )
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if duration > _CENTURY:  # added to a moment it could leave the calendar
+        raise Invalid(f"{text!r} is longer than 100 years: write a shorter duration.")
+    return duration
 
 
 def parse_time(text: str) -> datetime:

@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -53,6 +54,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from mainspring.clock import parse_duration
+from mainspring.digest import Digest, digest_of
 from mainspring.errors import Invalid
 from mainspring.ref import check_name
 
@@ -63,9 +65,22 @@ class _Value(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """A declared value: frozen, and the same again after a trip through JSON."""
 
 
-def _need_share(name: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise Invalid(f"{name} is {value}, but a share lies above 0 and at most at 1.")
+def _need(holds: bool, what: str, value: float, rule: str) -> None:
+    # Each rule is written so that NaN breaks it.
+    if not holds:
+        raise Invalid(f"{what} is {value}, but {rule}.")
+
+
+def _need_alpha(of: str, value: float) -> None:
+    _need(0 < value < 1, f"The alpha of {of}", value, "a probability of error lies between 0 and 1")
+
+
+def _need_margin(of: str, value: float) -> None:
+    _need(0 <= value < math.inf, f"The margin of {of}", value, "a margin is 0 or a positive number")
+
+
+def _need_tolerance(of: str, value: float) -> None:
+    _need(0 <= value < 1, f"The tolerance of {of}", value, "a tolerance is a share, at least 0 and below 1")
 
 
 # --- what is predicted -------------------------------------------------------------------------------------------
@@ -132,6 +147,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        of = f"The quarantine of dataset {self.name!r}"
+        _need(0 <= self.quarantine <= 1, of, self.quarantine, "a share of rows lies between 0 and 1")
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -289,6 +306,10 @@ class AtLeast(_Value, frozen=True):
     slices: tuple[str, ...] = ()
     pool_below: int = 0
 
+    def __post_init__(self) -> None:
+        _need(math.isfinite(self.value), f"The floor of {self.metric}", self.value, "it must be a number")
+        _need(self.pool_below >= 0, "pool_below", self.pool_below, "rows are counted from 0")
+
 
 class NotWorseThan(_Value, frozen=True):
     """The metric on the hold-out may be worse than that of the version behind `alias` by at most `margin`."""
@@ -297,11 +318,17 @@ class NotWorseThan(_Value, frozen=True):
     metric: str
     margin: float = 0.0
 
+    def __post_init__(self) -> None:
+        _need_margin("NotWorseThan", self.margin)
+
 
 class Servable(_Value, frozen=True):
     """The packaged model answers alike in a clean process, within a latency for one row."""
 
     p99_ms: float
+
+    def __post_init__(self) -> None:
+        _need(0 < self.p99_ms < math.inf, "A latency to keep", self.p99_ms, "it must be above 0 ms")
 
 
 Gate: TypeAlias = AtLeast | NotWorseThan | Servable
@@ -315,11 +342,17 @@ class NoMoreErrors(_Value, frozen=True):
 
     alpha: float = 0.05
 
+    def __post_init__(self) -> None:
+        _need_alpha("NoMoreErrors", self.alpha)
+
 
 class NotSlower(_Value, frozen=True):
     """Roll back when the challenger is shown to be slow more often than the champion."""
 
     alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        _need_alpha("NotSlower", self.alpha)
 
 
 class NotWorse(_Value, frozen=True):
@@ -328,6 +361,10 @@ class NotWorse(_Value, frozen=True):
     metric: str
     margin: float = 0.0
     alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        _need_margin("NotWorse", self.margin)
+        _need_alpha("NotWorse", self.alpha)
 
 
 Guard: TypeAlias = NoMoreErrors | NotSlower | NotWorse
@@ -363,9 +400,10 @@ class Canary(_Value, frozen=True):
         parse_duration(self.bake)
         parse_duration(self.horizon)
         for share in self.steps:
-            _need_share("A rollout's step", share)
+            _need(0 < share <= 1, "A rollout's step", share, "a share lies above 0 and at most at 1")
         if list(self.steps) != sorted(set(self.steps)) or not self.steps or self.steps[-1] != 1.0:
             raise Invalid(f"A rollout's steps must rise and end at 1.0; these are {self.steps}.")
+        _need(self.minimum_units >= 0, "minimum_units", self.minimum_units, "units are counted from 0")
 
 
 # --- monitors and triggers ---------------------------------------------------------------------------------------
@@ -380,11 +418,17 @@ class InputDrift(_Value, frozen=True):
     tolerance: float = 0.02
     ignore: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _need_tolerance("InputDrift", self.tolerance)
+
 
 class PredictionDrift(_Value, frozen=True):
     """Alarm when the predictions' distribution has moved by more than `tolerance` (a share of rows)."""
 
     tolerance: float = 0.02
+
+    def __post_init__(self) -> None:
+        _need_tolerance("PredictionDrift", self.tolerance)
 
 
 class Quality(_Value, frozen=True):
@@ -392,6 +436,9 @@ class Quality(_Value, frozen=True):
 
     metric: str
     tolerance: float = 0.01
+
+    def __post_init__(self) -> None:
+        _need_tolerance("Quality", self.tolerance)
 
 
 class Staleness(_Value, frozen=True):
@@ -421,6 +468,9 @@ class OnNewData(_Value, frozen=True):
 
     rows: int
 
+    def __post_init__(self) -> None:
+        _need(self.rows >= 1, "The rows of OnNewData", self.rows, "with none it would always fire")
+
 
 class OnDegradation(_Value, frozen=True):
     """Start a cycle when the monitor of quality speaks."""
@@ -443,10 +493,8 @@ class FalseAlarms(_Value, frozen=True):
 
     def __post_init__(self) -> None:
         parse_duration(self.per)
-        if not self.at_most > 0:
-            raise Invalid(
-                f"An alarm budget of {self.at_most} false alarms cannot be kept by any monitor: allow some."
-            )
+        rule = "no monitor could keep it: allow some, and not any number"
+        _need(0 < self.at_most < math.inf, "The number of false alarms", self.at_most, rule)
 
 
 # --- the product -------------------------------------------------------------------------------------------------
@@ -586,6 +634,11 @@ class ProductSpec(_Value, frozen=True, kw_only=True):
     def from_json(cls, text: str | bytes) -> ProductSpec:
         """Read what `to_json` wrote."""
         return msgspec.json.decode(text, type=cls)
+
+    @property
+    def digest(self) -> Digest:
+        """The declaration's content address."""
+        return digest_of(self.to_json().encode())
 
     @property
     def datasets(self) -> tuple[DatasetSpec, ...]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 __all__ = ["Settings"]
 
+import math
 import os
 import tomllib
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mainspring.clock import parse_time
 from mainspring.errors import Fault, Faults, Invalid
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 FILE = "mainspring.toml"
 STATE = ".mainspring"
+_KINDS: dict[type, str] = {str: "text", int: "whole number", float: "number"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +85,7 @@ class Settings:
                 faults.append(Fault(name, "is no setting.", f"There are: {', '.join(sorted(names))}."))
                 continue
             try:
-                values[name] = types[name](value)
-                if name == "clock" and value != "system":
-                    parse_time(str(value))
-            except (TypeError, ValueError):
-                faults.append(Fault(name, f"is {value!r}, which is no {types[name].__name__}."))
+                values[name] = _read(name, value, types[name])
             except Invalid as error:
                 faults.append(Fault(name, str(error)))
         if faults:
@@ -114,3 +113,24 @@ class Settings:
         single = self.root / "product.py"
         many = sorted((self.root / "products").glob("[!_]*.py"))
         return (single, *many) if single.exists() or not many else tuple(many)
+
+
+def _read(name: str, value: object, kind: type) -> Any:
+    """Read a setting; from the environment every value is a text, and a moment in TOML need not be one."""
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    fits = isinstance(value, str | kind) or (kind is float and isinstance(value, int))
+    try:
+        read = kind(value) if fits and not isinstance(value, bool) else None
+    except ValueError:
+        read = None
+    match name:
+        case _ if read is None:
+            raise Invalid(f"is {value!r}, which is no {_KINDS[kind]}.")
+        case "port" | "gateway_port" if not 0 <= read <= 65535:
+            raise Invalid(f"is {value!r}, but ports are numbered from 0 to 65535.")
+        case "interval_s" if not 0 < read < math.inf:
+            raise Invalid(f"is {value!r}, but a pause lasts longer than 0 seconds.")
+        case "clock" if read != "system":
+            parse_time(read)
+    return read

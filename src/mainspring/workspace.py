@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mainspring.clock import Clock, DrivenClock, SystemClock, parse_time, time_text
+from mainspring.clock import Clock, ClockRefused, DrivenClock, SystemClock, parse_time, time_text
 from mainspring.digest import digest_of_json
 from mainspring.errors import NotFound
 from mainspring.operate.workers import Workers
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
 
 
+_LAST_YEAR = 9000  # a cool-down later, the calendar must not have ended
+
+
 class NoWorkspace(NotFound):
     """A folder in which no workspace was begun."""
 
@@ -36,8 +39,8 @@ class NoWorkspace(NotFound):
 
     def __str__(self) -> str:
         return (
-            f"There is no workspace in {self.root}: it has neither a product.py nor a products folder. To begin one, run "
-            "`mainspring init NAME`; to use one elsewhere, pass `--root FOLDER`."
+            f"There is no workspace in {self.root}: it has neither a product.py nor a products folder. "
+            "To begin one, run `mainspring init NAME`; to use one elsewhere, pass `--root FOLDER`."
         )
 
 
@@ -89,14 +92,16 @@ class Workspace:
         Raises
         ------
         ClockRefused
-            The workspace lives in the system's time.
+            The workspace lives in the system's time, or the moment is beyond the year 9000.
         """
-        from mainspring.clock import ClockRefused
-
         if not isinstance(self.clock, DrivenClock):
             raise ClockRefused(
-                "This workspace lives in the system's time, which cannot be moved. To replay recorded data, begin a workspace "
-                'with `clock = "2013-01-01T00:00:00Z"` in mainspring.toml.'
+                "This workspace lives in the system's time, which cannot be moved. To replay recorded data, "
+                'begin a workspace with `clock = "2013-01-01T00:00:00Z"` in mainspring.toml.'
+            )
+        if to.year > _LAST_YEAR:
+            raise ClockRefused(
+                f"{time_text(to)} is later than any data could be; the clock could not be moved back."
             )
         moved = self.clock.advance(to)
         if moved:

@@ -24,7 +24,7 @@ Turn = Callable[[Workspace], None]
 
 
 def live(workspace: Workspace, turn_loop: Turn) -> None:
-    """A few weeks in which a first version, a promotion, a refusal and a rollback come about, and logs are compacted."""
+    """A few weeks with a first version, a promotion, a refusal and a rollback, and logs that are compacted."""
     add_batch(workspace, "orders", parquet(orders(days=30)), actor="test")
     turn_loop(workspace)
     failing = None

@@ -30,7 +30,7 @@ def begin(folder: Path) -> Workspace:
 def ask(
     workspace: Workspace, rows: pl.DataFrame, *, failing_version: int | None = None, labelled: bool = True
 ) -> None:
-    """Log a day's predictions as a gateway would, and their labels; a failing version is stood in for by the champion."""
+    """Log a day's predictions as a gateway would, and their labels; the champion stands in for a failing version."""
     with workspace.database.read() as tx:
         (route,) = tx.rollouts.routes()
     models = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["build_app"]
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -115,8 +116,8 @@ def _body(content: bytes, kind: type) -> Any:
 
 def _number(request: Request, name: str, default: int, most: int) -> int:
     text = request.query_params.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise Invalid(f"{name}={text!r} must be a whole number from 1 to {most}.")
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise Invalid(f"{name}={text[:100]!r} must be a whole number from 1 to {most}.")
     return int(text)
 
 
@@ -136,7 +137,9 @@ def _add_batch(workspace: Workspace, request: Request, content: bytes) -> object
     dataset = request.path_params["dataset"]
     reason = request.query_params.get("reason", "")
     batch = add_batch(workspace, dataset, content, actor=_actor(request), reason=reason)
-    row = next(row for row in reversed(status.data_rows(workspace, dataset)) if row.at == batch.at)
+    with workspace.database.read() as tx:
+        position = tx.data.batches(dataset).index(batch)
+    row = status.data_rows(workspace, dataset)[position]
     if batch.version is None:
         return Problem(
             type="urn:mainspring:BatchRefused",
@@ -291,6 +294,10 @@ def build_app(workspace: Workspace, pages: Sequence[BaseRoute] = ()) -> Starlett
             Problem(type="about:blank", title=error.detail, status=error.status_code, detail=detail)
         )
 
+    async def fail(request: Request, error: Exception) -> Response:
+        detail = f"{request.method} {request.url.path} met a fault of mainspring's own; its log says which."
+        return respond(Problem(type="about:blank", title="internal error", status=500, detail=detail))
+
     # Operations of one path stand together, so that another method there is answered with 405 and not with 404.
     paths = dict.fromkeys(operation.path for operation in OPERATIONS)
     routes: list[BaseRoute] = [
@@ -303,7 +310,7 @@ def build_app(workspace: Workspace, pages: Sequence[BaseRoute] = ()) -> Starlett
     ]
     return Starlette(
         routes=[*routes, Route("/v1/openapi.json", openapi), *pages],
-        exception_handlers={MainspringError: refuse, HTTPException: http_problem},
+        exception_handlers={MainspringError: refuse, HTTPException: http_problem, Exception: fail},
     )
 
 

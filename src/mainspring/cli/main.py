@@ -125,3 +125,7 @@ def exit_code(error: MainspringError) -> int:
             return CONFLICT
         case _:
             return FAILED
+
+
+if __name__ == "__main__":
+    run()

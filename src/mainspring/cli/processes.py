@@ -25,14 +25,19 @@ gateway = App(name="gateway", help_epilogue="Example:\n  mainspring gateway --na
 
 
 @up.default
-def run_up(*, root: Root = None) -> None:
+def run_up(*, root: Root = None, json: bool = False) -> None:
     """Run all of a workspace until interrupted: pages, API, loop and gateway.
 
     Addresses come from mainspring.toml (`port = 8500`) or the environment (MAINSPRING_PORT=8500).
+
+    Parameters
+    ----------
+    json : bool
+        Print the addresses as one line of JSON.
     """
     from mainspring.cli import up
 
-    up.up(Options(root=root).folder)
+    up.up(Options(root=root).folder, json=json)
 
 
 @server.default

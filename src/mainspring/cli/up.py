@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import msgspec
 
 from mainspring.errors import Conflict, MainspringError
 from mainspring.settings import Settings
@@ -85,17 +86,17 @@ def gateway(root: Path, name: str = "gateway-0") -> None:
         )
 
 
-def up(root: Path) -> None:
+def up(root: Path, *, json: bool = False) -> None:
     """Run control plane and gateway until interrupted; one that dies is started again."""
-    settings = Settings.load(root)
-    with running(settings) as processes:
-        print(
-            f"mainspring is up: pages and API at {processes.url}, predictions at {processes.gateway_url}",
-            flush=True,
-        )
+    with running(Settings.load(root)) as processes:
+        if json:
+            addresses = {"url": processes.url, "gateway_url": processes.gateway_url}
+            print(msgspec.json.encode(addresses).decode(), flush=True)
+        else:
+            at = f"pages and API at {processes.url}, predictions at {processes.gateway_url}"
+            print(f"mainspring is up: {at}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             processes.watch()
-    print("mainspring is down")
 
 
 @dataclass(slots=True)

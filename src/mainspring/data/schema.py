@@ -56,7 +56,8 @@ def validate(
     Parameters
     ----------
     batch : polars.DataFrame
-        The rows, in any column order; whole numbers are taken for a column of floats.
+        The rows, in any column order; whole numbers are taken for a column of floats, and texts with an offset from
+        UTC for one of moments.
     dataset : Dataset
         With its pandera model.
     published_keys : polars.DataFrame, optional
@@ -137,25 +138,39 @@ def _shape(batch: pl.DataFrame, schema: Any) -> tuple[pl.DataFrame, list[CheckFa
         if name not in batch.columns:
             failures.append(CheckFailure(name, "is in the batch", batch.height, (), fatal=True))
             continue
-        wanted, found = column.dtype.type, batch.schema[name]
-        if found == wanted:
-            columns.append(pl.col(name))
-        elif (
-            found == pl.Null
-            or (wanted.is_float() and found.is_numeric())
-            or (wanted.is_integer() and found.is_integer())
-        ):
-            columns.append(pl.col(name).cast(wanted))
-        elif (
-            isinstance(wanted, pl.Datetime) and isinstance(found, pl.Datetime) and found.time_zone is not None
-        ):
-            columns.append(pl.col(name).dt.convert_time_zone(wanted.time_zone or "UTC").cast(wanted))
+        wanted, given = column.dtype.type, batch[name]
+        read = _read(given, wanted)
+        if read is None:
+            check, rows = f"has type {wanted}, not {given.dtype}", pl.arange(given.len(), eager=True)
         else:
-            examples = tuple(enumerate(str(value) for value in batch[name].head(_EXAMPLES)))
-            failures.append(
-                CheckFailure(name, f"has type {wanted}, not {found}", batch.height, examples, fatal=True)
-            )
-    return (batch, failures) if failures else (batch.select(columns), [])
+            check, rows = f"can be read as {wanted}", (read.is_null() & given.is_not_null()).arg_true()
+            if rows.is_empty():
+                columns.append(read)
+                continue
+        examples = tuple((row, str(given[row])) for row in rows.head(_EXAMPLES))
+        failures.append(CheckFailure(name, check, rows.len(), examples, fatal=True))
+    return (batch, failures) if failures else (pl.DataFrame(columns), [])
+
+
+def _read(given: pl.Series, wanted: Any) -> pl.Series | None:
+    """Bring values to the wanted type, null where one does not fit; None where the type as such does not."""
+    import polars as pl
+
+    found = given.dtype
+    if found == wanted:
+        return given
+    if given.null_count() == given.len():  # a column without values may have any type, as in CSV
+        return pl.Series(given.name, [None] * given.len(), dtype=wanted)
+    if (wanted.is_float() and found.is_numeric()) or (wanted.is_integer() and found.is_integer()):
+        return given.cast(wanted, strict=False)
+    if isinstance(wanted, pl.Datetime) and found == pl.String:  # JSON has no moments: they come as RFC 3339
+        plain = given.str.replace("[Zz]$", "+00:00").str.replace("^(.{10})[ t]", "${1}T")
+        given = plain.str.to_datetime(
+            "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False
+        )
+    elif not isinstance(wanted, pl.Datetime) or getattr(found, "time_zone", None) is None:
+        return None
+    return given.dt.convert_time_zone(wanted.time_zone or "UTC").cast(wanted)
 
 
 def _key_failures(

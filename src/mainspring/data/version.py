@@ -37,7 +37,8 @@ class DataVersionNotFound(NotFound):
     def __str__(self) -> str:
         has = "it has no versions yet" if self.newest is None else f"its newest is v{self.newest}"
         which = "No version" if self.number is None else f"No version v{self.number}"
-        return f"{which} of dataset {self.dataset!r}: {has}. To publish one, run `mainspring data add {self.dataset} FILE`."
+        mend = f"To publish one, run `mainspring data add {self.dataset} FILE`."
+        return f"{which} of dataset {self.dataset!r}: {has}. {mend}"
 
 
 class BatchOutcome(StrEnum):

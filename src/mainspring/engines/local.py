@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Self
 
@@ -55,7 +56,8 @@ class Worker:
         WorkerDied
             The process ended instead.
         """
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         try:
             self.process.stdin.write(question + b"\n")
             self.process.stdin.flush()
@@ -74,7 +76,9 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         if self.process.stdin is not None:
-            self.process.stdin.close()
+            # A question that a dead process never read is still in the buffer.
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
         try:
             self.process.wait(timeout=2)
         except subprocess.TimeoutExpired:

@@ -8,9 +8,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import metadata
+from itertools import count
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -56,10 +56,9 @@ class _ClientGone(Exception):
     """The client hung up before it had sent all; there is nobody to answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
+class _Reply(msgspec.Struct, frozen=True):
     content: bytes
-    status: int = HTTPStatus.OK
+    status: int = 200
     kind: bytes = b"application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
@@ -93,6 +92,7 @@ class Gateway:
         self._log, self._ids, self._clock = log, ids, clock
         self._drive = clock.advance if isinstance(clock, DrivenClock) else None
         self._moved = True
+        self._process, self._requests = token_hex(12), count()
         self._polling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -132,7 +132,8 @@ class Gateway:
     async def _answer(self, scope: Message, receive: Receive) -> _Reply:
         path: str = scope["path"]
         headers: Headers = dict(scope["headers"])
-        self._hear_time(headers)
+        if b"mainspring-now" in headers:
+            self._hear_time(headers[b"mainspring-now"])
         if path.startswith("/v2/models/"):
             product, *rest = path[11:].split("/")
             version = None
@@ -158,10 +159,7 @@ class Gateway:
 
     # --- time and routes -------------------------------------------------------------------------------------------
 
-    def _hear_time(self, headers: Headers) -> None:
-        told = headers.get(b"mainspring-now")
-        if told is None:
-            return
+    def _hear_time(self, told: bytes) -> None:
         if self._drive is None:
             why = "This workspace goes by the machine's clock: leave out the header Mainspring-Now, or start a replay."
             raise _Refusal(HTTPStatus.BAD_REQUEST, why)
@@ -201,22 +199,27 @@ class Gateway:
             raise _Refusal(HTTPStatus.NOT_FOUND, why)
         return pinned
 
+    def _fresh_id(self) -> str:
+        # A random number of the process and a count: to ask the kernel for chance each time is a cost.
+        return f"{self._process}{next(self._requests):08x}"
+
     # --- predictions -----------------------------------------------------------------------------------------------
 
     async def _infer(self, product: str, version: str | None, headers: Headers, receive: Receive) -> _Reply:
         body = await _body(headers, receive)
-        await self._follow(headers)
+        if self._drive is not None:
+            await self._follow(headers)
         serving = self._serving(product)
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        status = 500
         try:
             pinned = self._pinned(serving, version) if version else None
             reply = await self._predict(serving, pinned, body)
-            status = HTTPStatus.OK
+            status = 200
         except _Refusal as refusal:
             status = refusal.reply.status
             raise
         except LogUnwritable:
-            status = HTTPStatus.SERVICE_UNAVAILABLE
+            status = 503
             raise
         finally:
             self.metrics.answered(product, status)
@@ -228,7 +231,7 @@ class Gateway:
             wishes, rows = serving.inputs.read(body)
         except BadRequest as error:
             raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
-        ids = self._ids.issue(wishes.id or token_hex(16), rows.count)
+        ids = self._ids.issue(wishes.id or self._fresh_id(), rows.count)
         units = ids
         if route.split_by is not None and (named := rows.columns.get(route.split_by)):
             units = [an_id if name is None else as_text(name) for an_id, name in zip(ids, named, strict=True)]
@@ -375,19 +378,17 @@ def _tensors(datatypes: Mapping[str, str]) -> list[dict[str, object]]:
 
 
 def _reply(product: str, wishes: Wishes, scored: Scored, ids: list[str]) -> InferReply:
-    data: dict[str, list[Any]] = {
-        "probability": scored.scores,
-        "prediction_id": ids,
-        "model_version": scored.versions,
-    }
-    names = OUTPUTS if wishes.outputs is None else dict.fromkeys(each.name for each in wishes.outputs)
-    versions = set(scored.versions)
-    return InferReply(
-        model_name=product,
-        model_version=str(scored.versions[0]) if len(versions) == 1 else None,
-        id=wishes.id,
-        outputs=[OutputTensor(name, OUTPUTS[name], [len(ids)], data[name]) for name in names],
-    )
+    shape, versions = [len(ids)], scored.versions
+    outputs = [
+        OutputTensor("probability", "FP64", shape, scored.scores),
+        OutputTensor("prediction_id", "BYTES", shape, ids),
+        OutputTensor("model_version", "INT64", shape, versions),
+    ]
+    if wishes.outputs is not None:
+        by_name = {each.name: each for each in outputs}
+        outputs = [by_name[name] for name in dict.fromkeys(each.name for each in wishes.outputs)]
+    alike = versions.count(versions[0]) == len(versions)
+    return InferReply(product, outputs, str(versions[0]) if alike else None, wishes.id)
 
 
 async def _body(headers: Headers, receive: Receive) -> bytes:

@@ -40,8 +40,8 @@ class Metrics:
 
     def scored(self, product: str, scored: Scored) -> None:
         """Count rows and failures, and how long the versions took."""
-        for version in scored.versions:
-            self._rows[product, version] += 1
+        for version in set(scored.versions):
+            self._rows[product, version] += scored.versions.count(version)
         for failure in scored.failures:
             self._failures[product, failure.version] += 1
         for version, measured_s in scored.measured_s.items():

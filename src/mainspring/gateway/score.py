@@ -6,9 +6,11 @@ __all__ = ["ChampionFailed", "Scored", "Served", "score"]
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mainspring.monitoring.record import Failure
 
@@ -26,8 +28,7 @@ class Served:
     never_null: frozenset[str]
 
 
-@dataclass(slots=True)
-class Scored:
+class Scored(msgspec.Struct):
     """What came of a request's rows.
 
     Attributes
@@ -44,8 +45,8 @@ class Scored:
 
     scores: list[float]
     versions: list[int]
-    failures: list[Failure] = field(default_factory=list)
-    measured_s: dict[int, float] = field(default_factory=dict)
+    failures: list[Failure]
+    measured_s: dict[int, float]
 
 
 class ChampionFailed(Exception):
@@ -62,18 +63,6 @@ class ChampionFailed(Exception):
     def __init__(self, nulls: list[Failure], scored: Scored) -> None:
         super().__init__(nulls, scored)
         self.nulls, self.scored = nulls, scored
-
-
-@dataclass(slots=True)
-class _Asked:
-    scores: dict[int, float]
-    nulls: list[Failure]
-    broken: list[Failure]
-    measured_s: float
-
-    @property
-    def failures(self) -> list[Failure]:
-        return self.nulls + self.broken
 
 
 def score(
@@ -93,25 +82,43 @@ def score(
     ChampionFailed
         The champion was needed for a row and failed.
     """
-    scored = Scored([math.nan] * rows.count, [champion.version] * rows.count)
-    remaining: Sequence[int] = range(rows.count)
-    if challenger and (rows_of_arm := list(challenged)):
-        asked = _ask(challenger, rows, rows_of_arm)
-        _take(asked, challenger, scored)
-        remaining = [row for row in remaining if row not in asked.scores]
-    if remaining:
-        asked = _ask(champion, rows, remaining)
-        _take(asked, champion, scored)
-        if asked.failures:
+    everything = range(rows.count)
+    if challenger is None or not (of_arm := list(challenged)):
+        asked = _ask(champion, rows, everything)
+        failures = asked.nulls + asked.broken
+        scored = Scored(
+            asked.scores, [champion.version] * rows.count, failures, {champion.version: asked.measured_s}
+        )
+        if failures:
+            raise ChampionFailed(asked.nulls, scored)
+        return scored
+
+    scored = Scored([math.nan] * rows.count, [champion.version] * rows.count, [], {})
+
+    def take(served: Served, which: Sequence[int]) -> _Asked:
+        asked = _ask(served, rows, which)
+        for row, probability in zip(asked.rows, asked.scores, strict=True):
+            scored.scores[row], scored.versions[row] = probability, served.version
+        scored.failures += asked.nulls + asked.broken
+        scored.measured_s[served.version] = asked.measured_s
+        return asked
+
+    answered = set(take(challenger, of_arm).rows)
+    if remaining := [row for row in everything if row not in answered]:
+        asked = take(champion, remaining)
+        if asked.nulls or asked.broken:
             raise ChampionFailed(asked.nulls, scored)
     return scored
 
 
-def _take(asked: _Asked, served: Served, scored: Scored) -> None:
-    for row, probability in asked.scores.items():
-        scored.scores[row], scored.versions[row] = probability, served.version
-    scored.failures += asked.failures
-    scored.measured_s[served.version] = asked.measured_s
+class _Asked(msgspec.Struct):
+    """What a version answered: the rows that it could, and their scores."""
+
+    rows: Sequence[int]
+    scores: list[float]
+    nulls: list[Failure]
+    broken: list[Failure]
+    measured_s: float
 
 
 def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
@@ -120,24 +127,31 @@ def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
     if nulls:
         unsound = {failure.row for failure in nulls}
         which = [row for row in which if row not in unsound]
-    scores: dict[int, float] = {}
-    broken: list[Failure] = []
+    why = ""
+    scores: list[float] = []
     if which:
         try:
             answered = served.model.predict(rows.feed(served.model, which))
         except Exception as error:  # noqa: BLE001 - whatever a model raises, it is a failure of the model
-            broken = [Failure(row, served.version, f"{type(error).__name__}: {error}"[:300]) for row in which]
+            why = f"{type(error).__name__}: {error}"[:300]
         else:
             if answered.shape == (len(which),):
-                for row, probability in zip(which, answered.tolist(), strict=True):
-                    if 0 <= probability <= 1:
-                        scores[row] = probability
-                    else:
-                        broken.append(Failure(row, served.version, f"{probability} is no probability"))
+                scores = answered.tolist()
             else:
-                error_text = f"answered {len(which)} rows with the shape {answered.shape}"
-                broken = [Failure(row, served.version, error_text) for row in which]
-    return _Asked(scores, nulls, broken, perf_counter() - started)
+                why = f"answered {len(which)} rows with the shape {answered.shape}"
+    measured_s = perf_counter() - started
+    if why:
+        return _Asked([], [], nulls, [Failure(row, served.version, why) for row in which], measured_s)
+    broken = []
+    if not all(0 <= probability <= 1 for probability in scores):
+        sound = {row: score for row, score in zip(which, scores, strict=True) if 0 <= score <= 1}
+        broken = [
+            Failure(row, served.version, f"{score} is no probability")
+            for row, score in zip(which, scores, strict=True)
+            if row not in sound
+        ]
+        which, scores = list(sound), list(sound.values())
+    return _Asked(which, scores, nulls, broken, measured_s)
 
 
 def _nulls(served: Served, rows: Rows, which: Sequence[int]) -> list[Failure]:

@@ -312,10 +312,8 @@ def _answers(facts: Facts, trigger: TriggerKind, wanted: Callable[[AlarmFact], b
 
 def _last_firing(cron: str, since: datetime, now: datetime) -> datetime | None:
     """Last moment of a cron expression in (since, now]."""
-    fired = None
-    for moment in CronSim(cron, since):
-        # A schedule that fell due many times while nothing ran is one reason to train, not many.
-        if moment > now or moment - since > timedelta(days=3660):
-            break
-        fired = moment
-    return fired
+    # Backwards: a schedule that fell due many times while nothing ran is one reason to train, not many.
+    for moment in CronSim(cron, now + timedelta(minutes=1), reverse=True):
+        if moment <= now:
+            return moment if moment > since else None
+    return None

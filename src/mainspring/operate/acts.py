@@ -70,7 +70,7 @@ class Stage:
     def event(
         self,
         tx: Transaction,
-        type: EventType,
+        kind: EventType,
         subject: object,
         reason: str,
         *,
@@ -79,7 +79,7 @@ class Stage:
     ) -> None:
         """Append an event in a transaction."""
         tx.ledger.append(
-            Event(type=type, subject=str(subject), at=self.now, actor=actor, reason=reason, data=data)
+            Event(type=kind, subject=str(subject), at=self.now, actor=actor, reason=reason, data=data)
         )
 
     def close(self, tx: Transaction, cycle: Cycle, outcome: CycleOutcome, reason: str) -> None:
@@ -272,7 +272,7 @@ def _run_steps(stage: Stage, cycle: Cycle, ask: Ask) -> list[Mapping[str, str]]:
         inputs=inputs,
     )
     tables = {name: version.table_version for name, version in versions.items()}
-    build = BuildExamples(product=spec.name, tables=tables, as_of=as_of)
+    build = BuildExamples(product=spec.name, declared=spec.digest, tables=tables, as_of=as_of)
     records = [_find_or_make(stage, cycle, key, partial(ask, build, Built))]
     for position, step in enumerate(spec.steps):
         changed = {
@@ -291,6 +291,7 @@ def _run_steps(stage: Stage, cycle: Cycle, ask: Ask) -> list[Mapping[str, str]]:
         )
         task = RunStep(
             product=spec.name,
+            declared=spec.digest,
             step=step.name,
             params=key.params,
             seed=spec.seed,
@@ -352,6 +353,7 @@ def _judge(stage: Stage, cycle: Cycle) -> None:
         judged = workspace.workers.ask(
             JudgeCandidate(
                 product=spec.name,
+                declared=spec.digest,
                 examples=outputs["examples"],
                 candidate=candidate_package,
                 champion=champion_package,
@@ -575,7 +577,7 @@ def _make_champion(
 
 
 def _keep_champion(
-    stage: Stage, cycle: Cycle, fact: RolloutFact, phase: Phase, outcome: CycleOutcome, type: EventType
+    stage: Stage, cycle: Cycle, fact: RolloutFact, phase: Phase, outcome: CycleOutcome, kind: EventType
 ) -> None:
     with stage.workspace.database.write() as tx:
         stage.boundary(f"within {phase.value}")
@@ -585,7 +587,7 @@ def _keep_champion(
         _route(stage, tx, None)
         stage.event(
             tx,
-            type,
+            kind,
             ModelRef(cycle.product, rollout.challenger),
             fact.reason,
             cycle=cycle.cycle_id,

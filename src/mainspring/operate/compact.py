@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mainspring.workspace import Workspace
 
 GROUP = 7
-"""Segments that are compacted together: under light traffic a segment is a day, and a commit of a week costs no more."""
+"""Segments that are compacted together: under light traffic one is a day, and a commit of a week costs no more."""
 
 LABELS = "labels"
 
@@ -123,7 +123,7 @@ def prediction_log(workspace: Workspace, product: str) -> tuple[pl.DataFrame, pl
     Returns
     -------
     polars.DataFrame
-        One row per prediction: `prediction_id`, `at`, `day`, `version`, `route`, `unit`, `score`, `failures`, and the inputs.
+        One row per prediction: `prediction_id`, `at`, `day`, `version`, `route`, `unit`, `score`, `failures`, inputs.
     polars.DataFrame
         One row per label: `prediction_id`, `value` (as text), `known_at`, `day`.
     """

@@ -95,8 +95,8 @@ class Controller:
                 declare(self.workspace, actor="product file")
                 turn(self.workspace)
                 told = ""
-            except MainspringError as error:
+            except Exception as error:  # noqa: BLE001 - without this thread the loop would stand still unnoticed
                 # A full disk or a database that is away passes; the next turn goes on from what is recorded.
                 if str(error) != told:
-                    _log.error("%s", error)
+                    _log.error("%s", error, exc_info=None if isinstance(error, MainspringError) else error)
                 told = str(error)

@@ -5,21 +5,22 @@ Only worker processes call this: it imports the user's code.
 
 from __future__ import annotations
 
-__all__ = ["ProductFileInvalid", "describe", "load", "load_all", "step_code"]
+__all__ = ["ProductFileInvalid", "describe", "load", "load_all"]
 
-import dis
 import importlib.util
-import inspect
 import sys
 import traceback
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from mainspring.clock import parse_duration
 from mainspring.data import columns_of
-from mainspring.digest import Digest, digest_of_file, digest_of_json
 from mainspring.errors import Fault, Faults, Invalid, MainspringError
+from mainspring.operate.step_code import step_code
 from mainspring.product import (
     AtLeast,
     ColumnSpec,
@@ -39,7 +40,7 @@ from mainspring.product import (
 from mainspring.ref import InvalidName, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 METRICS = ("log_loss", "brier", "roc_auc")
 
@@ -74,7 +75,8 @@ def load(file: Path) -> tuple[Product, ...]:
         sys.path.insert(0, folder)
     name = f"mainspring_product_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -82,14 +84,20 @@ def load(file: Path) -> tuple[Product, ...]:
     except MainspringError as error:
         raise ProductFileInvalid(file.name, f"line {_line(error, file)}: {error}") from error
     except SyntaxError as error:
+        where = (
+            "it" if error.filename in (None, str(file)) else f"{Path(error.filename).name}, which it imports,"
+        )
         raise ProductFileInvalid(
-            file.name, f"line {error.lineno}: it is no valid Python: {error.msg}."
+            file.name, f"line {error.lineno}: {where} is no valid Python: {error.msg}."
         ) from error
     except (Exception, SystemExit) as error:  # whatever a user's module raises is told as one sentence
         raise ProductFileInvalid(
             file.name, f"line {_line(error, file)}: it does not import: {type(error).__name__}: {error}"
         ) from error
-    products = tuple(value for value in vars(module).values() if isinstance(value, Product))
+    # By identity: a second name for one product does not declare another.
+    products = tuple(
+        {id(value): value for value in vars(module).values() if isinstance(value, Product)}.values()
+    )
     if not products:
         raise ProductFileInvalid(
             file.name, "it declares no product: write `product = ms.Product(...)` at its top level."
@@ -122,7 +130,23 @@ def load_all(files: Sequence[Path], root: Path) -> tuple[tuple[Product, ProductS
                 )
     if faults:
         raise Faults("The workspace", tuple(faults))
-    return tuple((product, describe(product, file, root)) for product, file in found)
+    described: list[tuple[Product, ProductSpec]] = []
+    refused: list[Faults] = []
+    for product, file in found:
+        try:
+            described.append((product, describe(product, file, root)))
+        except Faults as error:
+            refused.append(error)
+    if len(refused) > 1:
+        told = [
+            replace(fault, where=f"{each.subject}, {fault.where}")
+            for each in refused
+            for fault in each.faults
+        ]
+        raise Faults("The workspace", tuple(told))
+    if refused:
+        raise refused[0]
+    return tuple(described)
 
 
 def describe(product: Product, file: Path, root: Path) -> ProductSpec:
@@ -148,7 +172,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
     if faults:
         raise Faults(f"Product {product.name!r} in {file.name}", tuple(faults))
     columns = _available(product, own, sources)
-    return ProductSpec(
+    spec = ProductSpec(
         name=product.name,
         file=str(file.resolve().relative_to(root.resolve())),
         task=product.task,
@@ -156,7 +180,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         sources=tuple(spec for name, spec in sources.items() if name != own.name),
         inputs=tuple(columns[name] for name in product.inputs),
         steps=tuple(
-            StepSpec(each.name, step_code(each.function, file.parent), dict(each.params))
+            StepSpec(each.name, step_code(each.function, root), dict(each.params))
             for each in product.pipeline.steps
         ),
         gates=tuple(product.gates),
@@ -174,6 +198,12 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         cool_down=product.cool_down,
         seed=product.seed,
     )
+    try:
+        return ProductSpec.from_json(spec.to_json())
+    except msgspec.ValidationError as error:  # a value of another type than declared, such as "0.6" for 0.6
+        what, _, where = str(error).partition(" - at ")
+        fault = Fault(where.strip("`$."), f"{what[:1].lower()}{what[1:]}.")
+        raise Faults(f"Product {product.name!r} in {file.name}", (fault,)) from None
 
 
 def _dataset_spec(dataset: Dataset) -> DatasetSpec:
@@ -216,6 +246,8 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             yield Fault(
                 f"gate {type(gate).__name__}", f"knows no metric {gate.metric!r}.", f"Use one of {METRICS}."
             )
+        if isinstance(gate, NotWorseThan) and gate.alias != "champion":
+            yield Fault("gate NotWorseThan", f"knows no {gate.alias!r}.", "Only 'champion' is measured too.")
     for watched in (*product.monitors, *product.rollout.guards):
         if isinstance(watched, Quality | NotWorse) and watched.metric not in METRICS[:2]:
             yield Fault(
@@ -223,6 +255,11 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
                 f"cannot watch {watched.metric!r} row by row.",
                 f"Use one of {METRICS[:2]}.",
             )
+    for name in ("holdout", "cool_down"):
+        try:
+            parse_duration(getattr(product, name))
+        except Invalid as error:
+            yield Fault(name, str(error))
     for trigger in product.retrain:
         if isinstance(trigger, OnSchedule):
             yield from _cron_faults(trigger.cron)
@@ -315,54 +352,3 @@ def _line(error: BaseException, file: Path) -> int | str:
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file
     ]
     return lines[-1] or "?" if lines else "?"
-
-
-def step_code(function: Callable[..., object], folder: Path) -> Digest:
-    """Digest of a step's function and of everything of the product's own that it uses.
-
-    Functions and classes defined below `folder` count by their source and, in turn, by what they use; other files of
-    the product that are used as modules count whole; constants count by value. Everything else belongs to the
-    environment, which has a digest of its own. So an edit elsewhere in the product file leaves a step's key as it is.
-    """
-    parts: dict[str, str] = {}
-    _collect(function, folder.resolve(), parts)
-    return digest_of_json(parts)
-
-
-def _collect(used: object, folder: Path, parts: dict[str, str]) -> None:
-    function = inspect.unwrap(used) if callable(used) else used
-    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
-    if name in parts or not _is_ours(function, folder):
-        return
-    parts[name] = inspect.getsource(function)  # type: ignore[arg-type]
-    if not isinstance(function, FunctionType):
-        return
-    scope = inspect.getclosurevars(function)
-    for key, value in {**scope.globals, **scope.nonlocals, **_nested(function)}.items():
-        if isinstance(value, ModuleType):
-            file = getattr(value, "__file__", None)
-            if file and Path(file).resolve().is_relative_to(folder):
-                parts[f"module {key}"] = digest_of_file(Path(file))
-        elif isinstance(value, FunctionType | type):
-            _collect(value, folder, parts)
-        elif isinstance(value, str | int | float | bool | tuple | frozenset | None):
-            parts[f"{name}:{key}"] = repr(sorted(value, key=repr) if isinstance(value, frozenset) else value)
-
-
-def _nested(function: FunctionType) -> dict[str, object]:
-    """Globals that only a nested function or comprehension of the function names."""
-    names: set[str] = set()
-    waiting: list[CodeType] = [function.__code__]
-    while waiting:
-        code = waiting.pop()
-        names.update(i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL")
-        waiting.extend(const for const in code.co_consts if isinstance(const, CodeType))
-    return {name: function.__globals__[name] for name in names if name in function.__globals__}
-
-
-def _is_ours(used: object, folder: Path) -> bool:
-    try:
-        file = inspect.getsourcefile(used)  # type: ignore[arg-type]
-    except TypeError:
-        return False
-    return file is not None and Path(file).resolve().is_relative_to(folder)

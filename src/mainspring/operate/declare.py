@@ -7,7 +7,6 @@ __all__ = ["declare"]
 from typing import TYPE_CHECKING
 
 from mainspring.clock import time_text
-from mainspring.digest import digest_of
 from mainspring.events import Event, EventType
 from mainspring.operate.tasks import Describe, Described
 
@@ -46,7 +45,7 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
                     at=now,
                     actor=actor,
                     reason=f"{spec.file} declares it" if new else f"{spec.file} has changed",
-                    data={"digest": digest_of(text.encode()), "file": spec.file},
+                    data={"digest": spec.digest, "file": spec.file},
                 )
             )
     return described.products

@@ -35,7 +35,7 @@ def observe(workspace: Workspace, spec: ProductSpec) -> Facts:
         }
         own = newest.get(spec.data.name)
         champion = tx.registry.aliases(spec.name).get("champion")
-        trained = last.data[spec.data.name] if last else None
+        trained = last.data.get(spec.data.name) if last else None
         return Facts(
             spec=spec,
             now=now,

@@ -15,9 +15,11 @@ from mainspring.digest import digest_of, digest_of_json
 from mainspring.errors import NotFound
 from mainspring.events import Event, EventType
 from mainspring.operate.tasks import AddBatch, Added
+from mainspring.stores.errors import disk_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mainspring.digest import Digest
     from mainspring.workspace import Workspace
@@ -72,16 +74,11 @@ def add_batch(workspace: Workspace, dataset: str, content: bytes, *, actor: str,
             newest = tx.data.newest(dataset)
         if earlier is not None:
             return earlier
-        file = workspace.settings.state / "incoming" / digest
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(content)
-        try:
+        with _kept(workspace.settings.state / "incoming" / digest, content) as file:
             task = AddBatch(
                 dataset=dataset, file=str(file), table_version=newest.table_version if newest else None
             )
             added = workspace.workers.ask(task, Added)
-        finally:
-            file.unlink(missing_ok=True)
         return _record(workspace, dataset, digest, added, newest, actor, reason)
 
 
@@ -137,6 +134,20 @@ def _record(
             )
         )
     return batch
+
+
+@contextmanager
+def _kept(file: Path, content: bytes) -> Iterator[Path]:
+    """Hold a batch in a file, where a worker can read it."""
+    try:
+        try:
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
+        except OSError as error:
+            raise disk_refused(file, error) from error
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
 
 
 @contextmanager

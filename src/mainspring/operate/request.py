@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["request_training"]
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from mainspring.errors import Fault, Faults
@@ -58,6 +59,11 @@ def request_training(
         check_product(tx, product)
         spec = workspace.specs(tx)[product]
         faults = _param_faults(spec, given)
+        for name, count in Counter(ref.dataset for ref in data).items():
+            if count > 1:
+                faults.append(
+                    Fault(f"dataset {name!r}", f"is pinned {count} times.", "Name one version of it.")
+                )
         for ref in data:
             numbers = [version.number for version in tx.data.versions(ref.dataset)]
             if ref.dataset not in {each.name for each in spec.datasets}:
@@ -77,8 +83,9 @@ def request_training(
             reason=reason,
             at=workspace.clock.now(),
         )
+        earlier = {each.request_id for each in tx.loop.requests(product, waiting=False)}
         known = tx.loop.request(asked)
-        if known == asked:
+        if known == asked and request_id not in earlier:
             tx.ledger.append(
                 Event(
                     type=EventType.TRAINING_REQUESTED,
@@ -107,6 +114,8 @@ def _param_faults(spec: ProductSpec, given: Mapping[str, ParamValue]) -> list[Fa
 
 def _fits(value: ParamValue, default: ParamValue) -> bool:
     """Whether a param's value has the type of its default; a whole number will do for a float."""
+    if isinstance(value, int | float) and not -(2**63) <= value < 2**63:
+        return False  # it could not travel to a worker, nor could NaN
     if value is None or default is None:
         return True
     return type(value) is type(default) or (type(value) is int and type(default) is float)

@@ -29,7 +29,7 @@ from mainspring.product import ParamValue, ProductSpec
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    pass
+    """A task or an answer. A task's `declared` is the digest of the declaration that it is part of."""
 
 
 class Describe(_Message, frozen=True):
@@ -67,6 +67,7 @@ class BuildExamples(_Message, frozen=True):
     """Join the product's rows with its features, as of each row's event time."""
 
     product: str
+    declared: str
     tables: dict[str, int]
     as_of: datetime
 
@@ -75,6 +76,7 @@ class RunStep(_Message, frozen=True):
     """Run one step; `examples` marks the first, which gets the training rows of the split."""
 
     product: str
+    declared: str
     step: str
     params: dict[str, ParamValue]
     seed: int
@@ -93,6 +95,7 @@ class JudgeCandidate(_Message, frozen=True):
     """Evaluate the packaged candidate, and the champion, on the hold-out."""
 
     product: str
+    declared: str
     examples: str
     candidate: str
     champion: str | None

@@ -179,7 +179,10 @@ def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date)
     found = total / labelled / 1e6
     if found <= expected + monitor.tolerance * loss_levels(metric).unit:
         return ""
-    return f"{metric} on {labelled:,} labels since {today - 14 * _DAY} is {found:.4f}, on the hold-out it was {expected:.4f}"
+    since = today - 14 * _DAY
+    return (
+        f"{metric} on {labelled:,} labels since {since} is {found:.4f}, on the hold-out it was {expected:.4f}"
+    )
 
 
 def _name(monitor: Monitor) -> str:

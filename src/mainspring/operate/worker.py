@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.clock import parse_duration
-from mainspring.data import BatchReport, Split, split, validate
+from mainspring.data import BatchReport, Split, columns_of, split, validate
 from mainspring.digest import Digest, digest_of_json
 from mainspring.errors import MainspringError
 from mainspring.operate.declaration import load_all
+from mainspring.operate.step_code import is_own
 from mainspring.operate.tasks import (
     AddBatch,
     Added,
@@ -44,9 +45,11 @@ from mainspring.stores.blobs import FileBlobs
 from mainspring.stores.tables import DeltaTables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
-    from mainspring.product import Dataset, Product, ProductSpec
+    from mainspring.product import ColumnSpec, Dataset, Product, ProductSpec
 
 LABEL = "label"
 """The column of 0 and 1 that steps see in place of the product's own label."""
@@ -86,19 +89,25 @@ class TaskRunner:
             case JudgeCandidate():
                 from mainspring.operate.judging import judge_candidate
 
-                product, spec = self._product(task.product)
+                _, spec = self._product(task)
                 return judge_candidate(task, spec, self._split(spec, task.examples, task.as_of), self.blobs)
             case ProbeModel():
                 raise MainspringError(
                     "A model is probed in a process of its own: run mainspring.operate.probe."
                 )
 
-    def _product(self, name: str) -> tuple[Product, ProductSpec]:
+    def _product(self, task: BuildExamples | RunStep | JudgeCandidate) -> tuple[Product, ProductSpec]:
         for product, spec in self.products:
-            if product.name == name:
+            if product.name == task.product:
+                if spec.digest != task.declared:
+                    # Run nevertheless, its outputs would be found again under the key of the code before.
+                    raise MainspringError(
+                        f"{spec.file} has changed since it was declared. `mainspring up` declares it when it starts, "
+                        "and in the system's time before each turn; then train again."
+                    )
                 return product, spec
         raise MainspringError(
-            f"No product file declares {name!r} any more. Restore it, or remove the product."
+            f"No product file declares {task.product!r} any more. Restore it, or remove the product."
         )
 
     def _dataset(self, name: str) -> Dataset:
@@ -111,8 +120,8 @@ class TaskRunner:
     def _add(self, task: AddBatch) -> Added:
         dataset = self._dataset(task.dataset)
         try:
-            batch = read_batch(Path(task.file))
-        except Exception as error:  # polars raises many kinds for bytes that are no table
+            batch = read_batch(Path(task.file), columns_of(dataset))
+        except Exception as error:  # noqa: BLE001 - polars raises many kinds for bytes that are no table
             refusal = f"it is no Parquet, CSV or NDJSON table: {_first_line(error)}"
             return Added(report=BatchReport(0, 0, (), refusal), rows=0, table_version=None)
         keys = None
@@ -130,7 +139,7 @@ class TaskRunner:
 
         from mainspring.features import BoundView, as_of
 
-        product, spec = self._product(task.product)
+        _, spec = self._product(task)
         own, label = spec.data, spec.task.label
         rows = self.tables.scan(own.name, task.tables[own.name]).filter(
             pl.col(own.known_at or own.event_time) <= task.as_of
@@ -174,14 +183,14 @@ class TaskRunner:
     def _run(self, task: RunStep) -> Built:
         import polars as pl
 
-        product, spec = self._product(task.product)
+        product, spec = self._product(task)
         step = next(each for each in product.pipeline.steps if each.name == task.step)
         if task.examples:
             given = self._split(spec, task.input, task.as_of).train
             if given.is_empty():
                 raise MainspringError(
-                    f"There are no rows to learn from: none was labelled before the newest {spec.holdout}, which are kept "
-                    "for judging. Add more data."
+                    f"There are no rows to learn from: none was labelled before the newest {spec.holdout}, "
+                    "which are kept for judging. Add more data."
                 )
             # When an outcome was known is nothing that a model may use.
             given = given.drop(spec.data.known_at or spec.data.event_time)
@@ -216,8 +225,11 @@ class TaskRunner:
         return digest
 
 
-def read_batch(file: Path) -> pl.DataFrame:
-    """Read a table from a Parquet, NDJSON or CSV file, told apart by their first bytes."""
+def read_batch(file: Path, columns: Sequence[ColumnSpec]) -> pl.DataFrame:
+    """Read a table from a Parquet, NDJSON or CSV file, told apart by their first bytes.
+
+    In CSV a column that the schema declares as text is read as text, so that the id `007` stays what it is.
+    """
     import polars as pl
 
     with file.open("rb") as opened:
@@ -228,7 +240,8 @@ def read_batch(file: Path) -> pl.DataFrame:
         return pl.read_ndjson(file, infer_schema_length=None)
     if b"\0" in first:
         raise ValueError("its first bytes are no text")  # polars would take them for a column's name
-    return pl.read_csv(file, infer_schema_length=None, try_parse_dates=True)
+    texts = {column.name: pl.String for column in columns if column.dtype == "BYTES"}
+    return pl.read_csv(file, infer_schema_length=None, try_parse_dates=True, schema_overrides=texts)
 
 
 def _key(spec: ProductSpec, dataset: str) -> tuple[str, ...]:
@@ -244,8 +257,8 @@ def _place(error: BaseException, root: Path) -> str:
     place, trace = "", error.__traceback__
     while trace is not None:
         file = Path(trace.tb_frame.f_code.co_filename)
-        if file.is_relative_to(root):
-            place = f" ({file.relative_to(root)}, line {trace.tb_lineno})"
+        if is_own(file, root):
+            place = f" ({file.resolve().relative_to(root)}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return place
 
@@ -271,7 +284,7 @@ def main(root: Path) -> None:
             answer = runner.answer(decoder.decode(line))
         except MainspringError as error:
             answer = Failed(kind=type(error).__name__, message=str(error) + _place(error, settings.root))
-        except Exception as error:  # user code may raise anything; the controller wants one sentence
+        except Exception as error:  # noqa: BLE001 - user code may raise anything
             answer = Failed(
                 kind=type(error).__name__,
                 message=f"{type(error).__name__}: {error}{_place(error, settings.root)}",

@@ -71,7 +71,8 @@ def explain(key: StepKey, earlier: Iterable[StepKey]) -> str:
     if not candidates:
         return "it never ran before"
     # The newest among the most alike: later entries win ties.
-    return "; ".join(min(candidates[::-1], key=len))
+    fewest: list[str] = min(candidates[::-1], key=len)
+    return "; ".join(fewest)
 
 
 def _differences(before: StepKey, now: StepKey) -> list[str]:

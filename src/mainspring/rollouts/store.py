@@ -58,8 +58,7 @@ class RolloutStore(Protocol):
     def see_units(self, step_id: str, units: Sequence[UnitOutcome]) -> None:
         """Merge what is known of units under a rollout's `step_id`.
 
-        A new unit is kept; of a known one `failed` is or-ed, the first known `took_s` stays and the first non-empty `loss`
-        stays.
+        A new unit is kept; of a known one `failed` is or-ed, and the first known `took_s` and `loss` stay.
         """
         ...
 

@@ -153,6 +153,12 @@ class DeltaTables:
                 raise TableNotFound(name, None)
             return table.version()
 
+    def committed(self, name: str, appender: str) -> int:
+        """Give the number of an appender's newest commit id in the table, 0 before the first."""
+        with self._lock:
+            table = self._open(name)
+            return (table.transaction_version(appender) or 0) if table is not None else 0
+
     def restore(self, name: str, version: int | None) -> None:
         """Make the newest version hold what an earlier one did; with None nothing.
 

@@ -1,8 +1,5 @@
-"""The pages."""
+"""The pages: server-rendered, without a script they work, with ours they stay current."""
 
-from __future__ import annotations
+from mainspring.web.pages import pages
 
-
-def pages(workspace: object) -> list[object]:
-    """Nothing yet."""
-    return []
+__all__ = ["pages"]

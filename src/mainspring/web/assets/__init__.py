@@ -1,0 +1,1 @@
+"""What pages link to: style, script and icon."""
