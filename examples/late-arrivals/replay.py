@@ -39,7 +39,8 @@ from mainspring.product import FeatureViewSpec
 HERE = Path(__file__).resolve().parent
 SEED = 2013
 BEGIN = datetime(2013, 2, 1, 6, tzinfo=UTC)
-END = datetime(2014, 1, 4, 6, tzinfo=UTC)
+NEW_YEAR = datetime(2014, 1, 1, tzinfo=UTC)
+END = datetime(2014, 1, 4, 6, tzinfo=UTC)  # when the last labels have come
 MORNING = 6  # in UTC: after midnight in New York, when nothing flies
 
 LATE_LABELS = 0.1
@@ -101,7 +102,9 @@ def build_world(until: datetime, *, shuffled: bool) -> World:
     served = as_of(year, at="predict_at", views=views)
     if shuffled:
         year = served = shuffle(served)
-    served = served.filter(pl.col("predict_at").is_between(BEGIN, until, closed="left")).with_row_index("row")
+    served = served.filter(
+        pl.col("predict_at").is_between(BEGIN, min(until, NEW_YEAR), closed="left")
+    ).with_row_index("row")
     asked = {
         key[0]: rows.select("row", *product.inputs)
         for key, rows in served.group_by("predict_at", maintain_order=True)
@@ -259,10 +262,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path(".demo/late-arrivals"), help="the workspace; made anew"
     )
-    parser.add_argument("--shuffled", action="store_true", help="the control: the same rows, shuffled in time")
+    parser.add_argument(
+        "--shuffled", action="store_true", help="the control: the same rows, shuffled in time"
+    )
     options = parser.parse_args(arguments)
     until = options.until.replace(tzinfo=UTC, hour=MORNING) if options.until else END
     console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a file has no window to fit in
     started = time.monotonic()
     with console.status("laying out the year"):
         world = build_world(until, shuffled=options.shuffled)

@@ -211,7 +211,10 @@ def _by_month(summary: Summary, metric: str) -> str:
         [(month.month.replace(day=15), getattr(month, side)[metric]) for month in summary.months]
         for side in ("served", "frozen")
     )
-    series = [Series(name="the loop", days=loop), Series(name="the January model, left alone", days=frozen)]
+    series = [
+        Series(name=name, key=name, days=days, tone=tone)
+        for tone, (name, days) in enumerate((("the loop", loop), ("the January model, left alone", frozen)))
+    ]
     return day_chart(series, title=f"{metric} by month", marks=_promotions(summary), tooltips=True)
 
 
@@ -233,7 +236,7 @@ def _by_day(summary: Summary) -> str:
     ]
     daily = [(day, totals[day][1] / totals[day][0]) for day in days]
     series = [
-        Series(name="log loss of a day", days=daily, kind=Kind.DOTS),
-        Series(name="mean of seven days", days=weekly),
+        Series(name="a day", key="a day", days=daily, kind=Kind.DOTS, tone=0),
+        Series(name="seven days", key="mean of seven days", days=weekly),
     ]
     return day_chart(series, title="log loss by day", marks=_promotions(summary))

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import threading
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 
@@ -23,13 +24,11 @@ def load(gateway: Process, callers: int) -> tuple[list[str], list[threading.Thre
 
     def call() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
-        try:
+        with closing(connection), suppress(OSError, http.client.HTTPException, ValueError):
             while True:
                 connection.request("POST", "/v2/models/late/infer", content)
-                reply = json.load(connection.getresponse())
-                answered.append(reply["outputs"][1]["data"][0])
-        except (OSError, http.client.HTTPException, ValueError):
-            return
+                with connection.getresponse() as reply:
+                    answered.append(json.load(reply)["outputs"][1]["data"][0])
 
     threads = [threading.Thread(target=call) for _ in range(callers)]
     for each in threads:

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from tests.products.tiny.orders import orders, parquet
 
 from mainspring.formats.onnx import OnnxModel
 from mainspring.monitoring.record import Failure, LabelEntry, LabelRecord, PredictionRecord
+from mainspring.operate.controller import turn
 from mainspring.operate.declare import declare
+from mainspring.operate.publish import add_batch
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace
 
@@ -27,10 +30,23 @@ def begin(folder: Path) -> Workspace:
     return workspace
 
 
+def train_first(folder: Path) -> Path:
+    """Make a workspace with 30 days of orders and a champion trained on them, and close it."""
+    with begin(folder) as workspace:
+        add_batch(workspace, "orders", parquet(orders(days=30)), actor="test")
+        turn(workspace)
+    return folder
+
+
 def ask(
-    workspace: Workspace, rows: pl.DataFrame, *, failing_version: int | None = None, labelled: bool = True
+    workspace: Workspace,
+    rows: pl.DataFrame,
+    *,
+    failing_version: int | None = None,
+    labelled: bool = True,
+    log: str = "gateway-0",
 ) -> None:
-    """Log a day's predictions as a gateway would, and their labels; the champion stands in for a failing version."""
+    """Log predictions as a gateway would, and their labels; the champion stands in for a failing version."""
     with workspace.database.read() as tx:
         (route,) = tx.rollouts.routes()
     models = {
@@ -45,48 +61,45 @@ def ask(
         "kind": inputs["kind"].fill_null("").to_numpy().astype(object),
     }
     scores = {version: model.predict(feed) for version, model in models.items()}
-    units = rows["order_id"].to_list()
-    chosen = [route.choose(unit).version for unit in units]
-    failures = [
-        Failure(row, version, "it was told to")
-        for row, version in enumerate(chosen)
-        if version == failing_version
-    ]
-    served = [route.champion.version if version == failing_version else version for version in chosen]
     at: datetime = workspace.clock.now()
-    with SegmentWriter(workspace.logs / "gateway-0") as log:
-        log.append(
-            [
-                PredictionRecord(
-                    at=at,
-                    product="tiny",
-                    route=route.number,
-                    ids=units,
-                    units=units,
-                    versions=served,
-                    scores=[float(scores[version][row]) for row, version in enumerate(served)],
-                    inputs={name: inputs[name].to_list() for name in inputs.columns},
-                    failures=failures,
-                    took_s={
-                        str(version): workspace.clock.took(0.0, f"{at} {version}") for version in set(chosen)
-                    },
-                )
-            ]
-        )
-        if labelled:
-            later = at + timedelta(hours=1)
-            log.append(
-                [
-                    LabelRecord(
-                        at=at,
-                        labels=[
-                            LabelEntry(unit, bool(late), later)
-                            for unit, late in zip(units, rows["late"], strict=True)
-                        ],
-                    )
-                ]
+    records = []
+    for row, unit in enumerate(rows["order_id"]):
+        chosen = route.choose(unit).version
+        served = route.champion.version if chosen == failing_version else chosen
+        records.append(
+            PredictionRecord(
+                at=at,
+                product="tiny",
+                route=route.number,
+                ids=[unit],
+                units=[unit],
+                versions=[served],
+                scores=[float(scores[served][row])],
+                inputs={name: [inputs[name][row]] for name in inputs.columns},
+                failures=[Failure(0, chosen, "it was told to")] if served != chosen else [],
+                took_s={
+                    str(version): workspace.clock.took(0.0, f"{unit} {version}")
+                    for version in sorted({chosen, served})
+                },
             )
-        log.roll()
+        )
+    with SegmentWriter(workspace.logs / log) as writer:
+        writer.append(records)
+        if labelled:
+            writer.append([labels(rows, at=at)])
+        writer.roll()
+
+
+def labels(rows: pl.DataFrame, *, at: datetime) -> LabelRecord:
+    """The truth about rows, as one call that brings it."""
+    known_at = at + timedelta(hours=1)
+    return LabelRecord(
+        at=at,
+        labels=[
+            LabelEntry(unit, bool(late), known_at)
+            for unit, late in zip(rows["order_id"], rows["late"], strict=True)
+        ],
+    )
 
 
 def head(workspace: Workspace) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 from xml.etree import ElementTree
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mainspring.web.chart import STYLE, TONES, Kind, Mark, Series, day_chart
@@ -47,6 +47,8 @@ def places(drawn: ElementTree.Element) -> list[tuple[float, float]]:
     return found
 
 
+@settings(max_examples=50)
+@example([Series(name="", days=[(DAY, 1.0), (DAY + timedelta(days=1), math.nextafter(1.0, 2.0))])], [])
 @given(
     st.lists(series, max_size=4), st.lists(st.builds(Mark, day=days, label=st.text(max_size=5)), max_size=4)
 )

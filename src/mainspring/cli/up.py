@@ -15,10 +15,10 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import msgspec
 
 from mainspring.errors import Conflict, MainspringError
@@ -105,6 +105,7 @@ class Processes:
 
     settings: Settings
     children: dict[str, subprocess.Popen[bytes]]
+    said_before: dict[str, int]
 
     @property
     def url(self) -> str:
@@ -137,23 +138,35 @@ class Processes:
         }
         command = [sys.executable, "-m", "mainspring.cli.up", name, str(self.settings.root)]
         with said:
+            self.said_before[name] = said.tell()
             self.children[name] = subprocess.Popen(
                 command, stdout=said, stderr=said, cwd=self.settings.root, env=environment
             )
 
     def wait_ready(self, name: str) -> None:
         """Wait until a process answers; raises `DidNotStart`."""
-        url = f"{self.url}/v1/health" if name == "server" else f"{self.gateway_url}/v2/health/live"
+        port, path = {
+            "server": (self.settings.port, "/v1/health"),
+            "gateway": (self.settings.gateway_port, "/v2/health/live"),
+        }[name]
         until = time.monotonic() + _READY_S
-        with httpx.Client(timeout=1.0, trust_env=False) as client:
-            while time.monotonic() < until:
-                if self.children[name].poll() is not None:
-                    raise DidNotStart(name, self._last_words(name))
-                with contextlib.suppress(httpx.HTTPError):
-                    if client.get(url).status_code == 200:
-                        return
-                time.sleep(0.02)
+        while time.monotonic() < until:
+            if self.children[name].poll() is not None:
+                raise DidNotStart(name, self._last_words(name))
+            if self._answers(port, path):
+                return
+            time.sleep(0.02)
         raise DidNotStart(name, self._last_words(name))
+
+    def _answers(self, port: int, path: str) -> bool:
+        connection = HTTPConnection(self.settings.host, port, timeout=1.0)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         """End every process: first politely, so that what was asked is answered."""
@@ -168,8 +181,9 @@ class Processes:
                 child.wait()
 
     def _last_words(self, name: str) -> str:
-        lines = (self.settings.state / f"{name}.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        with (self.settings.state / f"{name}.log").open("rb") as said:
+            said.seek(self.said_before[name])
+            return said.read().decode(errors="replace").strip()
 
 
 @contextlib.contextmanager
@@ -183,21 +197,30 @@ def running(settings: Settings) -> Iterator[Processes]:
     DidNotStart
         One of them does not come up; its last words are told.
     """
-    from mainspring.workspace import open_workspace
+    if not any(file.is_file() for file in settings.product_files):
+        from mainspring.workspace import NoWorkspace
 
-    with open_workspace(settings.root, settings):
-        pass  # makes or refuses the state before two processes would at once
+        raise NoWorkspace(settings.root)
+    # Both processes open the workspace, and the first makes its database: this one needs none, and starts sooner so.
+    settings.state.mkdir(exist_ok=True)
     with _up_lock(settings):
         settings = replace(
             settings, port=settings.port or _free_port(), gateway_port=settings.gateway_port or _free_port()
         )
-        processes = Processes(settings, {})
+        processes = Processes(settings, {}, {})
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
         try:
             for name in ("server", "gateway"):
                 processes.start(name)
-            for name in ("server", "gateway"):
-                processes.wait_ready(name)
+            try:
+                for name in ("server", "gateway"):
+                    processes.wait_ready(name)
+            except DidNotStart:
+                # What a database or a product folder has against being opened is an error of its own kind.
+                from mainspring.workspace import open_workspace
+
+                with open_workspace(settings.root, settings):
+                    raise
             yield processes
         finally:
             processes.stop()

@@ -114,7 +114,7 @@ class Gateway:
         """Answer one request, as ASGI has it."""
         try:
             reply = await self._answer(scope, receive)
-        except _ClientGone:
+        except (_ClientGone, asyncio.CancelledError):  # granian cancels what a client that has gone had asked
             return
         except _Refusal as refusal:
             reply = refusal.reply
@@ -172,8 +172,10 @@ class Gateway:
     async def _follow(self, headers: Headers) -> None:
         """In a replay, look at the routes whenever time has moved, and for callers who do not say what time it is."""
         if self._drive is not None and (self._moved or b"mainspring-now" not in headers):
-            self._moved = False
+            at = self._clock.now()
             await self.follower.check()
+            # Only now: whoever asks at the same moment must wait for the same look.
+            self._moved = self._moved and self._clock.now() != at
 
     def _serving(self, product: str) -> Serving:
         serving = self.follower.servings.get(product)
@@ -251,10 +253,12 @@ class Gateway:
                 ]
                 raise _Refusal(HTTPStatus.BAD_REQUEST, str(BadRequest(tuple(faults)))) from failed
             await self._write_down(serving, rows, failed.scored, ids, units, answered=False)
-            rows_failed = len({each.row for each in failed.scored.failures})
-            why = (
-                f"The model failed on {rows_failed} of {rows.count} rows: {failed.scored.failures[-1].error}."
-            )
+            failures = [
+                each
+                for each in failed.scored.failures
+                if each.version == (pinned or serving.champion).version
+            ]
+            why = f"The model failed on {len(failures)} of {rows.count} rows: {failures[0].error}."
             raise _Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, why) from failed
         await self._write_down(serving, rows, scored, ids, units, answered=True)
         reply = _encode(_reply(route.product, wishes, scored, ids))
@@ -407,10 +411,7 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
     while size != announced:
         if max(size, announced) > BODY_LIMIT:
             raise _too_large()
-        try:
-            message = await receive()
-        except asyncio.CancelledError as error:  # what granian raises there
-            raise _ClientGone from error
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise _ClientGone
         parts.append(message["body"])

@@ -192,11 +192,11 @@ def _plain_tensor(name: str, datatype: str) -> type[msgspec.Struct]:
 
 
 def _shape_faults(tensor: InputTensor, values: int) -> Iterator[Fault]:
-    shape = tensor.shape
+    shape, told = tensor.shape, f"its shape is {str(tensor.shape)[:60]}"
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)) or shape[0] < 0:
-        yield Fault(tensor.name, f"its shape is {shape}.", "Send [rows] or [rows, 1].")
+        yield Fault(tensor.name, f"{told}.", "Send [rows] or [rows, 1].")
     elif shape[0] != values:
-        yield Fault(tensor.name, f"its shape is {shape}, but there are {values} values.")
+        yield Fault(tensor.name, f"{told}, but there are {values} values.")
     elif values == 0:
         yield Fault(tensor.name, "it has no rows.", "Send at least one.")
     elif values > ROW_LIMIT:

@@ -5,9 +5,12 @@ from __future__ import annotations
 __all__ = ["PortInUse", "serve"]
 
 import asyncio
+import atexit
 import gc
+import os
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 from mainspring.errors import Conflict
@@ -62,6 +65,18 @@ def serve(
         Another process listens there.
     """
     asyncio.run(_serve(source, log, secret, clock, host, port))
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """End the process without taking the interpreter apart, as granian's own workers do.
+
+    The server's native threads may still be letting go of Python objects, and abort the process when they find no
+    interpreter.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 async def _serve(source: GatewaySource, log: Path, secret: bytes, clock: Clock, host: str, port: int) -> None:

@@ -30,10 +30,8 @@ GROUP = 7
 LABELS = "labels"
 
 
-def compact(
-    workspace: Workspace, boundary: Callable[[str], None] = lambda place: None, *, at_least: int = GROUP
-) -> int:
-    """Move ended and counted segments into the tables of the prediction log.
+def compact(workspace: Workspace, boundary: Callable[[str], None] = lambda place: None) -> int:
+    """Move ended and counted segments into the tables of the prediction log, `GROUP` of them at a time.
 
     Parameters
     ----------
@@ -41,8 +39,6 @@ def compact(
         Whose logs.
     boundary : callable
         Told where the work stands.
-    at_least : int
-        Wait until so many segments have ended.
 
     Returns
     -------
@@ -53,23 +49,24 @@ def compact(
     for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
         with workspace.database.read() as tx:
             counted = tx.monitoring.cursor(folder.name).segment
-            done = int(tx.values.get(f"sealed:{folder.name}") or 0)
             specs = workspace.specs(tx)
+        done = _sealed(workspace, folder)
         ready = [number for number in ended_segments(folder) if done < number < counted]
-        if len(ready) >= at_least:
+        # Always the same groups: one that was appended before a kill is found again by the number of its last segment.
+        for first in range(0, len(ready) - GROUP + 1, GROUP):
             boundary("before Compact")
-            _compact(workspace, folder, ready, specs, boundary)
-            sealed += len(ready)
+            _compact(workspace, folder, ready[first : first + GROUP], specs, boundary)
+            sealed += GROUP
         for number in ended_segments(folder):
             # Killed between sealing and removing, the next call removes what is sealed already.
-            if number <= int(_sealed(workspace, folder)):
+            if number <= _sealed(workspace, folder):
                 remove(folder, number)
     return sealed
 
 
-def _sealed(workspace: Workspace, folder: Path) -> str:
+def _sealed(workspace: Workspace, folder: Path) -> int:
     with workspace.database.read() as tx:
-        return tx.values.get(f"sealed:{folder.name}") or "0"
+        return int(tx.values.get(f"sealed:{folder.name}") or 0)
 
 
 def _compact(
@@ -81,7 +78,7 @@ def _compact(
 ) -> None:
     records = [record for number in segments for record in _records(folder, number)]
     # The id makes the append exactly-once: a commit that was made before a kill is found and not made again.
-    commit = (f"log-{folder.name}", segments[-1])
+    commit = (_appender(folder), segments[-1])
     for table, frame in _frames(records, specs).items():
         workspace.tables.append(table, frame, commit_id=commit, partition_by=("day",))
     boundary("within Compact")
@@ -131,23 +128,47 @@ def prediction_log(workspace: Workspace, product: str) -> tuple[pl.DataFrame, pl
 
     with workspace.database.read() as tx:
         specs = workspace.specs(tx)
-    recent: list[LogRecord] = []
-    for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
-        cursor = LogCursor(int(_sealed(workspace, folder)) + 1, 0)
-        while True:
-            records, reached = read(folder, cursor)
-            if reached == cursor:
-                break
-            recent, cursor = recent + records, reached
-    frames = _frames(recent, specs)
     parts = []
-    for table in (predictions_table(product), LABELS):
-        kept = [workspace.tables.read(table)] if workspace.tables.exists(table) else []
-        kept += [frames[table]] if table in frames else []
-        if not kept:
-            kept = [_empty(specs[product]) if table != LABELS else _label_frame([])]
-        parts.append(pl.concat(kept, how="vertical_relaxed"))
+    for table, empty in (
+        (predictions_table(product), _prediction_frame([], specs[product])),
+        (LABELS, _label_frame([])),
+    ):
+        frames = [empty]
+        for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
+            # What a killed process has appended is in the table already, and not recorded as sealed.
+            kept = max(_sealed(workspace, folder), workspace.tables.committed(table, _appender(folder)))
+            recent = _frames(_records_after(folder, kept), specs)
+            frames += [recent[table]] if table in recent else []
+        if workspace.tables.exists(table):
+            frames.insert(1, workspace.tables.read(table))
+        parts.append(pl.concat(frames, how="diagonal_relaxed"))
     return parts[0], parts[1]
+
+
+def _appender(folder: Path) -> str:
+    return f"log-{folder.name}"
+
+
+def _records_after(folder: Path, segment: int) -> list[LogRecord]:
+    records: list[LogRecord] = []
+    cursor = LogCursor(segment + 1, 0)
+    while True:
+        found, reached = read(folder, cursor)
+        if reached == cursor:
+            return records
+        records += found
+        cursor = reached
+
+
+def label_text(value: bool | int | float | str) -> str:
+    """A label as text, the same for equal values: true, 1 and 1.0 are one.
+
+    Examples
+    --------
+    >>> label_text(True), label_text(1.0), label_text("late")
+    ('1', '1', 'late')
+    """
+    return value if isinstance(value, str) else f"{float(value):.17g}"
 
 
 def predictions_table(product: str) -> str:
@@ -168,10 +189,6 @@ def _frames(records: Sequence[LogRecord], specs: dict[str, ProductSpec]) -> dict
         for name, kept in sorted(by_product.items())
     }
     return frames | ({LABELS: _label_frame(labels)} if labels else {})
-
-
-def _empty(spec: ProductSpec) -> pl.DataFrame:
-    return _prediction_frame([], spec)
 
 
 def _prediction_frame(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.DataFrame:
@@ -212,7 +229,7 @@ def _label_frame(records: Sequence[LabelRecord]) -> pl.DataFrame:
     import polars as pl
 
     rows = [
-        (entry.prediction_id, str(entry.value), entry.known_at, record.at)
+        (entry.prediction_id, label_text(entry.value), entry.known_at, record.at)
         for record in records
         for entry in record.labels
     ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 __all__ = ["Controller", "Turn", "turn"]
 
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from mainspring.errors import MainspringError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
+_LEASE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,8 @@ class Controller:
         told = ""
         while not self._stop.wait(self.workspace.settings.interval_s):
             try:
+                if not self._leads():
+                    continue
                 declare(self.workspace, actor="product file")
                 turn(self.workspace)
                 told = ""
@@ -100,3 +105,15 @@ class Controller:
                 if str(error) != told:
                     _log.error("%s", error, exc_info=None if isinstance(error, MainspringError) else error)
                 told = str(error)
+
+    def _leads(self) -> bool:
+        """Take or renew the lease, so that of several control planes on one database one turns the loop.
+
+        A turn may outlast the lease. Another control plane then begins the same acts: that costs work and changes
+        nothing, since each act is recorded only from the state that it began in.
+        """
+        # The same after a restart on this machine, which need not wait for its own lease to run out.
+        holder = f"{socket.gethostname()}:{self.workspace.settings.root}"
+        with self.workspace.database.write() as tx:
+            lease = tx.leases.acquire("loop", holder, ttl_s=_LEASE_S, now=datetime.now(UTC))
+        return lease.holder == holder

@@ -22,6 +22,7 @@ from mainspring.rollouts import Arm, Rollout, UnitOutcome, arm
 from mainspring.stores.segments import read
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mainspring.digest import Digest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mainspring.workspace import Workspace
 
 LOSSES = ("log_loss", "brier")
+_EARLY = "early_labels"
 
 
 def ingest(workspace: Workspace) -> int:
@@ -41,10 +43,13 @@ def ingest(workspace: Workspace) -> int:
     int
         How many records were read.
     """
+    with workspace.database.read() as tx:
+        waited = len(_early(tx))
     count = 0
     for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
         while read_count := _ingest_piece(workspace, folder):
             count += read_count
+    _count_early(workspace, waited)
     return count
 
 
@@ -56,8 +61,34 @@ def _ingest_piece(workspace: Workspace, folder: Path) -> int:
         return 0
     with workspace.database.write() as tx:
         tx.monitoring.move_cursor(folder.name, expected=cursor, to=reached)
-        _Counting(tx, workspace.blobs, workspace.specs(tx)).count(records)
+        unknown = _Counting(tx, workspace.blobs, workspace.specs(tx)).count(records)
+        if unknown:
+            _wait(tx, [*_early(tx), *unknown])
     return max(1, len(records))
+
+
+def _count_early(workspace: Workspace, waited: int) -> None:
+    """Count labels that were read before their predictions, which another gateway may have logged.
+
+    The first `waited` have waited since an earlier call: every log has been read to its end since, so that those
+    which are still unknown are labels of predictions that had one.
+    """
+    with workspace.database.read() as tx:
+        if not _early(tx):
+            return
+    with workspace.database.write() as tx:
+        early = _early(tx)
+        specs = workspace.specs(tx)
+        _Counting(tx, workspace.blobs, specs).count(early[:waited])
+        _wait(tx, _Counting(tx, workspace.blobs, specs).count(early[waited:]))
+
+
+def _early(tx: Transaction) -> list[LabelRecord]:
+    return msgspec.json.decode(tx.values.get(_EARLY) or "[]", type=list[LabelRecord])
+
+
+def _wait(tx: Transaction, labels: list[LabelRecord]) -> None:
+    tx.values.put(_EARLY, msgspec.json.encode(labels).decode())
 
 
 @lru_cache(maxsize=16)
@@ -81,8 +112,14 @@ class _Counting:
     )
     rollouts: dict[str, Rollout | None] = field(default_factory=dict)
 
-    def count(self, records: list[LogRecord]) -> None:
-        """Count predictions first, then labels: a label never comes before its prediction was answered."""
+    def count(self, records: Sequence[LogRecord]) -> list[LabelRecord]:
+        """Count predictions first, then labels: a label never comes before its prediction was answered.
+
+        Returns
+        -------
+        list of LabelRecord
+            The labels whose predictions are not open.
+        """
         predictions = [record for record in records if isinstance(record, PredictionRecord)]
         labels = [
             (record, entry)
@@ -91,13 +128,14 @@ class _Counting:
             for entry in record.labels
         ]
         self._predictions(predictions)
-        self._labels(labels)
+        unknown = self._labels(labels)
         self.tx.monitoring.add_quality(
             [
                 DayQuality(product=product, version=version, day=day, **sums)
                 for (product, version, day), sums in sorted(self.quality.items())
             ]
         )
+        return unknown
 
     def _predictions(self, records: list[PredictionRecord]) -> None:
         waiting: list[OpenPrediction] = []
@@ -148,16 +186,20 @@ class _Counting:
         inputs, predictions = reference_of(self.blobs, digest).profiles()
         return {**inputs.frame, **predictions.frame}
 
-    def _labels(self, entries: list[tuple[LabelRecord, LabelEntry]]) -> None:
+    def _labels(self, entries: list[tuple[LabelRecord, LabelEntry]]) -> list[LabelRecord]:
         import numpy as np
 
-        known = self.tx.monitoring.take_open([entry.prediction_id for _, entry in entries])
+        known = dict(self.tx.monitoring.take_open([entry.prediction_id for _, entry in entries]))
+        unknown: list[LabelRecord] = []
         scored: dict[tuple[str, int, date], list[tuple[float, int]]] = defaultdict(list)
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
         for record, entry in entries:
-            prediction = known.get(entry.prediction_id)
-            if prediction is None or prediction.product not in self.specs:
-                continue  # labelled before: the first label counted
+            prediction = known.pop(entry.prediction_id, None)  # only the first label of a prediction counts
+            if prediction is None:
+                unknown.append(LabelRecord(at=record.at, labels=[entry]))
+                continue
+            if prediction.product not in self.specs:
+                continue
             outcome = int(entry.value == self.specs[prediction.product].task.positive)
             scored[prediction.product, prediction.version, record.at.date()].append(
                 (prediction.score, outcome)
@@ -189,6 +231,7 @@ class _Counting:
                 if kept is not None:
                     table = LossTable.from_json(kept).merge(table)
                 self.tx.monitoring.put_table(product, version, name, day, table.to_json())
+        return unknown
 
     def _rollout(self, product: str) -> Rollout | None:
         if product not in self.rollouts:

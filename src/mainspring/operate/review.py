@@ -12,7 +12,7 @@ import msgspec
 from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.signature import Signature
 from mainspring.gates import METRICS
-from mainspring.operate.compact import prediction_log
+from mainspring.operate.compact import label_text, prediction_log
 from mainspring.operate.judging import feed
 from mainspring.ref import ModelRef
 
@@ -80,7 +80,7 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
     model = OnnxModel.load(workspace.blobs.get(version.artifact), threads=2)
     rows = rows.with_columns(
         pl.Series("frozen", model.predict(feed(signature, rows))),
-        (pl.col("value") == str(positive)).cast(pl.Int8).alias("outcome"),
+        (pl.col("value") == label_text(positive)).cast(pl.Int8).alias("outcome"),
         pl.col("at").dt.truncate("1mo").dt.date().alias("month"),
     )
     return [_month(key[0], month) for key, month in rows.group_by("month", maintain_order=True)]

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 __all__ = ["add", "insert"]
 
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from sqlalchemy.dialects import postgresql, sqlite
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Connection, Table
+    from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-Insert: TypeAlias = sqlite.Insert | postgresql.Insert
 
+def insert(connection: Connection, table: Table) -> SqliteInsert | PostgresqlInsert:
+    """Give an INSERT of the connection's dialect; the other's is not loaded."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
 
-def insert(connection: Connection, table: Table) -> Insert:
-    """Give an INSERT of the connection's dialect."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 def add(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:

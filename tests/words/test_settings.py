@@ -1,0 +1,88 @@
+"""Settings: the environment wins over the file, and every fault is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mainspring.errors import Faults
+from mainspring.settings import Settings
+
+
+def load(root: Path, toml: str, **environment: str) -> Settings:
+    (root / "mainspring.toml").write_text(toml)
+    return Settings.load(root, {f"MAINSPRING_{name.upper()}": text for name, text in environment.items()})
+
+
+def faults(root: Path, toml: str, **environment: str) -> dict[str, str]:
+    with pytest.raises(Faults) as refused:
+        load(root, toml, **environment)
+    return {fault.where: str(fault) for fault in refused.value.faults}
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    assert settings == Settings(root=tmp_path.resolve())
+    assert not settings.driven
+    assert settings.database_url == f"sqlite:///{tmp_path.resolve()}/.mainspring/state.db"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    toml = 'port = 9000\nhost = "0.0.0.0"\ninterval_s = 1\n'
+    settings = load(tmp_path, toml, port="9100", seed="7", clock="2013-01-01T00:00:00Z")
+    assert (settings.port, settings.host, settings.seed, settings.driven) == (9100, "0.0.0.0", 7, True)
+    assert settings.interval_s == 1.0
+    assert isinstance(settings.interval_s, float)
+
+
+def test_a_moment_may_be_written_as_toml_has_it(tmp_path: Path) -> None:
+    assert load(tmp_path, "clock = 2013-01-01T00:00:00Z").driven
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    toml = 'prot = 8500\nport = "many"\nclock = "noon"\ninterval_s = 0\nhost = ["here"]\n'
+    told = faults(tmp_path, toml, gateway_port="70000")
+    assert told.keys() == {"prot", "port", "clock", "interval_s", "host", "gateway_port"}
+    assert "There are:" in told["prot"]
+    assert "port" in told["prot"]
+    assert "whole number" in told["port"]
+    assert "2013-02-01T03:00:00Z" in told["clock"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("port", value) for value in ("8500.5", "true", "-1", "65536", "inf", '"1e3"', "[]")),
+        *(("interval_s", value) for value in ("0", "-1.5", "inf", "nan", "false", '"soon"')),
+        *(("seed", value) for value in ("1.0", "nan", '""')),
+        *(("host", value) for value in ("1", "true")),
+        *(("database", value) for value in ("1", "{}")),
+        *(("clock", value) for value in ('""', '"2013-01-01"', "2013-01-01", "2013-01-01T00:00:00", "3")),
+    ],
+)
+def test_a_value_of_another_type_or_out_of_range_is_refused_by_its_name(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    assert faults(tmp_path, f"{name} = {value}").keys() == {name}
+
+
+def test_a_file_that_is_no_toml_is_told_as_one_fault(tmp_path: Path) -> None:
+    assert "no valid TOML" in faults(tmp_path, "port = = 8500")["file"]
+    (tmp_path / "mainspring.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(Faults, match="no valid TOML"):
+        Settings.load(tmp_path, {})
+
+
+def test_product_files_are_the_one_or_all_of_the_folder(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, {})
+    assert [file.name for file in settings.product_files] == [
+        "product.py"
+    ]  # the one that is missing is named
+    folder = tmp_path / "products"
+    folder.mkdir()
+    for name in ("b.py", "a.py", "_shared.py", "notes.txt"):
+        (folder / name).touch()
+    assert [file.name for file in settings.product_files] == ["a.py", "b.py"]
+    (tmp_path / "product.py").touch()
+    assert [file.name for file in settings.product_files] == ["product.py", "a.py", "b.py"]
