@@ -123,8 +123,17 @@ class Workspace:
         self.close()
 
 
-def open_workspace(root: Path, settings: Settings | None = None) -> Workspace:
+def open_workspace(root: Path, settings: Settings | None = None, workers: Workers | None = None) -> Workspace:
     """Open the workspace in a folder, making its state at the first time.
+
+    Parameters
+    ----------
+    root : Path
+        The folder with the product files.
+    settings : Settings, optional
+        Where they have been read already.
+    workers : Workers, optional
+        Where they have been started already.
 
     Raises
     ------
@@ -146,7 +155,7 @@ def open_workspace(root: Path, settings: Settings | None = None) -> Workspace:
         database=database,
         blobs=FileBlobs(settings.state / "blobs"),
         tables=DeltaTables(settings.state / "tables"),
-        workers=Workers(settings),
+        workers=workers or Workers(settings),
         secret=_secret(settings, database),
     )
 

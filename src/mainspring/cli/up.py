@@ -56,13 +56,19 @@ class DidNotStart(MainspringError):
 
 def server(root: Path) -> None:
     """Run the control plane of a workspace: API, pages and the loop."""
+    from mainspring.operate.workers import Workers
+
+    _die_with_parent()
+    settings = Settings.load(root)
+    workers = Workers(settings)
+    workers.begin()
+    # Imported while the worker is on its way.
     from mainspring.api import serve
     from mainspring.operate.declare import declare
     from mainspring.web import pages
     from mainspring.workspace import open_workspace
 
-    _die_with_parent()
-    with open_workspace(root) as workspace, _alone(workspace.settings):
+    with open_workspace(root, settings, workers) as workspace, _alone(settings):
         declare(workspace, actor="product file")
         serve(workspace, pages(workspace))
 

@@ -257,7 +257,7 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             )
     for name in ("holdout", "cool_down"):
         try:
-            parse_duration(getattr(product, name))
+            parse_duration(str(getattr(product, name)))
         except Invalid as error:
             yield Fault(name, str(error))
     for trigger in product.retrain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["UnknownDataset", "add_batch"]
 
 import fcntl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -147,7 +147,8 @@ def _kept(file: Path, content: bytes) -> Iterator[Path]:
             raise disk_refused(file, error) from error
         yield file
     finally:
-        file.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.unlink()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
@@ -39,6 +40,7 @@ _TOLD = (
 )
 
 
+@lru_cache(maxsize=10_000)
 def is_own(file: str | Path, root: Path) -> bool:
     """Say whether a file is the product's own: below its folder, and not in an environment that lies there too."""
     path = Path(file).resolve()

@@ -276,6 +276,9 @@ def main(root: Path) -> None:
     _die_with_parent()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    # Every product file wants it, and it takes longest: before the first question is the best time.
+    import pandera.polars  # noqa: F401
+
     settings = Settings.load(root)
     runner = TaskRunner(settings, FileBlobs(settings.state / "blobs"), DeltaTables(settings.state / "tables"))
     decoder = msgspec.json.Decoder(Task)

@@ -62,6 +62,16 @@ class Workers:
     _code: str = ""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
+    def begin(self) -> Worker:
+        """Start the warm worker unless it runs; called early, its imports are done when the first question comes."""
+        with self._lock:
+            code = self._product_code()
+            if self._warm is not None and (code != self._code or not self._warm.alive):
+                self.close()
+            if self._warm is None:
+                self._warm, self._code = self._engine().start(), code
+            return self._warm
+
     def ask(self, task: Task, wanted: type[T]) -> T:
         """Ask the warm worker; it is started anew when a product file has changed or it has died.
 
@@ -73,12 +83,7 @@ class Workers:
             It ended instead of answering.
         """
         with self._lock:
-            code = self._product_code()
-            if self._warm is not None and (code != self._code or not self._warm.alive):
-                self.close()
-            if self._warm is None:
-                self._warm, self._code = self._engine().start(), code
-            return _ask(self._warm, task, wanted)
+            return _ask(self.begin(), task, wanted)
 
     @contextmanager
     def fresh(self) -> Iterator[Ask]:

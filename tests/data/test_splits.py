@@ -1,0 +1,104 @@
+"""Splits keep to time: nothing is learned that was not known when the hold-out began."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mainspring.data import Split, split
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+MOMENT = pl.Datetime("us", "UTC")
+hours = st.integers(0, 240)
+rows = st.lists(st.tuples(hours, st.none() | st.integers(0, 72), st.none() | st.integers(0, 1)), max_size=40)
+
+
+def frame(given_rows: list[tuple[int, int | None, int | None]]) -> pl.DataFrame:
+    asked = [START + timedelta(hours=hour) for hour, _, _ in given_rows]
+    known = [
+        None if later is None else START + timedelta(hours=hour + later) for hour, later, _ in given_rows
+    ]
+    return pl.DataFrame(
+        {
+            "row": range(len(asked)),
+            "at": asked,
+            "known": known,
+            "label": [label for _, _, label in given_rows],
+        },
+        schema={"row": pl.Int64, "at": MOMENT, "known": MOMENT, "label": pl.Int8},
+    )
+
+
+def cut(given_frame: pl.DataFrame, as_of: datetime, holdout: timedelta) -> Split:
+    return split(given_frame, event_time="at", known_at="known", label="label", as_of=as_of, holdout=holdout)
+
+
+@given(given_rows=rows, as_of=hours, holdout=st.integers(1, 100))
+def test_nothing_is_learned_that_was_not_known_at_the_cut(
+    given_rows: list[tuple[int, int | None, int | None]], as_of: int, holdout: int
+) -> None:
+    now, kept = START + timedelta(hours=as_of), timedelta(hours=holdout)
+    made = cut(frame(given_rows), now, kept)
+    for part in (made.train, made.holdout):
+        assert part.filter((pl.col("known") > now) | pl.any_horizontal(pl.all().is_null())).is_empty()
+        assert part["at"].is_sorted()
+    assert made.train.filter((pl.col("known") > made.cut) | (pl.col("at") > made.cut)).is_empty()
+    assert made.holdout.filter(pl.col("at") <= made.cut).is_empty()
+    if made.train.height and made.holdout.height:
+        assert made.train["at"].max() < made.holdout["at"].min()
+    assert not set(made.train["row"]) & set(made.holdout["row"])
+
+
+@given(given_rows=rows, as_of=hours, holdout=st.integers(1, 100))
+def test_every_labelled_row_of_the_newest_time_judges_and_no_other(
+    given_rows: list[tuple[int, int | None, int | None]], as_of: int, holdout: int
+) -> None:
+    now, kept = START + timedelta(hours=as_of), timedelta(hours=holdout)
+    made = cut(frame(given_rows), now, kept)
+    labelled = [
+        (row, at)
+        for row, at, known, label in frame(given_rows).iter_rows()
+        if label is not None and known is not None and known <= now
+    ]
+    newest = max((at for _, at in labelled), default=now)
+    assert made.cut == newest - kept
+    assert set(made.holdout["row"]) == {row for row, at in labelled if at > made.cut}
+
+
+@given(given_rows=rows, as_of=hours, later=hours, holdout=st.integers(1, 100))
+def test_rows_that_become_known_later_do_not_change_an_earlier_split(
+    given_rows: list[tuple[int, int | None, int | None]], as_of: int, later: int, holdout: int
+) -> None:
+    now, kept = START + timedelta(hours=as_of), timedelta(hours=holdout)
+    all_rows = frame(given_rows)
+    known = all_rows.filter(pl.col("known") <= START + timedelta(hours=as_of + later))
+    first, second = cut(known, now, kept), cut(all_rows, now, kept)
+    assert first.cut == second.cut
+    assert first.train.equals(second.train)
+    assert first.holdout.equals(second.holdout)
+
+
+def test_rows_of_one_moment_keep_their_order() -> None:
+    made = cut(
+        frame([(100, 0, 1), (1, 0, 0), (1, 0, 1), (1, 0, 0)]),
+        START + timedelta(hours=200),
+        timedelta(hours=9),
+    )
+    assert made.train["row"].to_list() == [1, 2, 3]
+
+
+def test_a_row_asked_before_the_cut_and_known_after_it_is_used_by_neither() -> None:
+    made = cut(
+        frame([(1, 1, 0), (50, 60, 1), (100, 0, 1)]), START + timedelta(hours=200), timedelta(hours=10)
+    )
+    assert made.train["row"].to_list() == [0]
+    assert made.holdout["row"].to_list() == [2]
+
+
+def test_without_labels_there_is_nothing_to_learn_from_and_nothing_to_judge_by() -> None:
+    made = cut(frame([(1, None, 1), (2, 3, None)]), START, timedelta(days=1))
+    assert (made.train.height, made.holdout.height) == (0, 0)
+    assert made.cut == START - timedelta(days=1)
