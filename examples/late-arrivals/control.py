@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import late_arrivals
 import pandera.polars as pa
-from late_arrivals import Flights
-from late_arrivals import product as original
 
 
-class Carried(Flights):
+class Carried(late_arrivals.Flights):
     """A flight with its features as they were when it was asked."""
 
     temp: float = pa.Field(nullable=True)
@@ -29,4 +28,4 @@ class Carried(Flights):
     carrier_delay_1d: float = pa.Field(nullable=True)
 
 
-product = replace(original, data=replace(original.data, schema=Carried), features=[])
+product = replace(late_arrivals.product, data=replace(late_arrivals.flights, schema=Carried), features=[])

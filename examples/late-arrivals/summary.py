@@ -8,6 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 from product import product
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from mainspring.client import Client
 from mainspring.operate.review import Month, review
+from mainspring.operate.status import data_rows
 from mainspring.web.chart import STYLE, Kind, Mark, Series, day_chart
 from mainspring.workspace import open_workspace
 
@@ -163,11 +165,12 @@ def summarise(client: Client, folder: Path, refused: list[str]) -> Summary:
     status = client.get(path)
     with open_workspace(folder) as workspace:
         months = review(workspace, product.name)
+        batches = msgspec.to_builtins(data_rows(workspace))
     return Summary(
         months=months,
         cycles=client.get(f"{path}/cycles"),
         quality=client.get(f"{path}/quality"),
-        batches=client.get("/v1/datasets/flights/batches") + client.get("/v1/datasets/weather/batches"),
+        batches=batches,
         refused=refused,
         predictions=status["predictions"],
         labelled=status["labelled"],

@@ -108,6 +108,12 @@ class Settings:
         return self.clock != "system"
 
     @property
+    def code_files(self) -> tuple[Path, ...]:
+        """The Python files that make up the products, in order: those beside `product.py`, and below `products/`."""
+        found = {*self.product_files, *self.root.glob("*.py"), *self.root.glob("products/**/*.py")}
+        return tuple(sorted(file for file in found if file.is_file()))
+
+    @property
     def product_files(self) -> tuple[Path, ...]:
         """`product.py`, and every Python file in `products/`."""
         single = self.root / "product.py"

@@ -2,8 +2,8 @@
 
 The blocks of a page run in order and share their names, as for a reader who follows it. One that cannot run
 here has a comment in the line before its fence that says why: `<!-- not run: … -->`. One that is taken from a file
-names it there, `<!-- from: examples/late-arrivals/product.py -->`, and stands in it word for word; a line `...` stands for
-what is left out.
+names it there, `<!-- from: examples/late-arrivals/product.py -->`, and stands in it word for word; a line `...`
+stands for what is left out.
 
 A line that begins with `mainspring`, in a block or between backticks, is a command with known options.
 """
@@ -110,7 +110,7 @@ def test_what_a_page_takes_from_a_file_stands_in_it(page: Path) -> None:
     for match in FENCE.finditer(page.read_text()):
         if match["mark"] == "from":
             rest = (ROOT / match["told"]).read_text()
-            for piece in re.split(r"^ *\.\.\.\n", match["code"], flags=re.MULTILINE):
+            for piece in filter(None, re.split(r"^ *\.\.\.\n", match["code"], flags=re.MULTILINE)):
                 _, found, rest = rest.partition(piece)
                 assert found == piece, f"{match['told']} has no such lines, or has them earlier:\n{piece}"
 

@@ -157,7 +157,7 @@ def test_what_was_appended_and_never_recorded_is_taken_back_before_the_next_vers
     [
         lambda rows: rows.write_csv().encode(),
         lambda rows: rows.write_ndjson().encode(),
-        lambda rows: rows.select(reversed(rows.columns)).write_csv(quote_style="always").encode(),
+        lambda rows: rows.select(reversed(rows.columns)).write_csv().encode(),
     ],
 )
 def test_csv_and_ndjson_are_taken_like_parquet(

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mainspring.errors import Invalid
-
 if TYPE_CHECKING:
     from mainspring.workspace import Workspace
 
@@ -40,17 +38,6 @@ class Options:
 HERE = Options()
 
 
-class DeclarationInvalid(Invalid):
-    """Product files that do not import or that contradict themselves; the text is the worker's."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-    def __str__(self) -> str:
-        return self.message
-
-
 def _is_root(folder: Path) -> bool:
     names = ("product.py", "mainspring.toml")
     return any((folder / name).is_file() for name in names) or any((folder / "products").glob("[!_]*.py"))
@@ -67,15 +54,11 @@ def opened(options: Options) -> Iterator[Workspace]:
 
 @contextmanager
 def declared(options: Options) -> Iterator[Workspace]:
-    """Open the workspace with its product files read anew; raises `DeclarationInvalid` when they are at fault."""
+    """Open the workspace with its product files read anew."""
     from mainspring.operate.declare import declare
-    from mainspring.operate.workers import TaskFailed
 
     with opened(options) as workspace:
-        try:
-            declare(workspace, actor=actor())
-        except TaskFailed as error:
-            raise DeclarationInvalid(str(error)) from None
+        declare(workspace, actor=actor())
         yield workspace
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mainspring.errors import Conflict, MainspringError
+from mainspring.errors import Conflict, Invalid, MainspringError
 from mainspring.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _READY_S = 30.0
 _DRAIN_S = 12.0
+_INVALID = 2
+"""Status of a process that its workspace's own files kept from starting."""
 
 
 class AlreadyUp(Conflict):
@@ -52,6 +54,10 @@ class DidNotStart(MainspringError):
 
     def __str__(self) -> str:
         return f"The {self.name} did not start: {self.said or 'it did not answer in time'}"
+
+
+class NotAsDeclared(DidNotStart, Invalid):
+    """A workspace whose own files keep it from starting."""
 
 
 def server(root: Path) -> None:
@@ -158,7 +164,8 @@ class Processes:
         until = time.monotonic() + _READY_S
         while time.monotonic() < until:
             if self.children[name].poll() is not None:
-                raise DidNotStart(name, self._last_words(name))
+                at_fault = NotAsDeclared if self.children[name].returncode == _INVALID else DidNotStart
+                raise at_fault(name, self._last_words(name))
             if self._answers(port, path):
                 return
             time.sleep(0.02)
@@ -275,4 +282,5 @@ if __name__ == "__main__":
     try:
         {"server": server, "gateway": gateway}[sys.argv[1]](Path(sys.argv[2]))
     except MainspringError as error:
-        sys.exit(f"{error}")
+        print(error, file=sys.stderr)
+        sys.exit(_INVALID if isinstance(error, Invalid) else 1)

@@ -94,7 +94,15 @@ class Ledger(Protocol):
 
 
 def entry_hash(
-    *, number: int, type: str, subject: str, at: str, actor: str, reason: str, data: str, previous: Digest  # noqa: A002 - the field's name
+    *,
+    number: int,
+    type: str,  # noqa: A002 - the name of the field
+    subject: str,
+    at: str,
+    actor: str,
+    reason: str,
+    data: str,
+    previous: Digest,
 ) -> Digest:
     """Hash of an entry: SHA-256 over the canonical JSON list of its fields, the hash before it included."""
     return digest_of(canonical_json([number, type, subject, at, actor, reason, data, previous]).encode())

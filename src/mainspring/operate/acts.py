@@ -114,7 +114,7 @@ def carry_out(
     action : Action
         The decision.
     boundary : callable
-        Told where the act stands: before it, when its work is done and nothing is recorded, and when all is recorded.
+        Told where the act stands: before it, when its work is done and nothing is committed, and when all is.
     """
     stage, kind = Stage(workspace, spec, boundary), type(action).__name__
     boundary(f"before {kind}")
@@ -249,6 +249,7 @@ def _train(stage: Stage, cycle: Cycle) -> None:
             cycle=cycle.cycle_id,
             data=list(run.data),
             environment=tx.values.get("environment"),
+            snapshot=tx.values.get("code"),
             seed=stage.spec.seed,
             steps=steps,
             metrics=metrics,
@@ -468,6 +469,7 @@ def _register(stage: Stage, cycle: Cycle) -> None:
             data=run.data,
             lineage={
                 "package": outputs[spec.steps[-1].name],
+                "snapshot": tx.values.get("code"),
                 "code": {step.name: step.code for step in spec.steps},
                 "environment": tx.values.get("environment"),
                 "params": dict(cycle.params),
@@ -499,11 +501,11 @@ def _begin_rollout(stage: Stage, cycle: Cycle) -> None:
     spec = stage.spec
     assert cycle.version is not None  # the state says registered
     with stage.workspace.database.write() as tx:
-        stage.boundary("within BeginRollout")
         champion = tx.registry.aliases(spec.name).get("champion")
         if champion is None:
             fact = RolloutFact(kind="promote", reason="the first version has no champion to be compared with")
             _make_champion(stage, tx, cycle, None, fact)
+            stage.boundary("within BeginRollout")
             return
         rollout = Rollout.start(
             rollout_id=cycle.cycle_id,
@@ -531,11 +533,11 @@ def _begin_rollout(stage: Stage, cycle: Cycle) -> None:
             champion=champion,
             steps=list(rollout.steps),
         )
+        stage.boundary("within BeginRollout")
 
 
 def _advance(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
     with stage.workspace.database.write() as tx:
-        stage.boundary("within Advance")
         rollout = _running(tx, cycle).advanced(stage.now)
         tx.rollouts.put(rollout)
         _route(stage, tx, rollout)
@@ -547,15 +549,16 @@ def _advance(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
             cycle=cycle.cycle_id,
             evidence=list(fact.evidence),
         )
+        stage.boundary("within Advance")
 
 
 def _promote(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
     with stage.workspace.database.write() as tx:
-        stage.boundary("within Promote")
         rollout = _running(tx, cycle)
         tx.rollouts.put(rollout.ended(Phase.PROMOTED))
         tx.registry.move(cycle.product, "challenger", expected=rollout.challenger, to=None)
         _make_champion(stage, tx, cycle, rollout.champion, fact)
+        stage.boundary("within Promote")
 
 
 def _make_champion(
@@ -580,7 +583,6 @@ def _keep_champion(
     stage: Stage, cycle: Cycle, fact: RolloutFact, phase: Phase, outcome: CycleOutcome, kind: EventType
 ) -> None:
     with stage.workspace.database.write() as tx:
-        stage.boundary(f"within {phase.value}")
         rollout = _running(tx, cycle)
         tx.rollouts.put(rollout.ended(phase))
         tx.registry.move(cycle.product, "challenger", expected=rollout.challenger, to=None)
@@ -595,6 +597,7 @@ def _keep_champion(
             evidence=list(fact.evidence),
         )
         stage.close(tx, cycle, outcome, fact.reason)
+        stage.boundary(f"within {phase.value}")
 
 
 def _running(tx: Transaction, cycle: Cycle) -> Rollout:

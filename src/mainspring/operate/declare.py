@@ -1,18 +1,31 @@
-"""Making the product files known: each change of a declaration is an event."""
+"""Making the product files known: each change of a declaration is an event, and code and environment are kept."""
 
 from __future__ import annotations
 
-__all__ = ["declare"]
+__all__ = ["DeclarationInvalid", "declare"]
 
 from typing import TYPE_CHECKING
 
 from mainspring.clock import time_text
+from mainspring.errors import Invalid
 from mainspring.events import Event, EventType
 from mainspring.operate.tasks import Describe, Described
+from mainspring.operate.workers import TaskFailed
 
 if TYPE_CHECKING:
     from mainspring.product import ProductSpec
     from mainspring.workspace import Workspace
+
+
+class DeclarationInvalid(Invalid):
+    """Product files that do not import or that contradict themselves; the text is the worker's."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
@@ -20,19 +33,23 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
 
     Raises
     ------
-    mainspring.operate.workers.TaskFailed
+    DeclarationInvalid
         A file does not import or contradicts itself; what was declared before stays in force.
     """
-    described = workspace.workers.ask(Describe(), Described)
+    try:
+        described = workspace.workers.ask(Describe(), Described)
+    except TaskFailed as error:
+        raise DeclarationInvalid(str(error)) from None
     now = workspace.clock.now()
     with workspace.database.read() as tx:
         known = tx.values.items("product:")
-        environment = tx.values.get("environment")
+        ground = {name: tx.values.get(name) for name in ("environment", "code")}
     changed = [spec for spec in described.products if known.get(f"product:{spec.name}") != spec.to_json()]
-    if not changed and environment == described.environment:
+    if not changed and ground == {"environment": described.environment, "code": described.code}:
         return described.products
     with workspace.database.write() as tx:
         tx.values.put("environment", described.environment)
+        tx.values.put("code", described.code)
         for spec in changed:
             text, new = spec.to_json(), f"product:{spec.name}" not in known
             tx.values.put(f"product:{spec.name}", text)

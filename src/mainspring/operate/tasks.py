@@ -37,10 +37,11 @@ class Describe(_Message, frozen=True):
 
 
 class Described(_Message, frozen=True):
-    """The products, and the digest of the environment that steps will run in."""
+    """The products, and the digests under which their code, and the environment that it runs in, are kept as blobs."""
 
     products: tuple[ProductSpec, ...]
     environment: str
+    code: str
 
 
 class AddBatch(_Message, frozen=True):

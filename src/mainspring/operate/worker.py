@@ -22,7 +22,7 @@ import msgspec
 
 from mainspring.clock import parse_duration
 from mainspring.data import BatchReport, Split, columns_of, split, validate
-from mainspring.digest import Digest, digest_of_json
+from mainspring.digest import Digest, canonical_json
 from mainspring.errors import MainspringError
 from mainspring.operate.declaration import load_all
 from mainspring.operate.step_code import is_own
@@ -55,10 +55,10 @@ LABEL = "label"
 """The column of 0 and 1 that steps see in place of the product's own label."""
 
 
-def environment_digest() -> Digest:
-    """Digest of the interpreter and of every installed distribution with its version."""
+def environment() -> list[object]:
+    """Name the interpreter and every installed distribution with its version."""
     installed = sorted({f"{each.name}=={each.version}" for each in distributions()})
-    return digest_of_json([platform.python_implementation(), platform.python_version(), installed])
+    return [platform.python_implementation(), platform.python_version(), installed]
 
 
 @dataclass(slots=True)
@@ -78,7 +78,14 @@ class TaskRunner:
         match task:
             case Describe():
                 return Described(
-                    products=tuple(spec for _, spec in self.products), environment=environment_digest()
+                    products=tuple(spec for _, spec in self.products),
+                    environment=self._keep_json(environment()),
+                    code=self._keep_json(
+                        {
+                            str(file.relative_to(self.settings.root)): file.read_text()
+                            for file in self.settings.code_files
+                        }
+                    ),
                 )
             case AddBatch():
                 return self._add(task)
@@ -216,6 +223,9 @@ class TaskRunner:
         if digest not in self.frames:
             self.frames[digest] = pl.read_parquet(io.BytesIO(self.blobs.get(Digest(digest))))
         return self.frames[digest]
+
+    def _keep_json(self, value: object) -> str:
+        return self.blobs.put(canonical_json(value).encode())
 
     def _keep(self, frame: pl.DataFrame) -> str:
         buffer = io.BytesIO()

@@ -117,9 +117,7 @@ class Workers:
         return LocalEngine("mainspring.operate.worker", [str(self.settings.root)], self.settings.root)
 
     def _product_code(self) -> str:
-        root = self.settings.root
-        files = sorted({*self.settings.product_files, *root.glob("*.py"), *root.glob("products/**/*.py")})
-        return digest_of_json([[str(file), digest_of_file(file)] for file in files if file.is_file()])
+        return digest_of_json([[str(file), digest_of_file(file)] for file in self.settings.code_files])
 
 
 def _ask(worker: Worker, task: Task, wanted: type[T]) -> T:

@@ -1,0 +1,143 @@
+"""Watching: traffic like that of training is quiet, moved inputs and worse answers are not, and each is said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from tests.operate.tiny import ask, head
+from tests.products.tiny.orders import FIRST, orders
+
+from mainspring.events import EventType
+from mainspring.loop import Cycle, TriggerKind
+from mainspring.monitoring.store import StoredAlarm
+from mainspring.operate.ingest import ingest
+from mainspring.operate.observe import observe
+from mainspring.operate.watch import unanswered, watch
+from mainspring.product import ProductSpec
+from mainspring.workspace import Workspace
+
+DAY = timedelta(days=1)
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def spec(workspace: Workspace) -> ProductSpec:
+    with workspace.database.read() as tx:
+        return workspace.specs(tx)["tiny"]
+
+
+def live(
+    workspace: Workspace, days: range, change: Change = lambda rows: rows, *, turned: bool = False
+) -> dict[str, tuple[int, StoredAlarm]]:
+    """Let days of traffic pass and watch after each; give the day and the alarm of every monitor that spoke."""
+    spoken = {}
+    for day in days:
+        # At noon the day before is over, and its traffic has its labels.
+        workspace.advance(FIRST + (30 + day) * DAY + timedelta(hours=12))
+        for alarm in watch(workspace, spec(workspace)):
+            assert alarm.monitor not in spoken
+            spoken[alarm.monitor] = day, alarm
+        ask(workspace, change(orders(FIRST + (30 + day) * DAY, days=1, turned=turned)))
+        ingest(workspace)
+    return spoken
+
+
+def moved(rows: pl.DataFrame) -> pl.DataFrame:
+    """Amounts in a currency of less worth."""
+    return rows.with_columns(amount=(pl.col("amount") * 3).clip(0, 1_000))
+
+
+def test_traffic_like_that_of_training_raises_no_alarm(workspace: Workspace) -> None:
+    assert live(workspace, range(1, 31)) == {}
+
+
+def test_moved_inputs_raise_an_alarm_that_names_them(workspace: Workspace) -> None:
+    before = head(workspace)[0]
+    spoken = live(workspace, range(1, 15), moved)
+    day, alarm = spoken["input_drift"]
+    assert day <= 10
+    assert (alarm.product, alarm.about, alarm.version) == ("tiny", "drift", 1)
+    assert "amount > " in alarm.evidence
+    assert "hour" not in alarm.evidence
+    with workspace.database.read() as tx:
+        entries = list(tx.ledger.entries(after=before))
+        assert tx.monitoring.alarms("tiny") == tuple(each for _, each in spoken.values())
+    assert {entry.type for entry in entries} == {EventType.ALARM_RAISED}
+    assert {entry.actor for entry in entries} == set(spoken)
+    assert (entries[0].subject, entries[0].reason) == ("tiny@1", next(iter(spoken.values()))[1].evidence)
+
+
+def test_worse_answers_raise_an_alarm_about_quality_alone(workspace: Workspace) -> None:
+    spoken = live(workspace, range(1, 15), turned=True)
+    assert spoken.keys() == {"quality:log_loss"}
+    _, alarm = spoken["quality:log_loss"]
+    assert (alarm.about, alarm.version) == ("quality", 1)
+    assert "log_loss" in alarm.evidence
+    (fact,) = observe(workspace, spec(workspace)).alarms
+    assert (fact.monitor, fact.about, fact.at, fact.harm) == ("quality:log_loss", "quality", alarm.at, "")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_drift_comes_with_harm_only_where_labels_show_it(workspace: Workspace, turned: bool) -> None:
+    def rarer(rows: pl.DataFrame) -> pl.DataFrame:
+        # The shares of the hours have moved, which has nothing to do with who pays late.
+        return rows.with_columns(hour=pl.col("hour") // 2)
+
+    live(workspace, range(1, 15), rarer, turned=turned)
+    drift = [fact for fact in observe(workspace, spec(workspace)).alarms if fact.monitor == "input_drift"]
+    assert [bool(fact.harm) for fact in drift] == [turned]
+    assert not turned or "on the hold-out it was" in drift[0].harm
+
+
+def test_a_champion_that_is_too_old_raises_an_alarm_on_the_day_after(workspace: Workspace) -> None:
+    made = workspace.clock.now()
+    workspace.advance(made + 45 * DAY)
+    assert watch(workspace, spec(workspace)) == ()
+    workspace.advance(made + 46 * DAY)
+    (alarm,) = watch(workspace, spec(workspace))
+    assert (alarm.monitor, alarm.about) == ("staleness", "staleness")
+    assert alarm.evidence == "tiny@1 is 46 days old, 45d allowed"
+
+
+def test_a_monitor_looks_once_a_day_and_speaks_once_until_a_cycle_has_started(workspace: Workspace) -> None:
+    workspace.advance(FIRST + 90 * DAY)
+    (alarm,) = watch(workspace, spec(workspace))
+    before = head(workspace)
+    for _ in range(3):
+        assert watch(workspace, spec(workspace)) == ()
+        workspace.advance(workspace.clock.now() + DAY)
+    assert head(workspace) == before
+    with workspace.database.write() as tx:
+        assert unanswered(tx, "tiny", 1) == (alarm,)
+        cycle = Cycle(
+            cycle_id="c2",
+            product="tiny",
+            number=2,
+            trigger=TriggerKind.ON_DEMAND,
+            evidence="asked",
+            actor="ana",
+            params={},
+            data={"orders": 1},
+            opened_at=workspace.clock.now(),
+        )
+        tx.loop.open(cycle)
+        assert unanswered(tx, "tiny", 1) == ()
+    workspace.advance(workspace.clock.now() + DAY)
+    (again,) = watch(workspace, spec(workspace))
+    assert again.monitor == "staleness"
+
+
+def test_what_was_said_of_an_earlier_champion_is_over(workspace: Workspace) -> None:
+    workspace.advance(FIRST + 90 * DAY)
+    (alarm,) = watch(workspace, spec(workspace))
+    with workspace.database.read() as tx:
+        assert unanswered(tx, "tiny", 1) == (alarm,)
+        assert unanswered(tx, "tiny", 2) == ()
+        assert unanswered(tx, "tiny", None) == ()
+
+
+def test_before_the_first_champion_there_is_nothing_to_watch(empty: Workspace) -> None:
+    empty.advance(FIRST + 90 * DAY)
+    assert watch(empty, spec(empty)) == ()
