@@ -6,7 +6,16 @@ and leaves the same ledger each time.
 
 from __future__ import annotations
 
-__all__ = ["Clock", "ClockRefused", "DrivenClock", "SystemClock", "parse_duration", "parse_time", "time_text"]
+__all__ = [
+    "Clock",
+    "ClockRefused",
+    "DrivenClock",
+    "SystemClock",
+    "duration_text",
+    "parse_duration",
+    "parse_time",
+    "time_text",
+]
 
 import re
 from dataclasses import dataclass, field
@@ -121,6 +130,22 @@ def parse_duration(text: str) -> timedelta:
     if duration > _CENTURY:  # added to a moment it could leave the calendar
         raise Invalid(f"{text!r} is longer than 100 years: write a shorter duration.")
     return duration
+
+
+def duration_text(duration: timedelta) -> str:
+    """Print a duration in its two greatest units, as `parse_duration` names them.
+
+    Examples
+    --------
+    >>> duration_text(timedelta(days=2, hours=5, minutes=1)), duration_text(timedelta(seconds=0.2))
+    ('2d 5h', '0s')
+    """
+    left, parts = int(duration.total_seconds()), []
+    for unit in ("d", "h", "m", "s"):
+        count, left = divmod(left, _UNITS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"
 
 
 def parse_time(text: str) -> datetime:

@@ -76,7 +76,7 @@ def test_a_healthy_rollout_goes_step_by_step_to_promotion() -> None:
 @pytest.mark.parametrize(
     ("observed", "days", "reason"),
     [
-        (FINE, 0.99, "this step has lasted 23:45:36, of 1d needed"),
+        (FINE, 0.99, "this step has lasted 23h 45m, of 1d needed"),
         (Observed(challenger=arm(99), champion=arm(600)), 1, "99 units of the challenger, of 100 needed"),
         (
             Observed(challenger=replace(arm(600), latencies={}), champion=arm(99)),

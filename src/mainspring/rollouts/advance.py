@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from mainspring.clock import parse_duration
+from mainspring.clock import duration_text, parse_duration
 from mainspring.product import Canary, Guard, NoMoreErrors, NotSlower, NotWorse
 from mainspring.rollouts.comparison import Evidence, Finding, latency_test, mean_difference, share_test
 from mainspring.rollouts.observed import Observed
@@ -177,7 +177,7 @@ def _missing(
     missing = []
     lasted = now - rollout.step_started_at
     if lasted < parse_duration(canary.bake):
-        missing.append(f"this step has lasted {lasted}, of {canary.bake} needed")
+        missing.append(f"this step has lasted {duration_text(lasted)}, of {canary.bake} needed")
     for name, arm in (("challenger", observed.challenger), ("champion", observed.champion)):
         if arm.units < _minimum(canary):
             missing.append(f"{arm.units} units of the {name}, of {_minimum(canary)} needed")
