@@ -7,7 +7,6 @@ __all__ = ["build_app"]
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from mainspring.api.openapi import describe
+from mainspring.api.operation import Operation
 from mainspring.api.problem import Problem, problem_of, respond
 from mainspring.clock import parse_time
 from mainspring.errors import Invalid, MainspringError
@@ -87,20 +87,6 @@ class Verified(msgspec.Struct, frozen=True):
     head: str
     broken_at: int | None
     fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation: how it is reached, what it takes and gives, and the call that answers it."""
-
-    method: str
-    path: str
-    summary: str
-    call: Callable[[Workspace, Request, bytes], Any]
-    takes: type | None = None
-    gives: Any = None
-    status: int = 200
-    query: tuple[str, ...] = ()
 
 
 def _actor(request: Request) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from mainspring.api.problem import Problem
 
 if TYPE_CHECKING:
-    from mainspring.api.app import Operation
+    from mainspring.api.operation import Operation
 
 
 def describe(operations: Sequence[Operation], version: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mainspring.gates import Evaluation, evaluate_for
 from mainspring.monitoring import LossTable, Profile, frame, profile
 from mainspring.operate.packaging import Package
 from mainspring.operate.probe import Sample
-from mainspring.operate.tasks import Judged
+from mainspring.operate.tasks import LABEL, Judged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +60,6 @@ def judge_candidate(task: JudgeCandidate, spec: ProductSpec, rows: Split, blobs:
     """Evaluate the candidate and the champion, and make the reference and the sample of the candidate."""
     import numpy as np
     import polars as pl
-
-    from mainspring.operate.worker import LABEL
 
     holdout = rows.holdout
     labels = holdout[LABEL].to_numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "LABEL",
     "AddBatch",
     "Added",
     "Answer",
@@ -26,6 +27,9 @@ import msgspec
 
 from mainspring.data import BatchReport
 from mainspring.product import ParamValue, ProductSpec
+
+LABEL = "label"
+"""The column of 0 and 1 that steps see in place of the product's own label."""
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):

@@ -27,6 +27,7 @@ from mainspring.errors import MainspringError
 from mainspring.operate.declaration import load_all
 from mainspring.operate.step_code import is_own
 from mainspring.operate.tasks import (
+    LABEL,
     AddBatch,
     Added,
     Answer,
@@ -50,9 +51,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mainspring.product import ColumnSpec, Dataset, Product, ProductSpec
-
-LABEL = "label"
-"""The column of 0 and 1 that steps see in place of the product's own label."""
 
 
 def environment() -> list[object]:
