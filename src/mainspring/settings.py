@@ -109,8 +109,14 @@ class Settings:
 
     @property
     def code_files(self) -> tuple[Path, ...]:
-        """The Python files that make up the products, in order: those beside `product.py`, and below `products/`."""
-        found = {*self.product_files, *self.root.glob("*.py"), *self.root.glob("products/**/*.py")}
+        """The Python files that make up the products, in order.
+
+        Those beside `product.py`, those of packages that lie there, and those below `products/`.
+        """
+        packages = [package.parent.rglob("*.py") for package in self.root.glob("*/__init__.py")]
+        found = {*self.product_files, *self.root.glob("*.py"), *self.root.glob("products/**/*.py")}.union(
+            *packages
+        )
         return tuple(sorted(file for file in found if file.is_file()))
 
     @property

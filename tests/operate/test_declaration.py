@@ -10,12 +10,12 @@ from tests.operate.tiny import PRODUCT, begin, head
 
 from mainspring.errors import Faults
 from mainspring.operate.declaration import ProductFileInvalid, load, load_all
-from mainspring.operate.declare import declare
+from mainspring.operate.declare import DeclarationInvalid, declare
 from mainspring.operate.step_code import step_code
-from mainspring.operate.workers import TaskFailed
 from mainspring.product import ProductSpec
 
 TINY = (PRODUCT / "product.py").read_text()
+FUTURE = "from __future__ import annotations\n"
 
 
 @pytest.fixture(autouse=True)
@@ -305,7 +305,7 @@ def test_a_file_at_fault_leaves_what_was_declared_before_in_force(tmp_path: Path
             declared = workspace.specs(tx)
         before = head(workspace)
         (tmp_path / "product.py").write_text(changed((GATES, "    gates=[],\n")))
-        with pytest.raises(TaskFailed, match="every candidate would be promoted"):
+        with pytest.raises(DeclarationInvalid, match="every candidate would be promoted"):
             declare(workspace, actor="test")
         with workspace.database.read() as tx:
             assert workspace.specs(tx) == declared
@@ -316,6 +316,23 @@ def test_a_file_at_fault_leaves_what_was_declared_before_in_force(tmp_path: Path
         assert head(workspace)[0] == before[0] + 1
         assert declare(workspace, actor="test") == (spec,)
         assert head(workspace)[0] == before[0] + 1
+
+
+def test_a_file_of_a_package_beside_the_product_is_read_anew_when_it_has_changed(tmp_path: Path) -> None:
+    package = tmp_path / "shares"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "limits.py").write_text("DAYS = 60\n")
+    with begin(tmp_path) as workspace:
+        text = changed(
+            ("days: int = 60", "days: int = DAYS"), ("\n@ms.step\ndef recent", "\n\n@ms.step\ndef recent")
+        )
+        (tmp_path / "product.py").write_text("from shares.limits import DAYS\n" + text.replace(FUTURE, ""))
+        (spec,) = declare(workspace, actor="test")
+        assert spec.steps[0].params == {"days": 60}
+        (package / "limits.py").write_text("DAYS = 600\n")
+        (spec,) = declare(workspace, actor="test")
+        assert spec.steps[0].params == {"days": 600}
 
 
 # --- the code of a step --------------------------------------------------------------------------------------------

@@ -86,3 +86,26 @@ def test_product_files_are_the_one_or_all_of_the_folder(tmp_path: Path) -> None:
     assert [file.name for file in settings.product_files] == ["a.py", "b.py"]
     (tmp_path / "product.py").touch()
     assert [file.name for file in settings.product_files] == ["product.py", "a.py", "b.py"]
+
+
+def test_the_code_of_a_workspace_is_its_product_files_and_what_lies_beside_them(tmp_path: Path) -> None:
+    written = [
+        "product.py",
+        "helpers.py",
+        "shop/__init__.py",
+        "shop/deep/rates.py",
+        "products/late.py",
+        "products/_x.py",
+    ]
+    for name in (
+        *written,
+        ".venv/lib/polars/__init__.py",
+        ".mainspring/old.py",
+        "notes/draft.py",
+        "shop/data.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    settings = Settings.load(tmp_path, {})
+    found = [str(file.relative_to(settings.root)) for file in settings.code_files]
+    assert found == sorted(written, key=lambda name: settings.root / name)

@@ -1,0 +1,141 @@
+"""Judging what a run has made: evaluations by a worker, servability in a clean process, the gates' verdict."""
+
+from __future__ import annotations
+
+__all__ = ["judge_cycle", "read_package"]
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mainspring.digest import Digest
+from mainspring.engines import WorkerDied
+from mainspring.events import EventType
+from mainspring.gates import Evaluation, Outcome, Servability, Verdict, judge
+from mainspring.loop import (
+    Cycle,
+    CycleOutcome,
+    CycleState,
+)
+from mainspring.operate.acts.stage import Stage
+from mainspring.operate.packaging import Package
+from mainspring.operate.tasks import JudgeCandidate, Judged, Probed, ProbeModel
+from mainspring.operate.workers import TaskFailed
+from mainspring.product import Servable
+from mainspring.ref import DataRef, ModelRef
+
+if TYPE_CHECKING:
+    from mainspring.stores.sql.database import Transaction
+    from mainspring.workspace import Workspace
+
+
+_PARITY = 1e-5
+
+
+def judge_cycle(stage: Stage, cycle: Cycle) -> None:
+    """Judge the candidate of a cycle; one that is refused, or that could not be judged, ends it."""
+    workspace, spec = stage.workspace, stage.spec
+    with workspace.database.read() as tx:
+        run = tx.runs.get(cycle.run_id)
+        champion_package = _champion_package(tx, spec.name)
+        as_of = max(tx.data.get(DataRef(name, number)).published_at for name, number in cycle.data.items())
+    outputs = {step["name"]: step["output"] for step in run.steps}
+    candidate_package = outputs[spec.steps[-1].name]
+    champion: Evaluation | None = None
+    reference = ""
+    try:
+        judged = workspace.workers.ask(
+            JudgeCandidate(
+                product=spec.name,
+                declared=spec.digest,
+                examples=outputs["examples"],
+                candidate=candidate_package,
+                champion=champion_package,
+                as_of=as_of,
+            ),
+            Judged,
+        )
+        candidate = _evaluation(judged.candidate)
+        champion = _evaluation(judged.champion) if judged.champion else None
+        reference = judged.reference
+        if any(isinstance(gate, Servable) for gate in spec.gates):
+            candidate = replace(candidate, servability=_servability(stage, candidate_package, judged.sample))
+    except (TaskFailed, WorkerDied) as error:
+        candidate = Evaluation.failed(str(error))
+        # A champion exists: the comparison with it could not be made, which must not read as "there is none".
+        champion = Evaluation.failed(str(error)) if champion_package else None
+    verdict = judge(spec.gates, candidate, champion)
+    stage.boundary("within Judge")
+    with workspace.database.write() as tx:
+        short = _short(verdict)
+        judged_cycle = replace(
+            cycle,
+            verdict=short,
+            metrics={name: value for name, value in candidate.metrics.items() if value is not None},
+            state=CycleState.JUDGED,
+        )
+        stage.event(
+            tx,
+            EventType.CANDIDATE_JUDGED,
+            f"{spec.name}/{cycle.number}",
+            short,
+            cycle=cycle.cycle_id,
+            package=candidate_package,
+            reference=reference,
+            verdict=verdict.to_dict(),
+        )
+        if verdict.passed:
+            tx.runs.put(replace(run, steps=(*run.steps, {"name": "judge", "output": reference})))
+            tx.loop.move(judged_cycle, expected=cycle.state)
+        else:
+            tx.loop.move(judged_cycle, expected=cycle.state)
+            stage.close(tx, judged_cycle, CycleOutcome.REFUSED, short)
+
+
+def _evaluation(text: str) -> Evaluation:
+    return Evaluation.from_dict(msgspec.json.decode(text))
+
+
+def _champion_package(tx: Transaction, product: str) -> str | None:
+    """The champion's package, as the output of its run's last step."""
+    number = tx.registry.aliases(product).get("champion")
+    if number is None:
+        return None
+    return str(tx.registry.get(ModelRef(product, number)).lineage["package"])
+
+
+def _servability(stage: Stage, package: str, sample: str) -> Servability:
+    workspace = stage.workspace
+    artifact = read_package(workspace, package).artifact
+    parity = read_package(workspace, package).parity
+    if not parity.passed:
+        return Servability(
+            parity=False,
+            p99_ms=None,
+            error=f"packaged and trained model differ on {parity.rows_over} of {parity.rows} rows, "
+            f"by up to {parity.max_abs_diff:.2g}",
+        )
+    try:
+        probed = workspace.workers.probe(
+            ProbeModel(artifact=artifact, sample=sample), Probed, workspace.settings.state / "blobs"
+        )
+    except (TaskFailed, WorkerDied) as error:
+        return Servability(parity=False, p99_ms=None, error=str(error))
+    p99_s = workspace.clock.took(probed.p99_s, f"servable {artifact}")
+    return Servability(parity=probed.difference <= _PARITY, p99_ms=1000 * p99_s)
+
+
+def read_package(workspace: Workspace, digest: str) -> Package:
+    """Read what a run has packaged."""
+    return msgspec.json.decode(workspace.blobs.get(Digest(digest)), type=Package)
+
+
+def _short(verdict: Verdict) -> str:
+    failed = [check for check in verdict.checks if check.outcome is not Outcome.PASSED]
+    if not failed:
+        return f"passed all {len(verdict.checks)} checks"
+    said = "; ".join(
+        f"{check.gate} on {check.subject}: {check.outcome.value}, {check.reason}" for check in failed[:3]
+    )
+    return said + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")

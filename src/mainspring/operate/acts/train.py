@@ -1,0 +1,154 @@
+"""Training: the steps of a run, each reused where its key is known."""
+
+from __future__ import annotations
+
+__all__ = ["train"]
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mainspring.digest import Digest, digest_of_json
+from mainspring.engines import WorkerDied
+from mainspring.events import EventType
+from mainspring.loop import (
+    Cycle,
+    CycleOutcome,
+    CycleState,
+)
+from mainspring.operate.acts.judge import read_package
+from mainspring.operate.acts.stage import Stage
+from mainspring.operate.tasks import BuildExamples, Built, RunStep
+from mainspring.operate.workers import Ask, TaskFailed
+from mainspring.pipelines import Run, RunState, StepKey, StepRecord, explain
+from mainspring.ref import DataRef
+
+if TYPE_CHECKING:
+    pass
+
+
+def train(stage: Stage, cycle: Cycle) -> None:
+    """Run the pipeline; a step that fails ends the cycle, and the champion stays."""
+    run = Run(
+        run_id=cycle.run_id,
+        product=cycle.product,
+        cycle_id=cycle.cycle_id,
+        state=RunState.RUNNING,
+        params=cycle.params,
+        data=tuple(str(DataRef(name, version)) for name, version in sorted(cycle.data.items())),
+        started_at=stage.now,
+    )
+    with stage.workspace.database.write() as tx:
+        tx.runs.put(run)
+    try:
+        with stage.workspace.workers.fresh() as ask:
+            steps = _run_steps(stage, cycle, ask)
+    except (TaskFailed, WorkerDied) as error:
+        with stage.workspace.database.write() as tx:
+            tx.runs.put(replace(run, state=RunState.FAILED, error=str(error)))
+            stage.event(tx, EventType.RUN_FAILED, run.run_id, str(error), cycle=cycle.cycle_id)
+            stage.close(tx, cycle, CycleOutcome.FAILED, f"training failed: {error}")
+        return
+    metrics = read_package(stage.workspace, steps[-1]["output"]).metrics
+    stage.boundary("within Train")
+    with stage.workspace.database.write() as tx:
+        tx.runs.put(replace(run, state=RunState.COMPLETED, steps=tuple(steps), metrics=metrics))
+        tx.loop.move(replace(cycle, state=CycleState.TRAINED), expected=cycle.state)
+        reused = sum(each["reused"] == "yes" for each in steps)
+        stage.event(
+            tx,
+            EventType.RUN_COMPLETED,
+            run.run_id,
+            f"{len(steps)} steps gave a model, {reused} of them reused",
+            cycle=cycle.cycle_id,
+            data=list(run.data),
+            environment=tx.values.get("environment"),
+            snapshot=tx.values.get("code"),
+            seed=stage.spec.seed,
+            steps=steps,
+            metrics=metrics,
+        )
+
+
+def _run_steps(stage: Stage, cycle: Cycle, ask: Ask) -> list[Mapping[str, str]]:
+    spec, database = stage.spec, stage.workspace.database
+    with database.read() as tx:
+        environment = tx.values.get("environment") or ""
+        versions = {name: tx.data.get(DataRef(name, number)) for name, number in cycle.data.items()}
+    as_of = max(version.published_at for version in versions.values())
+    inputs = {name: version.digest for name, version in versions.items()} | {"as_of": as_of.isoformat()}
+    declared = msgspec.to_builtins((spec.data, spec.sources, spec.inputs, spec.features, spec.task))
+    key = StepKey(
+        step="examples",
+        code=digest_of_json(declared),
+        environment=environment,
+        params={},
+        seed=0,
+        inputs=inputs,
+    )
+    tables = {name: version.table_version for name, version in versions.items()}
+    build = BuildExamples(product=spec.name, declared=spec.digest, tables=tables, as_of=as_of)
+    records = [_find_or_make(stage, cycle, key, partial(ask, build, Built))]
+    for position, step in enumerate(spec.steps):
+        changed = {
+            name.removeprefix(f"{step.name}."): value
+            for name, value in cycle.params.items()
+            if name.startswith(f"{step.name}.")
+        }
+        before = records[-1][0]
+        key = StepKey(
+            step=step.name,
+            code=step.code,
+            environment=environment,
+            params=step.params | changed,
+            seed=spec.seed,
+            inputs={before.key.step: before.output} | ({"holdout": spec.holdout} if position == 0 else {}),
+        )
+        task = RunStep(
+            product=spec.name,
+            declared=spec.digest,
+            step=step.name,
+            params=key.params,
+            seed=spec.seed,
+            input=before.output,
+            examples=position == 0,
+            as_of=as_of,
+        )
+        records.append(_find_or_make(stage, cycle, key, partial(ask, task, Built)))
+    return [_told(record, why, cycle) for record, why in records]
+
+
+def _find_or_make(
+    stage: Stage, cycle: Cycle, key: StepKey, make: Callable[[], Built]
+) -> tuple[StepRecord, str]:
+    database = stage.workspace.database
+    with database.read() as tx:
+        record = tx.runs.find_step(key.digest)
+        earlier = tx.runs.earlier_steps(stage.spec.name, key.step) if record is None else ()
+    if record is not None and stage.workspace.blobs.has(record.output):
+        return record, record.reason if record.run_id == cycle.run_id else f"same key as in {record.run_id}"
+    built = make()
+    stage.boundary(f"within step {key.step}")
+    with database.write() as tx:
+        record = tx.runs.add_step(
+            StepRecord(
+                key=key,
+                output=Digest(built.output),
+                run_id=cycle.run_id,
+                reason=explain(key, [each.key for each in earlier]),
+            )
+        )
+    return record, record.reason
+
+
+def _told(record: StepRecord, why: str, cycle: Cycle) -> Mapping[str, str]:
+    return {
+        "name": record.key.step,
+        "key": record.key.digest,
+        "output": record.output,
+        "reused": "no" if record.run_id == cycle.run_id else "yes",
+        "why": why,
+    }
