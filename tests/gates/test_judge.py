@@ -103,7 +103,6 @@ def test_a_candidate_that_breaks_a_rule_is_refused_with_the_numbers(
         (NotWorseThan("champion", "log_loss"), replace(GOOD, metrics={}), None),
         (NotWorseThan("champion", "accuracy"), GOOD, None),
         (NotWorseThan("best", "log_loss"), GOOD, GOOD),
-        (NotWorseThan("champion", "log_loss", math.nan), GOOD, GOOD),
         (Servable(10), replace(GOOD, servability=None), GOOD),
         (Servable(10), replace(GOOD, servability=Servability(parity=True, p99_ms=None)), GOOD),
         (Servable(10), replace(GOOD, servability=Servability(parity=True, p99_ms=math.nan)), GOOD),
@@ -112,7 +111,6 @@ def test_a_candidate_that_breaks_a_rule_is_refused_with_the_numbers(
             replace(GOOD, servability=Servability(parity=True, p99_ms=1.0, error="no such op")),
             GOOD,
         ),
-        (Servable(math.nan), GOOD, GOOD),
     ],
 )
 def test_what_is_missing_or_broken_cannot_be_judged(

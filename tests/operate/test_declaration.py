@@ -324,10 +324,11 @@ def test_a_file_of_a_package_beside_the_product_is_read_anew_when_it_has_changed
     (package / "__init__.py").touch()
     (package / "limits.py").write_text("DAYS = 60\n")
     with begin(tmp_path) as workspace:
-        text = changed(
-            ("days: int = 60", "days: int = DAYS"), ("\n@ms.step\ndef recent", "\n\n@ms.step\ndef recent")
+        with_limit = (
+            (FUTURE, FUTURE + "from shares.limits import DAYS\n"),
+            ("days: int = 60", "days: int = DAYS"),
         )
-        (tmp_path / "product.py").write_text("from shares.limits import DAYS\n" + text.replace(FUTURE, ""))
+        (tmp_path / "product.py").write_text(changed(*with_limit))
         (spec,) = declare(workspace, actor="test")
         assert spec.steps[0].params == {"days": 60}
         (package / "limits.py").write_text("DAYS = 600\n")

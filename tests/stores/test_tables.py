@@ -53,6 +53,7 @@ def test_an_append_happens_once(tables: DeltaTables, partition_by: tuple[str, ..
     def append(rows: pl.DataFrame, *commit_id: object) -> int:
         return tables.append("flights", rows, commit_id=commit_id, partition_by=partition_by)  # type: ignore[arg-type]
 
+    assert tables.committed("flights", "log-1") == 0
     assert append(ROWS, "log-1", 1) == 0
     assert append(ROWS, "log-1", 1) == 0
     assert append(ROWS, "log-1", 2) == 1
@@ -60,6 +61,7 @@ def test_an_append_happens_once(tables: DeltaTables, partition_by: tuple[str, ..
     assert append(ROWS, "log-2", 1) == 2
     assert DeltaTables(tables.root).append("flights", ROWS, commit_id=("log-1", 2)) == 2
     assert tables.read("flights").height == 9
+    assert [tables.committed("flights", f"log-{number}") for number in (1, 2, 3)] == [2, 1, 0]
 
 
 def test_several_writers_of_one_commit_append_it_once(tables: DeltaTables) -> None:
