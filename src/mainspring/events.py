@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mainspring.errors import Invalid
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -62,3 +64,8 @@ class Event:
     actor: str
     reason: str
     data: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("subject", "actor", "reason"):
+            if "\0" in getattr(self, name):
+                raise Invalid(f"The {name} holds a NUL, which not every database can keep: leave it out.")

@@ -59,7 +59,9 @@ class Workspace:
     blobs : FileBlobs
         Models and other bytes, by digest.
     tables : DeltaTables
-        Datasets and the prediction log.
+        Datasets.
+    predictions : DeltaTables
+        The prediction log, and its labels.
     workers : Workers
         Where a user's code runs.
     secret : bytes
@@ -71,6 +73,7 @@ class Workspace:
     database: Database
     blobs: FileBlobs
     tables: DeltaTables
+    predictions: DeltaTables
     workers: Workers
     secret: bytes
 
@@ -155,6 +158,7 @@ def open_workspace(root: Path, settings: Settings | None = None, workers: Worker
         database=database,
         blobs=FileBlobs(settings.state / "blobs"),
         tables=DeltaTables(settings.state / "tables"),
+        predictions=DeltaTables(settings.state / "predictions"),
         workers=workers or Workers(settings),
         secret=_secret(settings, database),
     )

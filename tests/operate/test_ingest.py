@@ -27,6 +27,7 @@ from mainspring.monitoring import LossTable, Profile, frame, merge, profile
 from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
 from mainspring.monitoring.store import DayQuality
 from mainspring.operate.compact import GROUP, compact, prediction_log
+from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest, reference_of
 from mainspring.operate.judging import PREDICTION, feed, read_columns
 from mainspring.operate.review import review
@@ -419,3 +420,18 @@ def test_a_label_counts_the_same_by_whatever_it_is_written(
     (month,) = review(workspace, "tiny")
     assert month.positives == rows["late"].sum()
     assert month.month == datetime(2024, 2, 1, tzinfo=UTC).date()
+
+
+def test_when_inputs_change_the_log_goes_on_in_a_table_of_the_new_columns(workspace: Workspace) -> None:
+    go_to(workspace, 1)
+    write(workspace, GROUP + 1)
+    assert compact(workspace) == GROUP
+    file = workspace.settings.root / "product.py"
+    file.write_text(file.read_text().replace('["amount", "hour", "kind"]', '["amount", "kind", "hour"]', 1))
+    declare(workspace, actor="test")
+    write(workspace, GROUP)
+    assert compact(workspace) == GROUP
+    assert len(workspace.predictions.names("tiny-")) == 2
+    ids, labelled = rows_of(workspace)
+    assert ids == labelled
+    assert len(ids) == len(set(ids)) == 3 * (2 * GROUP + 1)

@@ -230,6 +230,9 @@ class Gateway:
     async def _predict(self, serving: Serving, pinned: Served | None, body: bytes) -> _Reply:
         route = serving.route
         try:
+            if b"\\u0000" in body:
+                # Acknowledged here, such a text would be refused later by databases that cannot keep it.
+                raise BadRequest((Fault("body", "a text in it holds a NUL.", "Leave it out."),))
             wishes, rows = serving.inputs.read(body)
         except BadRequest as error:
             raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error

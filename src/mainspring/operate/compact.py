@@ -80,7 +80,7 @@ def _compact(
     # The id makes the append exactly-once: a commit that was made before a kill is found and not made again.
     commit = (_appender(folder), segments[-1])
     for table, frame in _frames(records, specs).items():
-        workspace.tables.append(table, frame, commit_id=commit, partition_by=("day",))
+        workspace.predictions.append(table, frame, commit_id=commit, partition_by=("day",))
     boundary("within Compact")
     seals = [seal(folder, number) for number in segments]
     now = workspace.clock.now()
@@ -129,18 +129,20 @@ def prediction_log(workspace: Workspace, product: str) -> tuple[pl.DataFrame, pl
     with workspace.database.read() as tx:
         specs = workspace.specs(tx)
     parts = []
-    for table, empty in (
-        (predictions_table(product), _prediction_frame([], specs[product])),
-        (LABELS, _label_frame([])),
+    of_product = workspace.predictions.names(f"{product}-")
+    for names, table, empty in (
+        (of_product, predictions_table(specs[product]), _prediction_frame([], specs[product])),
+        ((LABELS,), LABELS, _label_frame([])),
     ):
         frames = [empty]
         for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
             # What a killed process has appended is in the table already, and not recorded as sealed.
-            kept = max(_sealed(workspace, folder), workspace.tables.committed(table, _appender(folder)))
+            kept = max(_sealed(workspace, folder), workspace.predictions.committed(table, _appender(folder)))
             recent = _frames(_records_after(folder, kept), specs)
             frames += [recent[table]] if table in recent else []
-        if workspace.tables.exists(table):
-            frames.insert(1, workspace.tables.read(table))
+        frames[1:1] = [
+            workspace.predictions.read(name) for name in names if workspace.predictions.exists(name)
+        ]
         parts.append(pl.concat(frames, how="diagonal_relaxed"))
     return parts[0], parts[1]
 
@@ -171,9 +173,9 @@ def label_text(value: bool | int | float | str) -> str:
     return value if isinstance(value, str) else f"{float(value):.17g}"
 
 
-def predictions_table(product: str) -> str:
-    """Name of the table of a product's predictions."""
-    return f"predictions-{product}"
+def predictions_table(spec: ProductSpec) -> str:
+    """Name of the table of a product's predictions; when its inputs change, a table of new columns begins."""
+    return f"{spec.name}-{digest_of_json(msgspec.to_builtins(spec.inputs))[:8]}"
 
 
 def _frames(records: Sequence[LogRecord], specs: dict[str, ProductSpec]) -> dict[str, pl.DataFrame]:
@@ -185,7 +187,7 @@ def _frames(records: Sequence[LogRecord], specs: dict[str, ProductSpec]) -> dict
         elif record.product in specs:
             by_product[record.product].append(record)
     frames = {
-        predictions_table(name): _prediction_frame(kept, specs[name])
+        predictions_table(specs[name]): _prediction_frame(kept, specs[name])
         for name, kept in sorted(by_product.items())
     }
     return frames | ({LABELS: _label_frame(labels)} if labels else {})

@@ -58,12 +58,18 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
     with workspace.database.read() as tx:
         specs = workspace.specs(tx)
     alarms, acts = [], []
+    errors: list[Exception] = []
     for spec in specs.values():
-        alarms += [f"{alarm.product}: {alarm.monitor}" for alarm in watch(workspace, spec)]
-        while (action := decide(observe(workspace, spec))) is not None:
-            carry_out(workspace, spec, action, boundary)
-            acts.append(f"{spec.name}: {type(action).__name__}")
+        try:
+            alarms += [f"{alarm.product}: {alarm.monitor}" for alarm in watch(workspace, spec)]
+            while (action := decide(observe(workspace, spec))) is not None:
+                carry_out(workspace, spec, action, boundary)
+                acts.append(f"{spec.name}: {type(action).__name__}")
+        except Exception as error:  # noqa: BLE001 - one product's trouble does not keep the others from their turn
+            errors.append(error)
     compact(workspace, boundary)
+    if errors:
+        raise errors[0]
     return Turn(records=records, alarms=tuple(alarms), acts=tuple(acts))
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 METRICS = ("log_loss", "brier", "roc_auc")
+_LONGEST_NAME = 50  # it is part of names of tables
 
 
 class ProductFileInvalid(Invalid):
@@ -233,6 +234,8 @@ def _available(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpe
 def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec]) -> Iterator[Fault]:
     try:
         check_name(product.name)
+        if len(product.name) > _LONGEST_NAME:
+            yield Fault("name", f"has {len(product.name)} characters, and {_LONGEST_NAME} are allowed.")
     except InvalidName as error:
         yield Fault("name", str(error))
     if not product.gates:

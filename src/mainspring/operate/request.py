@@ -7,7 +7,7 @@ __all__ = ["request_training"]
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from mainspring.errors import Fault, Faults
+from mainspring.errors import Conflict, Fault, Faults
 from mainspring.events import Event, EventType
 from mainspring.loop import TrainingRequest
 from mainspring.operate.status import check_product
@@ -53,12 +53,16 @@ def request_training(
         No file declares it.
     Faults
         A param or a data version does not exist; all faults are told.
+    Conflict
+        The id is that of a request for another product.
     """
     given = dict(params or {})
     with workspace.database.write() as tx:
         check_product(tx, product)
         spec = workspace.specs(tx)[product]
         faults = _param_faults(spec, given)
+        if "\0" in request_id:
+            faults.append(Fault("request_id", "holds a NUL, which not every database can keep."))
         for name, count in Counter(ref.dataset for ref in data).items():
             if count > 1:
                 faults.append(
@@ -85,6 +89,10 @@ def request_training(
         )
         earlier = {each.request_id for each in tx.loop.requests(product, waiting=False)}
         known = tx.loop.request(asked)
+        if known.product != product:
+            raise Conflict(
+                f"Request {request_id!r} is one for {known.product!r}: give this one an id of its own."
+            )
         if known == asked and request_id not in earlier:
             tx.ledger.append(
                 Event(

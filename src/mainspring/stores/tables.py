@@ -159,6 +159,10 @@ class DeltaTables:
             table = self._open(name)
             return (table.transaction_version(appender) or 0) if table is not None else 0
 
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Give the tables whose name is a prefix and eight more characters, in order."""
+        return tuple(sorted(folder.name for folder in self.root.glob(f"{prefix}????????") if folder.is_dir()))
+
     def restore(self, name: str, version: int | None) -> None:
         """Make the newest version hold what an earlier one did; with None nothing.
 
