@@ -293,6 +293,7 @@ def main(arguments: Sequence[str]) -> int:
             console.print(f"[bold red]not as promised:[/] {fault}")
         if options.keep:
             console.print(f"mainspring goes on running at {up['url']}; end it with Ctrl-C")
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
             signal.sigwait({signal.SIGINT, signal.SIGTERM})
     return 1 if faults else 0
 
