@@ -75,6 +75,5 @@ def test_a_stage_decides_without_a_framework(stage: str) -> None:
     assert loaded_by(*modules(stage)) & HEAVY == set()
 
 
-@pytest.mark.skipif(not (PACKAGE / "cli").exists(), reason="there is no command line yet")
 def test_the_command_line_starts_without_a_frame_or_a_model_library() -> None:
     assert loaded_by("mainspring.cli.main") & (HEAVY | {"numpy"}) == set()

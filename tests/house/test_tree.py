@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # Put together here, so that this file passes its own test.
 HOSTS = [
     ".".join(parts)
-    for parts in [("pypi", "org"), ("pythonhosted", "org"), ("registry", "npmjs"), ("anaconda", "org")]
+    for parts in [("pypi", "org"), ("python" + "hosted", "org"), ("registry", "npmjs"), ("anaconda", "org")]
 ]
 FOLDERS = ["home", "opt", "root", "tmp", "work", "Users"]
 FOREIGN = re.compile(

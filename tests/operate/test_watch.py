@@ -12,7 +12,7 @@ from tests.products.tiny.orders import FIRST, orders
 
 from mainspring.events import EventType
 from mainspring.loop import Cycle, TriggerKind
-from mainspring.monitoring.store import StoredAlarm
+from mainspring.monitoring import Alarm
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
 from mainspring.operate.watch import unanswered, watch
@@ -30,7 +30,7 @@ def spec(workspace: Workspace) -> ProductSpec:
 
 def live(
     workspace: Workspace, days: range, change: Change = lambda rows: rows, *, turned: bool = False
-) -> dict[str, tuple[int, StoredAlarm]]:
+) -> dict[str, tuple[int, Alarm]]:
     """Let days of traffic pass and watch after each; give the day and the alarm of every monitor that spoke."""
     spoken = {}
     for day in days:

@@ -1,6 +1,6 @@
 """Watching a model in production: profiles of windows, evidence of change with a bound on false alarms, alarms."""
 
-from mainspring.monitoring.alarm import Alarm, InvalidAlarm, MonitorId
+from mainspring.monitoring.alarm import Alarm
 from mainspring.monitoring.detector import (
     Budget,
     Detector,
@@ -43,13 +43,11 @@ __all__ = [
     "EmptyWindow",
     "Evidence",
     "Frame",
-    "InvalidAlarm",
     "InvalidBudget",
     "InvalidStream",
     "Levels",
     "LossMismatch",
     "LossTable",
-    "MonitorId",
     "NumberProfile",
     "Outcome",
     "Profile",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DayQuality", "LogCursor", "MonitoringStore", "OpenPrediction", "StoredAlarm"]
+__all__ = ["DayQuality", "LogCursor", "MonitoringStore", "OpenPrediction"]
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date, datetime
+
+    from mainspring.monitoring.alarm import Alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,6 @@ class DayQuality:
     brier_millionths: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredAlarm:
-    """An alarm as it was raised: which monitor of a product, about what, and what it saw, in words."""
-
-    product: str
-    monitor: str
-    about: str
-    at: datetime
-    version: int
-    evidence: str
-
-
 class MonitoringStore(Protocol):
     """Where monitoring keeps its tables."""
 
@@ -107,10 +97,10 @@ class MonitoringStore(Protocol):
         """Keep a JSON text, in place of the one before."""
         ...
 
-    def add_alarm(self, alarm: StoredAlarm) -> None:
+    def add_alarm(self, alarm: Alarm) -> None:
         """Record an alarm."""
         ...
 
-    def alarms(self, product: str, *, since: datetime | None = None) -> tuple[StoredAlarm, ...]:
+    def alarms(self, product: str, *, since: datetime | None = None) -> tuple[Alarm, ...]:
         """Give a product's alarms raised at `since` or later, oldest first."""
         ...

@@ -20,7 +20,7 @@ from mainspring.monitoring import (
     loss_levels,
     quality_stream,
 )
-from mainspring.monitoring.store import StoredAlarm
+from mainspring.monitoring.alarm import Alarm
 from mainspring.operate.ingest import reference_of
 from mainspring.product import InputDrift, Monitor, PredictionDrift, ProductSpec, Quality, Staleness
 from mainspring.ref import ModelRef
@@ -34,14 +34,14 @@ _DETECTOR = WindowedBetting()
 _DAY = timedelta(days=1)
 
 
-def watch(workspace: Workspace, spec: ProductSpec) -> tuple[StoredAlarm, ...]:
+def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
     """Let a product's monitors look at the days that have ended since they last looked.
 
     A monitor that has spoken keeps quiet until a cycle has started since, whatever it sees.
 
     Returns
     -------
-    tuple of StoredAlarm
+    tuple of Alarm
         Alarms that were raised now.
     """
     today = workspace.clock.now().date()
@@ -76,7 +76,7 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[StoredAlarm, ...]:
     return tuple(raised)
 
 
-def unanswered(tx: Transaction, product: str, champion: int | None) -> tuple[StoredAlarm, ...]:
+def unanswered(tx: Transaction, product: str, champion: int | None) -> tuple[Alarm, ...]:
     """Alarms about the present champion since the last cycle started; what was said of an earlier one is over."""
     last = max((each.opened_at for each in tx.loop.cycles(product)), default=None)
     alarms = tx.monitoring.alarms(product, since=last)
@@ -90,12 +90,12 @@ def _look(
     version: ModelVersion,
     monitor: Monitor,
     today: date,
-) -> StoredAlarm | None:
+) -> Alarm | None:
     now = workspace.clock.now()
     about, said = _evidence(workspace, tx, spec, version, monitor, today)
     if said is None:
         return None
-    return StoredAlarm(
+    return Alarm(
         product=spec.name, monitor=_name(monitor), about=about, at=now, version=version.number, evidence=said
     )
 

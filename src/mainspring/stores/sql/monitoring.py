@@ -14,7 +14,8 @@ from sqlalchemy import Row, bindparam, delete, select, update
 
 from mainspring.clock import parse_time, time_text
 from mainspring.errors import Conflict
-from mainspring.monitoring.store import DayQuality, LogCursor, OpenPrediction, StoredAlarm
+from mainspring.monitoring.alarm import Alarm
+from mainspring.monitoring.store import DayQuality, LogCursor, OpenPrediction
 from mainspring.stores.sql.insert import add, insert
 from mainspring.stores.sql.schema import alarms, daily_quality, daily_tables, log_cursors, open_predictions
 from mainspring.stores.sql.texts import fields_of
@@ -121,10 +122,10 @@ class SqlMonitoringStore:
             {"product": product, "version": version, "kind": kind, "day": day.isoformat(), "text": text},
         )
 
-    def add_alarm(self, alarm: StoredAlarm) -> None:
+    def add_alarm(self, alarm: Alarm) -> None:
         add(self.connection, alarms, fields_of(alarm) | {"at": time_text(alarm.at)})
 
-    def alarms(self, product: str, *, since: datetime | None = None) -> tuple[StoredAlarm, ...]:
+    def alarms(self, product: str, *, since: datetime | None = None) -> tuple[Alarm, ...]:
         table = alarms.c
         statement = select(alarms).where(table.product == product).order_by(table.at, table.position)
         if since is not None:
@@ -136,8 +137,8 @@ def _quality(row: Row[Any]) -> DayQuality:
     return DayQuality(**{**row._mapping, "day": date.fromisoformat(row.day)})
 
 
-def _alarm(row: Row[Any]) -> StoredAlarm:
-    return StoredAlarm(
+def _alarm(row: Row[Any]) -> Alarm:
+    return Alarm(
         product=row.product,
         monitor=row.monitor,
         about=row.about,

@@ -57,7 +57,7 @@ class DataStoreContract:
     @pytest.fixture
     def store(self) -> DataStore:
         """Give an empty store."""
-        raise NotImplementedError
+        pytest.fail("Inherit this contract, and give the store that it is to be held against.")
 
     def test_a_batch_comes_back_as_it_was_recorded(self, store: DataStore) -> None:
         store.add_batch(self.refused)

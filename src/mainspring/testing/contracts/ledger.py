@@ -33,7 +33,7 @@ class LedgerContract:
     @pytest.fixture
     def store(self) -> Ledger:
         """Give an empty store."""
-        raise NotImplementedError
+        pytest.fail("Inherit this contract, and give the store that it is to be held against.")
 
     def test_entries_are_the_texts_that_were_hashed(self, store: Ledger) -> None:
         entry = store.append(self.event)

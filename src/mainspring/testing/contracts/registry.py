@@ -44,7 +44,7 @@ class RegistryStoreContract:
     @pytest.fixture
     def store(self) -> RegistryStore:
         """Give an empty store."""
-        raise NotImplementedError
+        pytest.fail("Inherit this contract, and give the store that it is to be held against.")
 
     def test_a_version_comes_back_as_it_was_recorded(self, store: RegistryStore) -> None:
         store.add(self.first)

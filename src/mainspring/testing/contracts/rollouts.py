@@ -33,7 +33,7 @@ class RolloutStoreContract:
     @pytest.fixture
     def store(self) -> RolloutStore:
         """Give an empty store."""
-        raise NotImplementedError
+        pytest.fail("Inherit this contract, and give the store that it is to be held against.")
 
     def test_a_rollout_is_found_in_its_last_state(self, store: RolloutStore) -> None:
         assert store.running(_PRODUCT) is None

@@ -44,7 +44,7 @@ class RunStoreContract:
     @pytest.fixture
     def store(self) -> RunStore:
         """Give an empty store."""
-        raise NotImplementedError
+        pytest.fail("Inherit this contract, and give the store that it is to be held against.")
 
     def test_a_run_is_found_in_its_last_state(self, store: RunStore) -> None:
         store.put(self.run)
