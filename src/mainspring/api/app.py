@@ -123,9 +123,7 @@ def _add_batch(workspace: Workspace, request: Request, content: bytes) -> object
     dataset = request.path_params["dataset"]
     reason = request.query_params.get("reason", "")
     batch = add_batch(workspace, dataset, content, actor=_actor(request), reason=reason)
-    with workspace.database.read() as tx:
-        position = tx.data.batches(dataset).index(batch)
-    row = status.data_rows(workspace, dataset)[position]
+    row = status.batch_row(batch)
     if batch.version is None:
         return Problem(
             type="urn:mainspring:BatchRefused",

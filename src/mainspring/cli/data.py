@@ -55,22 +55,19 @@ def add(dataset: str, file: Path, /, *, reason: str = "", options: Options = HER
         Why, for the ledger.
     """
     from mainspring.operate.publish import add_batch
-    from mainspring.operate.status import data_rows
+    from mainspring.operate.status import batch_row
 
     if not file.is_file():
         raise NoSuchFile(file)
     with working("Checking the batch…"), declared(options) as workspace:
         batch = add_batch(workspace, dataset, file.read_bytes(), actor=actor(), reason=reason)
-        row = next(
-            each
-            for each in reversed(data_rows(workspace, dataset))
-            if (each.at, each.outcome) == (batch.at, batch.report.outcome.value)
-        )
+    row = batch_row(batch)
     if options.json:
         print_json(row)
     elif row.ref is None:
         complain(f"The batch for {dataset!r} was refused, and nothing of it is kept: {row.refusal}.")
-        display(_failures(row), stderr=True)
+        if row.failures:
+            display(_failures(row), stderr=True)
     else:
         aside = f", {row.quarantined:,} set aside" if row.quarantined else ""
         display(f"{row.ref}: {row.rows - row.quarantined:,} rows added{aside}.")

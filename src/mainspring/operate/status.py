@@ -13,6 +13,7 @@ __all__ = [
     "RunRow",
     "VersionRow",
     "alarm_rows",
+    "batch_row",
     "cycle_rows",
     "data_row",
     "data_rows",
@@ -267,7 +268,7 @@ def data_rows(workspace: Workspace, dataset: str | None = None) -> list[DataRow]
         if dataset is not None and dataset not in known:
             raise UnknownDataset(dataset, tuple(sorted(known)))
         return [
-            _data(batch)
+            batch_row(batch)
             for name in sorted(known if dataset is None else {dataset})
             for batch in tx.data.batches(name)
         ]
@@ -277,7 +278,9 @@ def data_row(workspace: Workspace, ref: DataRef) -> DataRow:
     """Give the batch that made a data version; raises `mainspring.data.DataVersionNotFound`."""
     with workspace.database.read() as tx:
         version = tx.data.get(ref)
-        return next(_data(batch) for batch in tx.data.batches(ref.dataset) if batch.version == version.number)
+        return next(
+            batch_row(batch) for batch in tx.data.batches(ref.dataset) if batch.version == version.number
+        )
 
 
 def run_rows(workspace: Workspace, product: str | None = None, *, limit: int = 100) -> list[RunRow]:
@@ -396,7 +399,8 @@ def explain_cycle(
         return _cycle(tx, cycle), told
 
 
-def _data(batch: Batch) -> DataRow:
+def batch_row(batch: Batch) -> DataRow:
+    """Tell of a batch."""
     return DataRow(
         dataset=batch.dataset,
         ref=str(DataRef(batch.dataset, batch.version)) if batch.version else None,
