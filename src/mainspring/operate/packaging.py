@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Package", "package"]
+__all__ = ["NotAlike", "Package", "package"]
 
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,22 @@ if TYPE_CHECKING:
     from mainspring.stores.blobs import BlobStore
 
 _PARITY_ROWS = 5_000
+
+
+class NotAlike(MainspringError):
+    """A model whose packaged form does not answer as it was trained, so that it must not be served."""
+
+    def __init__(self, report: ParityReport) -> None:
+        super().__init__(report)
+        self.report = report
+
+    def __str__(self) -> str:
+        report = self.report
+        return (
+            f"The packaged model answers {report.rows_over} of {report.rows} rows otherwise than the trained one, "
+            f"by up to {report.max_abs_diff:.2g}, so it would not be served as it was trained. "
+            "Keep scores and leaves in the range of float32."
+        )
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +79,8 @@ def package(made: object, rows: pl.DataFrame, spec: ProductSpec, blobs: BlobStor
     ------
     MainspringError
         It is no `Fitted`, or cannot be served.
+    NotAlike
+        Its packaged form answers otherwise.
     """
     from mainspring.formats.lightgbm import to_bytes, to_onnx
     from mainspring.formats.parity import parity
@@ -87,11 +105,14 @@ def package(made: object, rows: pl.DataFrame, spec: ProductSpec, blobs: BlobStor
     onnx = to_onnx(made)
     # Rows spread over all of the data, not its first ones: old rows lack the newest categories.
     sample = rows.gather_every(max(1, rows.height // _PARITY_ROWS))
+    alike = parity(made, onnx, sample)
+    if not alike.passed:
+        raise NotAlike(alike)
     packed = Package(
         artifact=blobs.put(onnx),
         native=blobs.put(to_bytes(made)),
         signature=Signature.infer(rows, made.inputs),
-        parity=parity(made, onnx, sample),
+        parity=alike,
         metrics={name: float(value) for name, value in made.metrics.items()},
     )
     return Built(output=blobs.put(msgspec.json.encode(packed, order="deterministic")))

@@ -108,14 +108,6 @@ def _champion_package(tx: Transaction, product: str) -> str | None:
 def _servability(stage: Stage, package: str, sample: str) -> Servability:
     workspace = stage.workspace
     artifact = read_package(workspace, package).artifact
-    parity = read_package(workspace, package).parity
-    if not parity.passed:
-        return Servability(
-            parity=False,
-            p99_ms=None,
-            error=f"packaged and trained model differ on {parity.rows_over} of {parity.rows} rows, "
-            f"by up to {parity.max_abs_diff:.2g}",
-        )
     try:
         probed = workspace.workers.probe(
             ProbeModel(artifact=artifact, sample=sample), Probed, workspace.settings.state / "blobs"
