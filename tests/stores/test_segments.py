@@ -211,3 +211,19 @@ def test_an_ended_segment_is_sealed_by_digest_and_counts(tmp_path: Path) -> None
         assert (sealed.predictions, sealed.labels) == (5, 1)
         assert sealed.digest == digest_of_file(tmp_path / "00000001.log")
         assert sealed.size == (tmp_path / "00000001.log").stat().st_size
+
+
+def test_a_segment_written_by_an_earlier_release_is_read(tmp_path: Path) -> None:
+    """Lines of release 0.1, byte for byte: what has been added since has its default."""
+    (tmp_path / "00000001.log").write_bytes(
+        b'aa89f9ba {"type":"prediction","at":"2013-02-01T03:00:00Z","product":"late","route":1,'
+        b'"ids":["a/0.0123456789"],"units":["a"],"versions":[1],"scores":[0.25],"inputs":{"hour":[7]},'
+        b'"failures":[],"took_s":{"1":0.001}}\n'
+        b'8f291ad4 {"type":"labels","at":"2013-02-01T03:00:00Z","labels":'
+        b'[["a/0.0123456789",true,"2013-02-01T03:00:00Z"]]}\n'
+    )
+    answered, known = everything(tmp_path)
+    assert isinstance(answered, PredictionRecord)
+    assert (answered.pinned, answered.shadow, answered.trace, answered.latency_s) == (False, {}, "", None)
+    assert (answered.features, answered.redacted, answered.sampled) == ({}, [], 1.0)
+    assert known == LabelRecord(at=NOW, labels=[LabelEntry("a/0.0123456789", True, NOW)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Failure", "LabelEntry", "LabelRecord", "LogRecord", "PredictionRecord"]
+__all__ = ["Failure", "Fetched", "LabelEntry", "LabelRecord", "LogRecord", "PredictionRecord"]
 
 from datetime import datetime
 from typing import TypeAlias
@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 LabelValue: TypeAlias = bool | int | float | str
+Values: TypeAlias = list[str | int | float | bool | None]
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -23,7 +24,17 @@ class Failure(msgspec.Struct, frozen=True):
     error: str
 
 
-class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="prediction"):
+class Fetched(msgspec.Struct, frozen=True):
+    """What the gateway has looked up of one feature view, in the order of the request's rows.
+
+    `at` says when each row's values were known, None where there were none.
+    """
+
+    at: list[datetime | None]
+    columns: dict[str, Values]
+
+
+class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="prediction"):
     """The answer to one request of n rows, all lists in the order of the rows.
 
     Attributes
@@ -48,6 +59,20 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="predictio
         Rows that a version failed on.
     took_s : dict of float
         Per version (as text) how long its rows took, by the clock.
+    pinned : bool
+        Whether the caller named the version: a prediction like any other, but no unit of a rollout.
+    shadow : dict of list
+        Per version (as text) what it would have answered, None where it failed or was not asked.
+    trace : str
+        W3C trace id of the request, empty without one.
+    latency_s : float, optional
+        From the request's arrival to this record, by the clock.
+    features : dict of Fetched
+        By feature view what the gateway has looked up.
+    redacted : list of str
+        Inputs and features whose values were left out or hashed before they came here.
+    sampled : float
+        The share of units whose predictions are logged; this one stands for 1 / sampled.
     """
 
     at: datetime
@@ -57,17 +82,28 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, tag="predictio
     units: list[str]
     versions: list[int]
     scores: list[float]
-    inputs: dict[str, list[str | int | float | bool | None]]
+    inputs: dict[str, Values]
     failures: list[Failure] = []
     took_s: dict[str, float] = {}
+    pinned: bool = False
+    shadow: dict[str, list[float | None]] = {}
+    trace: str = ""
+    latency_s: float | None = None
+    features: dict[str, Fetched] = {}
+    redacted: list[str] = []
+    sampled: float = 1.0
 
 
 class LabelEntry(msgspec.Struct, frozen=True, array_like=True):
-    """The truth about one prediction, and when it became known."""
+    """The truth about one prediction, or a business metric of it, and when it became known.
+
+    An empty `metric` means the truth; any other names a metric, and `value` is a number.
+    """
 
     prediction_id: str
     value: LabelValue
     known_at: datetime
+    metric: str = ""
 
 
 class LabelRecord(msgspec.Struct, frozen=True, kw_only=True, tag="labels"):
