@@ -33,7 +33,7 @@ from mainspring.digest import Digest, digest_of
 from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.signature import Column, Signature
 from mainspring.gateway import serve
-from mainspring.gateway.oip import InferReply, InferRequest, OutputTensor
+from mainspring.gateway.protocols.oip import InferReply, InferRequest, OutputTensor
 from mainspring.product import ColumnSpec, ProductSpec
 from mainspring.rollouts.route import Route, Variant
 

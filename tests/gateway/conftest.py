@@ -23,7 +23,7 @@ from mainspring.gateway.ids import PredictionIds
 from mainspring.monitoring.record import LabelRecord, PredictionRecord
 from mainspring.monitoring.store import LogCursor
 from mainspring.product import ColumnSpec
-from mainspring.rollouts.route import Route, Variant
+from mainspring.rollouts.route import Challenger, Route, Variant
 from mainspring.stores import segments
 
 INPUTS = (
@@ -139,8 +139,9 @@ class Workspace:
     def put_route(
         self, number: int, champion: Variant, challenger: Variant | None = None, share: float = 0.0
     ) -> None:
+        challengers = (Challenger(variant=challenger, share=share),) if challenger else ()
         self.put_routes(Route(
-            product="late", number=number, champion=champion, challenger=challenger, share=share,
+            product="late", number=number, champion=champion, challengers=challengers,
             salt="rollout-1", split_by="carrier", inputs=INPUTS,
         ))  # fmt: skip
 

@@ -91,7 +91,7 @@ def champion_stays(workspace: Workspace) -> None:
         assert tx.registry.aliases("tiny") == {"champion": 1}
         assert [version.number for version in tx.registry.versions("tiny")] == [1]
         (route,) = tx.rollouts.routes()
-    assert (route.number, route.champion.version, route.challenger) == (1, 1, None)
+    assert (route.number, route.champion.version, route.challengers) == (1, 1, ())
 
 
 # --- reuse ---------------------------------------------------------------------------------------------------------
@@ -334,7 +334,8 @@ def test_a_promotion_moves_all_or_nothing(workspace: Workspace) -> None:
     began = standing(workspace)
     assert began.aliases == {"champion": 1, "challenger": 2}
     (route,) = began.routes
-    assert (route.number, route.champion.version, route.challenger.version, route.share) == (2, 1, 2, 0.2)
+    assert (route.number, route.champion.version) == (2, 1)
+    assert [(each.variant.version, each.share) for each in route.challengers] == [(2, 0.2)]
 
     for place in ("within Advance", "within Promote"):
         stopped = roll_until(workspace, place, facts)
@@ -348,7 +349,7 @@ def test_a_promotion_moves_all_or_nothing(workspace: Workspace) -> None:
     assert promoted.aliases == {"champion": 2}
     assert promoted.rollout is None
     (route,) = promoted.routes
-    assert (route.number, route.champion.version, route.challenger, route.share) == (4, 2, None, 0.0)
+    assert (route.number, route.champion.version, route.challengers) == (4, 2, ())
     cycle = promoted.cycles[1]
     assert (cycle.outcome, cycle.version) == (CycleOutcome.PROMOTED, 2)
     with workspace.database.read() as tx:
@@ -379,7 +380,7 @@ def test_a_rollback_moves_all_or_nothing(workspace: Workspace) -> None:
     assert back.aliases == {"champion": 1}
     assert back.rollout is None
     (route,) = back.routes
-    assert (route.champion.version, route.challenger, route.share) == (1, None, 0.0)
+    assert (route.champion.version, route.challengers) == (1, ())
     assert (back.cycles[1].outcome, back.cycles[1].version) == (CycleOutcome.ROLLED_BACK, 2)
     (event,) = events(workspace, EventType.ROLLOUT_ROLLED_BACK)
     assert (event.subject, json.loads(event.data)["champion"]) == ("tiny@2", 1)

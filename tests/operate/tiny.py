@@ -50,9 +50,7 @@ def ask(
     with workspace.database.read() as tx:
         (route,) = tx.rollouts.routes()
     models = {
-        variant.version: OnnxModel.load(workspace.blobs.get(variant.artifact))
-        for variant in (route.champion, route.challenger)
-        if variant is not None
+        variant.version: OnnxModel.load(workspace.blobs.get(variant.artifact)) for variant in route.variants
     }
     inputs = rows.select("amount", "hour", "kind")
     feed = {

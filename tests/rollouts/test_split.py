@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from mainspring.digest import Digest
 from mainspring.errors import Invalid
 from mainspring.product import ColumnSpec
-from mainspring.rollouts import Arm, MalformedRoute, Route, Variant, arm, challengers
+from mainspring.rollouts import (
+    CHAMPION,
+    Arm,
+    Challenger,
+    MalformedRoute,
+    Part,
+    Route,
+    Split,
+    Variant,
+    arm,
+    challengers,
+)
 
 units = st.text(alphabet=st.characters(codec=None), max_size=20)
 shares = st.floats(0, 1)
@@ -58,6 +69,23 @@ def test_another_salt_splits_anew() -> None:
     assert abs(both.mean() - 0.25) < 0.01
 
 
+@given(units, salts, st.lists(st.tuples(shares, shares), min_size=1, max_size=4))
+def test_a_unit_of_any_part_stays_in_it_as_all_parts_grow(
+    unit: str, salt: str, fractions: list[tuple[float, float]]
+) -> None:
+    width = 1 / len(fractions)
+    before = Split(salt, [Part(n * width, min(pair) * width) for n, pair in enumerate(fractions)])
+    after = Split(salt, [Part(n * width, max(pair) * width) for n, pair in enumerate(fractions)])
+    [part] = before.assign([unit])
+    assert part == CHAMPION or after.assign([unit]) == [part]
+
+
+@given(units, salts, shares)
+def test_a_split_with_one_part_is_that_of_two_arms(unit: str, salt: str, share: float) -> None:
+    [part] = Split(salt, [Part(0.0, share)]).assign([unit])
+    assert (part == CHAMPION) is (arm(unit, salt=salt, share=share) is Arm.CHAMPION)
+
+
 def test_the_split_is_the_same_for_ever() -> None:
     # Written down once: a change here would move users between versions in the middle of a rollout.
     many = [f"N{number}" for number in range(12)]
@@ -78,8 +106,7 @@ ROUTE = Route(
     product="late-arrivals",
     number=3,
     champion=Variant(version=7, artifact=Digest("7" * 64)),
-    challenger=Variant(version=8, artifact=Digest("8" * 64)),
-    share=0.25,
+    challengers=(Challenger(variant=Variant(version=8, artifact=Digest("8" * 64)), share=0.25),),
     salt="rollout-3",
     split_by="tailnum",
     inputs=(ColumnSpec("dep_hour", "INT64", False),),
@@ -108,12 +135,15 @@ def test_a_route_without_a_challenger_serves_the_champion() -> None:
     [
         {"number": 0},
         {"product": "../etc"},
-        {"share": 1.5},
-        {"share": None},
-        {"challenger": None},
-        {"challenger": {"version": 7, "artifact": "8" * 64}},
-        {"challenger": {"version": 0, "artifact": "8" * 64}},
-        {"challenger": {"version": 8, "artifact": "../../etc/passwd"}},
+        {"challengers": None},
+        {"challengers": [{"variant": {"version": 8, "artifact": "8" * 64}, "share": 1.5}]},
+        {"challengers": [{"variant": {"version": 8, "artifact": "8" * 64}, "share": None}]},
+        {"challengers": [{"variant": {"version": 8, "artifact": "8" * 64}, "share": 0.5, "start": 0.6}]},
+        {"challengers": [{"variant": {"version": 7, "artifact": "8" * 64}, "share": 0.5}]},
+        {"challengers": [{"variant": {"version": 0, "artifact": "8" * 64}, "share": 0.5}]},
+        {"challengers": [{"variant": {"version": 8, "artifact": "../../etc/passwd"}, "share": 0.5}]},
+        {"challengers": [{"variant": {"version": n, "artifact": "8" * 64}, "share": 0.5} for n in (8, 9)]},
+        {"shadow_share": 0.5},
         {"salt": ""},
         {"split_by": ""},
         {"champion": None},

@@ -19,6 +19,7 @@ from mainspring.formats.onnx import OnnxModel
 from mainspring.gateway.inputs import Inputs
 from mainspring.gateway.score import Served
 from mainspring.product import ColumnSpec
+from mainspring.rollouts.split import Part, Split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,14 +52,25 @@ class Serving:
     route: Route
     inputs: Inputs
     champion: Served
-    challenger: Served | None
+    challengers: tuple[Served, ...]
+    shadow: Served | None
+    split: Split
+    shadow_split: Split
 
-    def pinned(self, version: str) -> Served | None:
-        """Give the version of this number or alias, if the route has it."""
-        for alias, served in (("champion", self.champion), ("challenger", self.challenger)):
-            if served and version in (alias, str(served.version)):
-                return served
-        return None
+    @property
+    def versions(self) -> Mapping[str, Served]:
+        """All that may be asked for by name: the numbers, and the aliases `champion`, `challenger` and `shadow`."""
+        named = {"champion": self.champion}
+        if len(self.challengers) == 1:
+            named["challenger"] = self.challengers[0]
+        if self.shadow:
+            named["shadow"] = self.shadow
+        return named | {str(each.version): each for each in self.loaded}
+
+    @property
+    def loaded(self) -> tuple[Served, ...]:
+        """Every version of the route, the champion first."""
+        return (self.champion, *self.challengers, *((self.shadow,) if self.shadow else ()))
 
 
 class Follower:
@@ -147,8 +159,12 @@ class Follower:
             return Served(variant.version, self._model(variant), never_null)
 
         champion = load(route.champion)
-        challenger = load(route.challenger) if route.challenger else None
-        return Serving(route, Inputs(columns.values()), champion, challenger)
+        challengers = tuple(load(each.variant) for each in route.challengers)
+        shadow = load(route.shadow) if route.shadow else None
+        shadow_split = Split(route.salt, [Part(0.0, route.shadow_share)])
+        return Serving(
+            route, Inputs(columns.values()), champion, challengers, shadow, route.split, shadow_split
+        )
 
     def _model(self, variant: Variant) -> OnnxModel:
         model = self._warm.pop(variant.artifact, None)
@@ -162,12 +178,7 @@ class Follower:
         return model
 
     def _forget(self) -> None:
-        used = {
-            variant.artifact
-            for serving in self.servings.values()
-            for variant in (serving.route.champion, serving.route.challenger)
-            if variant is not None
-        }
+        used = {variant.artifact for serving in self.servings.values() for variant in serving.route.variants}
         idle = [digest for digest in self._warm if digest not in used]
         for digest in islice(idle, max(0, len(idle) - _KEPT_WARM)):
             del self._warm[digest]

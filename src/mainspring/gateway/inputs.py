@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from mainspring.errors import Fault
-from mainspring.gateway.oip import BadRequest, Wishes, read_request
+from mainspring.gateway.protocols.oip import BadRequest, Wishes, read_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mainspring.formats.onnx import OnnxModel
-    from mainspring.gateway.oip import InputTensor
+    from mainspring.gateway.protocols.oip import InputTensor
     from mainspring.product import ColumnSpec
 
 ROW_LIMIT = 10_000
@@ -123,6 +123,9 @@ class Inputs:
         BadRequest
             With everything that is wrong.
         """
+        if b"\\u0000" in body:
+            # Acknowledged here, such a text would be refused later by databases that cannot keep it.
+            raise BadRequest((Fault("body", "a text in it holds a NUL.", "Leave it out."),))
         return self._read_plain(body) or self._read_any(body)
 
     def _read_plain(self, body: bytes) -> tuple[Wishes, Rows] | None:

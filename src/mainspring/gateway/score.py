@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-__all__ = ["ChampionFailed", "Scored", "Served", "score"]
+__all__ = ["ChampionFailed", "Scored", "Served", "ask_shadow", "score"]
 
+import asyncio
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mainspring.monitoring.record import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mainspring.formats.onnx import OnnxModel
     from mainspring.gateway.inputs import Rows
+
+_ROWS_AT_ONCE = 256
+"""Larger requests are answered by a thread, so that small ones need not wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,12 @@ class Served:
     version: int
     model: OnnxModel
     never_null: frozenset[str]
+
+    async def predict(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[np.float32]:
+        """Ask the model."""
+        if rows < _ROWS_AT_ONCE:
+            return self.model.predict(columns)
+        return await asyncio.get_running_loop().run_in_executor(None, self.model.predict, columns)
 
 
 class Scored(msgspec.Struct):
@@ -41,12 +56,15 @@ class Scored(msgspec.Struct):
         What a version could not answer.
     measured_s : dict of float
         How long each version took.
+    shadow : dict of list
+        By version what it would have answered, None for the rows that it failed on or was not asked for.
     """
 
     scores: list[float]
     versions: list[int]
     failures: list[Failure]
     measured_s: dict[int, float]
+    shadow: dict[int, list[float | None]] = {}
 
 
 class ChampionFailed(Exception):
@@ -65,26 +83,26 @@ class ChampionFailed(Exception):
         self.nulls, self.scored = nulls, scored
 
 
-def score(
-    rows: Rows, champion: Served, challenger: Served | None = None, challenged: Iterable[int] = ()
+async def score(
+    rows: Rows, champion: Served, challenged: Iterable[tuple[Served, Sequence[int]]] = ()
 ) -> Scored:
-    """Answer every row: by the challenger those of its arm that it can answer, by the champion all others.
+    """Answer every row: by a challenger those of its part that it can answer, by the champion all others.
 
     Parameters
     ----------
     rows : Rows
-    champion, challenger : Served
-    challenged : iterable of int
-        The rows of the challenger's arm, rising.
+    champion : Served
+    challenged : iterable of Served and sequence of int
+        Each challenger with the rows of its part, rising.
 
     Raises
     ------
     ChampionFailed
         The champion was needed for a row and failed.
     """
-    everything = range(rows.count)
-    if challenger is None or not (of_arm := list(challenged)):
-        asked = _ask(champion, rows, everything)
+    parts = [(served, which) for served, which in challenged if which]
+    if not parts:
+        asked = await _ask(champion, rows, range(rows.count))
         failures = asked.nulls + asked.broken
         scored = Scored(
             asked.scores, [champion.version] * rows.count, failures, {champion.version: asked.measured_s}
@@ -95,20 +113,31 @@ def score(
 
     scored = Scored([math.nan] * rows.count, [champion.version] * rows.count, [], {})
 
-    def take(served: Served, which: Sequence[int]) -> _Asked:
-        asked = _ask(served, rows, which)
+    async def take(served: Served, which: Sequence[int]) -> _Asked:
+        asked = await _ask(served, rows, which)
         for row, probability in zip(asked.rows, asked.scores, strict=True):
             scored.scores[row], scored.versions[row] = probability, served.version
         scored.failures += asked.nulls + asked.broken
         scored.measured_s[served.version] = asked.measured_s
         return asked
 
-    answered = set(take(challenger, of_arm).rows)
-    if remaining := [row for row in everything if row not in answered]:
-        asked = take(champion, remaining)
+    answered = {row for served, which in parts for row in (await take(served, which)).rows}
+    if remaining := [row for row in range(rows.count) if row not in answered]:
+        asked = await take(champion, remaining)
         if asked.nulls or asked.broken:
             raise ChampionFailed(asked.nulls, scored)
     return scored
+
+
+async def ask_shadow(rows: Rows, shadow: Served, which: Sequence[int], scored: Scored) -> None:
+    """Add to `scored` what a shadow would have answered to some rows; nothing of it can fail the request."""
+    asked = await _ask(shadow, rows, which)
+    answers: list[float | None] = [None] * rows.count
+    for row, probability in zip(asked.rows, asked.scores, strict=True):
+        answers[row] = probability
+    scored.shadow = {shadow.version: answers}
+    scored.failures += asked.nulls + asked.broken
+    scored.measured_s[shadow.version] = asked.measured_s
 
 
 class _Asked(msgspec.Struct):
@@ -121,7 +150,7 @@ class _Asked(msgspec.Struct):
     measured_s: float
 
 
-def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
+async def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
     started = perf_counter()
     nulls = _nulls(served, rows, which) if rows.with_nulls else []
     if nulls:
@@ -131,7 +160,7 @@ def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
     scores: list[float] = []
     if which:
         try:
-            answered = served.model.predict(rows.feed(served.model, which))
+            answered = await served.predict(rows.feed(served.model, which), len(which))
         except Exception as error:  # noqa: BLE001 - whatever a model raises, it is a failure of the model
             why = f"{type(error).__name__}: {error}"[:300]
         else:

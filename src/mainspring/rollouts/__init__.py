@@ -12,14 +12,16 @@ from mainspring.rollouts.comparison import (
 )
 from mainspring.rollouts.observed import ArmCounts, LossSums, Observed
 from mainspring.rollouts.rollout import Phase, Rollout, RolloutEnded
-from mainspring.rollouts.route import MalformedRoute, Route, Variant
-from mainspring.rollouts.split import Arm, arm, challengers
+from mainspring.rollouts.route import Challenger, MalformedRoute, Route, Variant
+from mainspring.rollouts.split import CHAMPION, Arm, Part, Split, arm, challengers
 from mainspring.rollouts.store import RolloutStore, UnitOutcome
 
 __all__ = [
     "BURN_IN",
+    "CHAMPION",
     "Arm",
     "ArmCounts",
+    "Challenger",
     "Decision",
     "Evidence",
     "Finding",
@@ -27,11 +29,13 @@ __all__ = [
     "LossSums",
     "MalformedRoute",
     "Observed",
+    "Part",
     "Phase",
     "Rollout",
     "RolloutEnded",
     "RolloutStore",
     "Route",
+    "Split",
     "UnitOutcome",
     "Variant",
     "advance",

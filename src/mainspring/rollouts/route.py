@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["MalformedRoute", "Route", "Variant"]
+__all__ = ["Challenger", "MalformedRoute", "Route", "Variant"]
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 import msgspec
 
@@ -13,7 +15,7 @@ from mainspring.digest import Digest
 from mainspring.errors import Invalid
 from mainspring.product import ColumnSpec
 from mainspring.ref import check_name
-from mainspring.rollouts.split import Arm, arm, check_salt, check_share
+from mainspring.rollouts.split import CHAMPION, Part, Split, check_salt, check_share
 
 
 class MalformedRoute(Invalid):
@@ -37,16 +39,45 @@ class Variant:
         The model version's number.
     artifact : Digest
         Of the model as it is served.
+    form : {"onnx", "native"}
+        Whether that is an ONNX graph, or what the learner itself has written.
     """
 
     version: int
     artifact: Digest
+    form: Literal["onnx", "native"] = "onnx"
 
     def __post_init__(self) -> None:
         if self.version < 1:
             raise Invalid(f"Model versions count from 1; {self.version} cannot be served.")
         if not re.fullmatch(r"[0-9a-f]{64}", self.artifact):
             raise Invalid(f"{self.artifact!r} names no artifact: expected 64 lower-case hexadecimal digits.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenger:
+    """A variant that a part of the units gets instead of the champion.
+
+    Attributes
+    ----------
+    variant : Variant
+    share : float
+        Of the units.
+    start : float
+        Where its part of the units starts; it stands while the share grows, so that no unit comes back.
+    """
+
+    variant: Variant
+    share: float
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        Part(self.start, self.share)
+
+    @property
+    def part(self) -> Part:
+        """Its part of the units."""
+        return Part(self.start, self.share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +91,12 @@ class Route:
     number : int
         The route's own version, rising by one with each change; the gateway reports which one it serves.
     champion : Variant
-    challenger : Variant or None
-        None while no rollout runs; the share is then 0.
-    share : float
-        The challenger's share of the units.
+    challengers : tuple of Challenger
+        None while no rollout runs.
+    shadow : Variant or None
+        Asked for the same rows as those that answer, without answering.
+    shadow_share : float
+        Of the units whose rows the shadow is asked for.
     salt : str
         Of the rollout; some text without NUL.
     split_by : str or None
@@ -84,36 +117,47 @@ class Route:
     product: str
     number: int
     champion: Variant
-    challenger: Variant | None = None
-    share: float = 0.0
+    challengers: tuple[Challenger, ...] = ()
+    shadow: Variant | None = None
+    shadow_share: float = 0.0
     salt: str
     split_by: str | None = None
     inputs: tuple[ColumnSpec, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.product)
-        check_share(self.share)
+        check_share(self.shadow_share)
         check_salt(self.salt)
         if self.number < 1:
             raise Invalid(f"Routes count from 1; {self.number} cannot be published.")
-        if self.challenger is None and self.share > 0:
+        if self.shadow is None and self.shadow_share > 0:
             raise Invalid(
-                f"A share of {self.share:g} needs a challenger to serve it: name one, or set the share to 0."
+                f"A shadow's share of {self.shadow_share:g} needs a shadow: name one, or set it to 0."
             )
-        if self.challenger is not None and self.challenger.version == self.champion.version:
-            raise Invalid(f"Version {self.champion.version} cannot be champion and challenger at once.")
+        versions = [each.version for each in self.variants]
+        if len(set(versions)) < len(versions):
+            raise Invalid(f"A version cannot have two parts in one route; these are versions {versions}.")
+        parts = sorted((each.start, each.start + each.share) for each in self.challengers)
+        if any(end > start + 1e-9 for (_, end), (start, _) in pairwise(parts)):
+            raise Invalid(f"The challengers' parts overlap: {parts}.")
         if self.split_by == "":
             raise Invalid("A split needs the name of an input, or None for every request by itself.")
 
-    def arm(self, unit: str) -> Arm:
-        """Say which arm a unit belongs to."""
-        return arm(unit, salt=self.salt, share=self.share) if self.challenger else Arm.CHAMPION
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """All that must be loaded: the champion, then the challengers, then the shadow."""
+        shadow = (self.shadow,) if self.shadow else ()
+        return (self.champion, *(each.variant for each in self.challengers), *shadow)
+
+    @property
+    def split(self) -> Split:
+        """What assigns units to `challengers`, by their index."""
+        return Split(self.salt, [each.part for each in self.challengers])
 
     def choose(self, unit: str) -> Variant:
         """Give the variant that serves a unit."""
-        if self.challenger is not None and self.arm(unit) is Arm.CHALLENGER:
-            return self.challenger
-        return self.champion
+        [chosen] = self.split.assign([unit])
+        return self.champion if chosen == CHAMPION else self.challengers[chosen].variant
 
     def to_json(self) -> str:
         """Text that `from_json` reads back to an equal value."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Arm", "arm", "challengers", "check_salt", "check_share"]
+__all__ = ["CHAMPION", "Arm", "Part", "Split", "arm", "challengers", "check_salt", "check_share"]
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 
@@ -12,6 +13,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.errors import Invalid
+
+CHAMPION = -1
+"""What `Split` gives for a unit that no part has."""
+
+_POINTS = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the units: those whose hash lies in [`start`, `start` + `share`), of [0, 1).
+
+    While the start stands, a part that grows keeps the units that it has.
+
+    Examples
+    --------
+    >>> Part(0.5, 0.25).end
+    0.75
+    """
+
+    start: float
+    share: float
+
+    def __post_init__(self) -> None:
+        check_share(self.share)
+        if not 0 <= self.start <= 1 or self.end > 1 + 1e-9:
+            raise Invalid(f"A part from {self.start} with a share of {self.share} does not lie in [0, 1].")
+
+    @property
+    def end(self) -> float:
+        """Where it ends."""
+        return self.start + self.share
 
 
 class Arm(StrEnum):
@@ -84,7 +116,50 @@ def challengers(units: Iterable[str], *, salt: str, share: float) -> NDArray[np.
         point.update(unit.encode(errors="surrogatepass"))
         digests += point.digest()
     points = np.frombuffer(digests, dtype=">u8")
-    return np.ones(points.size, bool) if below == 2**64 else points < np.uint64(below)
+    return np.ones(points.size, bool) if below == _POINTS else points < np.uint64(below)
+
+
+class Split:
+    """Says which of several parts a unit belongs to; with one part that starts at 0 as `arm` does.
+
+    Parameters
+    ----------
+    salt : str
+        Of the rollout; not empty, without NUL.
+    parts : iterable of Part
+        They do not overlap.
+
+    Examples
+    --------
+    >>> Split("rollout-3", [Part(0.0, 0.25), Part(0.5, 0.5)]).assign(["N14228", "N24211"])
+    [0, 1]
+    """
+
+    __slots__ = ("_limits", "_start")
+
+    def __init__(self, salt: str, parts: Iterable[Part]) -> None:
+        self._start = blake2b(_prefix(salt), digest_size=8)
+        self._limits = [
+            (index, _below(part.start), _below(part.end)) for index, part in enumerate(parts) if part.share
+        ]
+
+    def assign(self, units: Iterable[str]) -> list[int]:
+        """Give for each unit the index of its part, or `CHAMPION` where no part has it."""
+        limits = self._limits
+        if not limits:
+            return [CHAMPION for _ in units]
+        found = []
+        for unit in units:
+            hashed = self._start.copy()
+            hashed.update(unit.encode(errors="surrogatepass"))
+            point = int.from_bytes(hashed.digest())
+            for index, low, high in limits:
+                if low <= point < high:
+                    found.append(index)
+                    break
+            else:
+                found.append(CHAMPION)
+        return found
 
 
 def check_share(share: float) -> float:
@@ -104,7 +179,11 @@ def check_salt(salt: str) -> str:
 def _limit(share: float) -> int:
     # Integers, so that a share of 1 has every unit: as a float, the greatest hashes would round to 1 and fall
     # out.
-    return int(check_share(share) * 2**64)
+    return _below(check_share(share))
+
+
+def _below(share: float) -> int:
+    return int(min(share, 1.0) * _POINTS)
 
 
 def _prefix(salt: str) -> bytes:

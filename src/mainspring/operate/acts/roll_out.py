@@ -19,7 +19,7 @@ from mainspring.operate.acts.judge import read_package
 from mainspring.operate.acts.stage import Stage
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
-from mainspring.rollouts import Phase, Rollout, Route, Variant
+from mainspring.rollouts import Challenger, Phase, Rollout, Route, Variant
 
 if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
@@ -201,8 +201,9 @@ def _route(stage: Stage, tx: Transaction, rollout: Rollout | None) -> None:
             product=product,
             number=number,
             champion=variant(aliases["champion"]),
-            challenger=variant(rollout.challenger) if rollout else None,
-            share=rollout.share if rollout else 0.0,
+            challengers=(Challenger(variant=variant(rollout.challenger), share=rollout.share),)
+            if rollout
+            else (),
             salt=rollout.salt if rollout else "none",
             split_by=stage.spec.rollout.split_by,
             inputs=stage.spec.inputs,

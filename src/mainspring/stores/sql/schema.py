@@ -48,7 +48,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0001"
+NEWEST_REVISION = "0002"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"

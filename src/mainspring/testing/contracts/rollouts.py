@@ -14,7 +14,7 @@ import pytest
 from mainspring.digest import digest_of
 from mainspring.errors import Conflict
 from mainspring.rollouts.rollout import Phase, Rollout
-from mainspring.rollouts.route import Route, Variant
+from mainspring.rollouts.route import Challenger, Route, Variant
 from mainspring.rollouts.store import RolloutStore, UnitOutcome
 
 _NOON = datetime(2013, 2, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -94,8 +94,7 @@ class RolloutStoreContract:
         changed = replace(
             route,
             number=2,
-            challenger=Variant(version=2, artifact=digest_of(b"2")),
-            share=0.05,
+            challengers=(Challenger(variant=Variant(version=2, artifact=digest_of(b"2")), share=0.05),),
             split_by="tailnum",
         )
         elsewhere = replace(route, product="fares")

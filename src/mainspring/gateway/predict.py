@@ -1,0 +1,204 @@
+"""From checked rows to an answer that is on disk: what every protocol's door has in common."""
+
+from __future__ import annotations
+
+__all__ = ["ModelFailed", "Prediction", "Predictor"]
+
+from itertools import count
+from secrets import token_hex
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mainspring.errors import Fault, MainspringError
+from mainspring.gateway.inputs import as_text
+from mainspring.gateway.protocols.oip import BadRequest
+from mainspring.gateway.score import ChampionFailed, Scored, ask_shadow, score
+from mainspring.monitoring.record import PredictionRecord
+from mainspring.rollouts.split import CHAMPION
+
+if TYPE_CHECKING:
+    from mainspring.clock import Clock
+    from mainspring.gateway.follow import Serving
+    from mainspring.gateway.ids import PredictionIds
+    from mainspring.gateway.inputs import Rows
+    from mainspring.gateway.log import PredictionLog
+    from mainspring.gateway.metrics import Metrics
+    from mainspring.gateway.score import Served
+
+
+class ModelFailed(MainspringError):
+    """Rows that no version could answer, through no fault of the caller."""
+
+    def __init__(self, failed: int, rows: int, why: str) -> None:
+        super().__init__(failed, rows, why)
+        self.failed, self.rows, self.why = failed, rows, why
+
+    def __str__(self) -> str:
+        return f"The model failed on {self.failed} of {self.rows} rows: {self.why}."
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """The answer to a request, by row.
+
+    Attributes
+    ----------
+    ids : list of str
+        Under which labels come.
+    scores : list of float
+        Probabilities.
+    versions : list of int
+        Who answered.
+    route : int
+        The number of the route that was in force.
+    """
+
+    ids: list[str]
+    scores: list[float]
+    versions: list[int]
+    route: int
+
+    @property
+    def version(self) -> int | None:
+        """The version that answered all rows; None when several did."""
+        first = self.versions[0]
+        return first if self.versions.count(first) == len(self.versions) else None
+
+
+class Predictor:
+    """Answers rows from the versions that a route names, each answer being on disk before it is given.
+
+    Parameters
+    ----------
+    log : PredictionLog
+        Where predictions are written down.
+    ids : PredictionIds
+    clock : Clock
+    metrics : Metrics
+        Where rows, failures and durations are counted.
+    """
+
+    def __init__(self, log: PredictionLog, ids: PredictionIds, clock: Clock, metrics: Metrics) -> None:
+        self._log, self._ids, self._clock, self._metrics = log, ids, clock, metrics
+        self._process, self._requests = token_hex(12), count()
+
+    async def predict(
+        self,
+        serving: Serving,
+        rows: Rows,
+        *,
+        pinned: Served | None = None,
+        request: str | None = None,
+        trace: str = "",
+    ) -> Prediction:
+        """Answer rows.
+
+        Parameters
+        ----------
+        serving : Serving
+            Of the product.
+        rows : Rows
+        pinned : Served, optional
+            The one version that is to answer; without it the route's split says who does.
+        request : str, optional
+            The caller's id of the request, which becomes part of the prediction ids.
+        trace : str
+            W3C trace id.
+
+        Raises
+        ------
+        BadRequest
+            A null where no version has met one.
+        ModelFailed
+            The champion, or the pinned version, failed on a row. That is in the log.
+        LogUnwritable
+            Nothing was answered, because it could not be kept.
+        """
+        arrived = perf_counter()
+        # A random number of the process and a count: to ask the kernel for chance each time is a cost.
+        ids = self._ids.issue(request or f"{self._process}{next(self._requests):08x}", rows.count)
+        units = _units(serving.route.split_by, rows, ids)
+        try:
+            if pinned:
+                scored = await score(rows, pinned)
+            elif serving.challengers:
+                scored = await score(rows, serving.champion, _parts(serving, units))
+            else:
+                scored = await score(rows, serving.champion)
+        except ChampionFailed as failed:
+            if failed.nulls:
+                raise BadRequest(
+                    tuple(
+                        Fault(f"row {each.row}", f"{each.error} of version {each.version}.")
+                        for each in failed.nulls
+                    )
+                ) from failed
+            # The record has units and failures, but no answers.
+            failed.scored.versions, failed.scored.scores = [], []
+            await self._write_down(
+                serving, rows, failed.scored, ids, units, arrived, pinned=pinned, trace=trace
+            )
+            failures = [
+                each
+                for each in failed.scored.failures
+                if each.version == (pinned or serving.champion).version
+            ]
+            raise ModelFailed(len(failures), rows.count, failures[0].error) from failed
+        if serving.shadow is not None and not pinned:
+            shadowed = [n for n, part in enumerate(serving.shadow_split.assign(units)) if part != CHAMPION]
+            if shadowed:
+                await ask_shadow(rows, serving.shadow, shadowed, scored)
+        await self._write_down(serving, rows, scored, ids, units, arrived, pinned=pinned, trace=trace)
+        return Prediction(ids, scored.scores, scored.versions, serving.route.number)
+
+    async def _write_down(
+        self,
+        serving: Serving,
+        rows: Rows,
+        scored: Scored,
+        ids: list[str],
+        units: list[str],
+        arrived: float,
+        *,
+        pinned: Served | None,
+        trace: str,
+    ) -> None:
+        clock, name = self._clock, ids[0]
+        took = {
+            str(version): clock.took(measured_s, f"{name}:{version}")
+            for version, measured_s in scored.measured_s.items()
+        }
+        await self._log.append(
+            PredictionRecord(
+                at=clock.now(),
+                product=serving.route.product,
+                route=serving.route.number,
+                ids=ids if scored.versions else [],
+                units=units,
+                versions=scored.versions,
+                scores=scored.scores,
+                inputs=dict(rows.columns),
+                failures=scored.failures,
+                took_s=took,
+                pinned=pinned is not None,
+                shadow={str(version): answers for version, answers in scored.shadow.items()},
+                trace=trace,
+                latency_s=clock.took(perf_counter() - arrived, f"{name}:request"),
+            )
+        )
+        self._metrics.scored(serving.route.product, scored)
+
+
+def _units(split_by: str | None, rows: Rows, ids: list[str]) -> list[str]:
+    if split_by is not None and (named := rows.columns.get(split_by)):
+        return [an_id if name is None else as_text(name) for an_id, name in zip(ids, named, strict=True)]
+    return ids
+
+
+def _parts(serving: Serving, units: list[str]) -> list[tuple[Served, list[int]]]:
+    rows: list[list[int]] = [[] for _ in serving.challengers]
+    for row, part in enumerate(serving.split.assign(units)):
+        if part != CHAMPION:
+            rows[part].append(row)
+    return list(zip(serving.challengers, rows, strict=True))
