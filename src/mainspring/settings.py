@@ -39,6 +39,12 @@ class Settings:
         Address that the servers bind.
     port, gateway_port : int
         Ports of the control plane with its pages, and of the gateway; 0 takes a free one.
+    gateways : int
+        How many gateway processes listen at the gateway's port.
+    gateway_pending : int
+        How many requests may be in progress at each; more are answered with 429.
+    gateway_timeout_s : float
+        How long a request may take at a gateway before it is given up.
     clock : str
         `system`, or a moment from which the workspace's time is driven by recorded data.
     interval_s : float
@@ -52,6 +58,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8500
     gateway_port: int = 8600
+    gateways: int = 1
+    gateway_pending: int = 1_000
+    gateway_timeout_s: float = 10.0
     clock: str = "system"
     interval_s: float = 2.0
     seed: int = 0
@@ -88,9 +97,13 @@ class Settings:
                 values[name] = _read(name, value, types[name])
             except Invalid as error:
                 faults.append(Fault(name, str(error)))
+        settings = replace(cls(root=root.resolve()), **values)
+        if settings.driven and settings.gateways > 1:
+            why = f"is {settings.gateways}, but recorded data drives the clock of one gateway only."
+            faults.append(Fault("gateways", why, "Set it to 1, or the clock to system."))
         if faults:
             raise Faults(f"Settings of {root}", tuple(faults))
-        return replace(cls(root=root.resolve()), **values)
+        return settings
 
     @property
     def state(self) -> Path:
@@ -141,8 +154,10 @@ def _read(name: str, value: object, kind: type) -> Any:
             raise Invalid(f"is {value!r}, which is no {_KINDS[kind]}.")
         case "port" | "gateway_port" if not 0 <= read <= 65535:
             raise Invalid(f"is {value!r}, but ports are numbered from 0 to 65535.")
-        case "interval_s" if not 0 < read < math.inf:
-            raise Invalid(f"is {value!r}, but a pause lasts longer than 0 seconds.")
+        case "gateways" | "gateway_pending" if not 1 <= read <= 100_000:
+            raise Invalid(f"is {value!r}, but there must be at least 1.")
+        case "interval_s" | "gateway_timeout_s" if not 0 < read < math.inf:
+            raise Invalid(f"is {value!r}, but a time lasts longer than 0 seconds.")
         case "clock" if read != "system":
             parse_time(read)
     return read

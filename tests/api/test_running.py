@@ -11,8 +11,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import polars as pl
 import pytest
+from tests.operate.tiny import PRODUCT
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.cli.up import AlreadyUp, running
@@ -91,6 +93,27 @@ def test_a_client_brings_data_asks_labels_and_trains_over_the_real_doors(setting
         assert (missing.value.status, missing.value.body["title"]) == (404, "not found")
         assert client.get("/v1/ledger/verification")["sound"] is True
     assert all(child.poll() is not None for child in up.children.values())
+
+
+def test_gateways_share_a_port_and_stand_in_for_one_that_was_killed(tmp_path: Path) -> None:
+    shutil.copy(PRODUCT / "product.py", tmp_path)
+    (tmp_path / "mainspring.toml").write_text("gateways = 2\nport = 0\ngateway_port = 0\n")
+
+    def who_answers(times: int) -> set[str]:
+        answers = [httpx.get(f"{up.gateway_url}/v2/health/live") for _ in range(times)]  # a connection each
+        assert {each.status_code for each in answers} == {200}
+        return {each.headers["mainspring-gateway"] for each in answers}
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with running(Settings.load(tmp_path)) as up:
+        assert who_answers(60) == {"gateway-0", "gateway-1"}
+        up.children["gateway-0"].kill()
+        up.children["gateway-0"].wait()
+        assert who_answers(20) == {"gateway-1"}
+        up.start("gateway-0")
+        up.wait_ready("gateway-0")
+        assert who_answers(60) == {"gateway-0", "gateway-1"}
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.mark.parametrize(

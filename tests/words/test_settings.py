@@ -109,3 +109,9 @@ def test_the_code_of_a_workspace_is_its_product_files_and_what_lies_beside_them(
     settings = Settings.load(tmp_path, {})
     found = [str(file.relative_to(settings.root)) for file in settings.code_files]
     assert found == sorted(written, key=lambda name: settings.root / name)
+
+
+def test_one_gateway_follows_a_driven_clock(tmp_path: Path) -> None:
+    (tmp_path / "mainspring.toml").write_text('clock = "2013-02-01T00:00:00Z"\ngateways = 2\n')
+    with pytest.raises(Faults, match="drives the clock of one gateway only"):
+        Settings.load(tmp_path, {})

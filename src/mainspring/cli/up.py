@@ -80,21 +80,26 @@ def server(root: Path) -> None:
 
 
 def gateway(root: Path, name: str = "gateway-0") -> None:
-    """Run a gateway of a workspace; each has a name, and under it a prediction log of its own."""
-    from mainspring.gateway import serve
-    from mainspring.operate.serving import WorkspaceSource
+    """Run a gateway of a workspace; each has a name, and under it a prediction log of its own.
+
+    It starts without the database too, if any gateway of the workspace has ever seen it.
+    """
+    from mainspring.gateway import Limits, serve
+    from mainspring.operate.serving import ServingSource
     from mainspring.ref import check_name
-    from mainspring.workspace import open_workspace
 
     _die_with_parent()
-    with open_workspace(root) as workspace:
+    settings = Settings.load(root)
+    with ServingSource.open(settings) as source:
         serve(
-            WorkspaceSource(workspace),
-            log=workspace.logs / check_name(name),
-            secret=workspace.secret,
-            clock=workspace.clock,
-            host=workspace.settings.host,
-            port=workspace.settings.gateway_port,
+            source,
+            log=settings.state / "log" / check_name(name),
+            secret=source.secret,
+            clock=source.clock,
+            host=settings.host,
+            port=settings.gateway_port,
+            limits=Limits(settings.gateway_pending, settings.gateway_timeout_s),
+            shared=settings.gateways > 1,
         )
 
 
@@ -118,6 +123,11 @@ class Processes:
     settings: Settings
     children: dict[str, subprocess.Popen[bytes]]
     said_before: dict[str, int]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The control plane first, then every gateway."""
+        return ("server", *(f"gateway-{n}" for n in range(self.settings.gateways)))
 
     @property
     def url(self) -> str:
@@ -148,7 +158,7 @@ class Processes:
             "MAINSPRING_PORT": str(self.settings.port),
             "MAINSPRING_GATEWAY_PORT": str(self.settings.gateway_port),
         }
-        command = [sys.executable, "-m", "mainspring.cli.up", name, str(self.settings.root)]
+        command = [sys.executable, "-m", "mainspring.cli.up", str(self.settings.root), name]
         with said:
             self.said_before[name] = said.tell()
             self.children[name] = subprocess.Popen(
@@ -157,25 +167,28 @@ class Processes:
 
     def wait_ready(self, name: str) -> None:
         """Wait until a process answers; raises `DidNotStart`."""
-        port, path = {
-            "server": (self.settings.port, "/v1/health"),
-            "gateway": (self.settings.gateway_port, "/v2/health/live"),
-        }[name]
+        # Gateways share a port, so that any of them may answer: the one that is meant says its name.
+        port, path, says = (
+            (self.settings.port, "/v1/health", None)
+            if name == "server"
+            else (self.settings.gateway_port, "/v2/health/live", name)
+        )
         until = time.monotonic() + _READY_S
         while time.monotonic() < until:
             if self.children[name].poll() is not None:
                 at_fault = NotAsDeclared if self.children[name].returncode == _INVALID else DidNotStart
                 raise at_fault(name, self._last_words(name))
-            if self._answers(port, path):
+            if self._answers(port, path, says):
                 return
             time.sleep(0.02)
         raise DidNotStart(name, self._last_words(name))
 
-    def _answers(self, port: int, path: str) -> bool:
+    def _answers(self, port: int, path: str, says: str | None) -> bool:
         connection = HTTPConnection(self.settings.host, port, timeout=1.0)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status == 200
+            answer = connection.getresponse()
+            return answer.status == 200 and answer.getheader("mainspring-gateway") == says
         except (OSError, HTTPException):
             return False
         finally:
@@ -223,10 +236,14 @@ def running(settings: Settings) -> Iterator[Processes]:
         processes = Processes(settings, {}, {})
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
         try:
-            for name in ("server", "gateway"):
+            if settings.gateways > 1:
+                from mainspring.gateway import need_port
+
+                need_port(settings.host, settings.gateway_port)
+            for name in processes.names:
                 processes.start(name)
             try:
-                for name in ("server", "gateway"):
+                for name in processes.names:
                     processes.wait_ready(name)
             except DidNotStart:
                 # What a database or a product folder has against being opened is an error of its own kind.
@@ -280,7 +297,10 @@ def _die_with_parent() -> None:
 
 if __name__ == "__main__":
     try:
-        {"server": server, "gateway": gateway}[sys.argv[1]](Path(sys.argv[2]))
+        if sys.argv[2] == "server":
+            server(Path(sys.argv[1]))
+        else:
+            gateway(Path(sys.argv[1]), sys.argv[2])
     except MainspringError as error:
         print(error, file=sys.stderr)
         sys.exit(_INVALID if isinstance(error, Invalid) else 1)

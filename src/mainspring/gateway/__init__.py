@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["GatewaySource", "serve"]
+__all__ = ["GatewaySource", "Limits", "need_port", "serve"]
 
-from mainspring.gateway.server import serve
+from mainspring.gateway.admission import Limits
+from mainspring.gateway.server import need_port, serve
 from mainspring.gateway.source import GatewaySource

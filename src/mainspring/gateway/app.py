@@ -16,6 +16,7 @@ import msgspec
 
 from mainspring.clock import DrivenClock, parse_time
 from mainspring.errors import Invalid
+from mainspring.gateway.admission import USUAL, Admission, Limits, Overloaded
 from mainspring.gateway.follow import Follower
 from mainspring.gateway.http import (
     ClientGone,
@@ -64,9 +65,24 @@ class Gateway:
     ids : PredictionIds
     clock : Clock
         A `DrivenClock` is moved by the requests' header `Mainspring-Now`; in front of any other the header is refused.
+    name : str
+        Tells it from the others that listen at the same port.
+    limits : Limits
+        How much may be in progress.
     """
 
-    def __init__(self, source: GatewaySource, log: PredictionLog, ids: PredictionIds, clock: Clock) -> None:
+    def __init__(
+        self,
+        source: GatewaySource,
+        log: PredictionLog,
+        ids: PredictionIds,
+        clock: Clock,
+        *,
+        name: str = "gateway-0",
+        limits: Limits = USUAL,
+    ) -> None:
+        self.name = name
+        self.admission = Admission(limits.pending, limits.timeout_s)
         self.follower = Follower(source)
         self.metrics = Metrics()
         self.predictor = Predictor(log, ids, clock, self.metrics)
@@ -87,6 +103,7 @@ class Gateway:
             self._polling.cancel()
             with suppress(asyncio.CancelledError):
                 await self._polling
+        await self.admission.close()
         self.follower.close()
         await self._log.close()
 
@@ -181,12 +198,17 @@ class Gateway:
     # --- predictions -----------------------------------------------------------------------------------------------
 
     async def _infer(self, product: str, version: str | None, headers: Headers, receive: Receive) -> Reply:
-        content = await _json_body(headers, receive)
-        if self._drive is not None:
-            await self._follow(headers)
-        serving = self._serving(product)
+        try:
+            task = self.admission.enter()
+        except Overloaded as error:
+            self._count(product, 429)
+            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, str(error), retry_after="1") from error
         status = 500
         try:
+            content = await _json_body(headers, receive)
+            if self._drive is not None:
+                await self._follow(headers)
+            serving = self._serving(product)
             pinned = self._pinned(serving, version) if version else None
             reply = await self._predict(serving, pinned, content)
             status = 200
@@ -196,9 +218,21 @@ class Gateway:
         except LogUnwritable:
             status = 503
             raise
+        except asyncio.CancelledError:
+            if not self.admission.gave_up(task):
+                status = 499
+                raise
+            status = 503
+            why = "The answer was not ready in time, and was given up: ask again, under the same id if it has one."
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after="1") from None
         finally:
-            self.metrics.answered(product, status)
+            self.admission.leave(task)
+            self._count(product, status)
         return reply
+
+    def _count(self, product: str, status: int) -> None:
+        if product in self.follower.servings:  # any other name is the caller's invention
+            self.metrics.answered(product, status)
 
     async def _predict(self, serving: Serving, pinned: Served | None, content: bytes) -> Reply:
         try:
@@ -242,7 +276,7 @@ class Gateway:
         )
 
     def _live(self) -> Reply:
-        return Reply(_encode({"live": True}))
+        return Reply(_encode({"live": True}), headers=((b"mainspring-gateway", self.name.encode()),))
 
     def _all_ready(self) -> Reply:
         ready = self.follower.seen and not self.follower.waiting

@@ -7,12 +7,12 @@ __all__ = ["ChampionFailed", "Scored", "Served", "ask_shadow", "score"]
 import asyncio
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mainspring.gateway.batch import Batcher
 from mainspring.monitoring.record import Failure
 
 if TYPE_CHECKING:
@@ -24,21 +24,43 @@ if TYPE_CHECKING:
     from mainspring.formats.onnx import OnnxModel
     from mainspring.gateway.inputs import Rows
 
-_ROWS_AT_ONCE = 256
-"""Larger requests are answered by a thread, so that small ones need not wait for them."""
+_ROWS_IN_THE_LOOP = 256
+"""Larger calls are made by a thread, so that small ones need not wait for them."""
+
+ROWS_TOGETHER = 64
+"""Requests of more rows than this are asked by themselves: they gain nothing from company."""
 
 
-@dataclass(frozen=True, slots=True)
 class Served:
-    """A version that is loaded: `never_null` are the inputs in which its training has never met a null."""
+    """A version that is loaded.
 
-    version: int
-    model: OnnxModel
-    never_null: frozenset[str]
+    Parameters
+    ----------
+    version : int
+    model : OnnxModel
+    never_null : frozenset of str
+        The inputs in which its training has never met a null.
+    rowwise : bool
+        Whether it is proved to answer a row the same whatever the rows beside it are, so that requests may share a
+        call.
+    """
+
+    __slots__ = ("_batcher", "model", "never_null", "version")
+
+    def __init__(
+        self, version: int, model: OnnxModel, never_null: frozenset[str], *, rowwise: bool = False
+    ) -> None:
+        self.version, self.model, self.never_null = version, model, never_null
+        self._batcher = Batcher(self._ask) if rowwise else None
 
     async def predict(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[np.float32]:
         """Ask the model."""
-        if rows < _ROWS_AT_ONCE:
+        if self._batcher is None or rows > ROWS_TOGETHER:
+            return await self._ask(columns, rows)
+        return await self._batcher.ask(columns, rows)
+
+    async def _ask(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[np.float32]:
+        if rows <= _ROWS_IN_THE_LOOP:
             return self.model.predict(columns)
         return await asyncio.get_running_loop().run_in_executor(None, self.model.predict, columns)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PortInUse", "serve"]
+__all__ = ["PortInUse", "need_port", "serve"]
 
 import asyncio
 import atexit
@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mainspring.errors import Conflict
+from mainspring.gateway.admission import USUAL, Limits
 from mainspring.gateway.app import Gateway
 from mainspring.gateway.ids import PredictionIds
 from mainspring.gateway.log import PredictionLog
@@ -41,7 +42,15 @@ class PortInUse(Conflict):
 
 
 def serve(
-    source: GatewaySource, *, log: Path, secret: bytes, clock: Clock, host: str = "127.0.0.1", port: int
+    source: GatewaySource,
+    *,
+    log: Path,
+    secret: bytes,
+    clock: Clock,
+    host: str = "127.0.0.1",
+    port: int,
+    limits: Limits = USUAL,
+    shared: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what has been asked, and return.
 
@@ -50,12 +59,16 @@ def serve(
     source : GatewaySource
         Routes and models.
     log : Path
-        The folder of this gateway's prediction log, and of no other's.
+        The folder of this gateway's prediction log, and of no other's; its name is the gateway's.
     secret : bytes
         The workspace's, under which prediction ids are made.
     clock : Clock
     host, port : str, int
         Where to listen.
+    limits : Limits
+        How much may be in progress.
+    shared : bool
+        Whether other gateways listen there as well; the kernel then splits the connections between them.
 
     Raises
     ------
@@ -64,7 +77,9 @@ def serve(
     PortInUse
         Another process listens there.
     """
-    asyncio.run(_serve(source, log, secret, clock, host, port))
+    if not shared:
+        need_port(host, port)
+    asyncio.run(_serve(source, log, secret, clock, host, port, limits))
     atexit.register(_leave)
 
 
@@ -79,13 +94,16 @@ def _leave() -> None:
     os._exit(0)
 
 
-async def _serve(source: GatewaySource, log: Path, secret: bytes, clock: Clock, host: str, port: int) -> None:
+async def _serve(
+    source: GatewaySource, log: Path, secret: bytes, clock: Clock, host: str, port: int, limits: Limits
+) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
     from granian.server.embed import Server
 
-    _need_port(host, port)
-    gateway = Gateway(source, PredictionLog(SegmentWriter(log)), PredictionIds(secret), clock)
+    gateway = Gateway(
+        source, PredictionLog(SegmentWriter(log)), PredictionIds(secret), clock, name=log.name, limits=limits
+    )
     await gateway.start()
     server = Server(
         gateway,
@@ -111,8 +129,13 @@ async def _serve(source: GatewaySource, log: Path, secret: bytes, clock: Clock, 
         await gateway.stop()
 
 
-def _need_port(host: str, port: int) -> None:
-    """Refuse an address that is taken: the server shares ports, and the kernel would split the callers between both."""
+def need_port(host: str, port: int) -> None:
+    """Refuse an address that is taken: the server shares ports, and the kernel would split the callers between both.
+
+    Raises
+    ------
+    PortInUse
+    """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

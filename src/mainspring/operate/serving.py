@@ -1,27 +1,93 @@
-"""What a gateway reads of a workspace: routes from the database, models from the blobs."""
+"""What a gateway reads of a workspace: routes from the database, models from the blobs, and both when it is away."""
 
 from __future__ import annotations
 
-__all__ = ["WorkspaceSource"]
+__all__ = ["ServingSource"]
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from mainspring.clock import SystemClock
 from mainspring.formats.signature import Signature
+from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
+from mainspring.rollouts import Route
+from mainspring.stores.blobs import FileBlobs
+from mainspring.stores.durable import replace
+from mainspring.stores.errors import StoreUnavailable
+from mainspring.workspace import open_workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from mainspring.clock import Clock
     from mainspring.digest import Digest
-    from mainspring.product import ProductSpec
-    from mainspring.rollouts import Route
+    from mainspring.settings import Settings
     from mainspring.workspace import Workspace
 
+_log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class WorkspaceSource:
-    """Routes and models of a workspace."""
 
-    workspace: Workspace
+class _Kept(msgspec.Struct):
+    """All that a gateway needs of the database, as it was when it was last read."""
+
+    secret: str
+    routes: tuple[Route, ...] = ()
+    signatures: dict[str, Signature] = {}
+    specs: dict[str, ProductSpec] = {}
+
+
+@dataclass(slots=True)
+class ServingSource:
+    """Routes and models of a workspace.
+
+    What was read last is kept in a file beside the blobs. A gateway that is started while the database is away serves
+    from there, and looks for the database each time that it is asked for routes.
+    """
+
+    settings: Settings
+    _kept: _Kept
+    _workspace: Workspace | None
+    _blobs: FileBlobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._blobs = FileBlobs(self.settings.state / "blobs")
+
+    @classmethod
+    def open(cls, settings: Settings) -> ServingSource:
+        """Open the workspace, or what is kept of it.
+
+        Raises
+        ------
+        StoreUnavailable
+            The database is away, and nothing is kept; or recorded data drives the clock, which is in the database.
+        """
+        try:
+            workspace = open_workspace(settings.root, settings)
+        except StoreUnavailable as error:
+            kept = _read(_file(settings))
+            if kept is None or settings.driven:
+                raise
+            _log.warning("Serving what is kept of the workspace, until its database is back: %s", error)
+            return cls(settings, kept, None)
+        kept = _read(_file(settings))
+        secret = workspace.secret.hex()
+        return cls(settings, kept if kept and kept.secret == secret else _Kept(secret), workspace)
+
+    @property
+    def secret(self) -> bytes:
+        """Signs prediction ids."""
+        return bytes.fromhex(self._kept.secret)
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+        return self._workspace.clock if self._workspace else SystemClock()
 
     def route_stamp(self) -> str:
         """Give the numbers of the routes in force; they rise with each change."""
@@ -29,19 +95,67 @@ class WorkspaceSource:
 
     def routes(self) -> tuple[Route, ...]:
         """Give the route of every product."""
-        with self.workspace.database.read() as tx:
-            return tx.rollouts.routes()
+        if self._workspace is None:
+            try:
+                self._workspace = open_workspace(self.settings.root, self.settings)
+            except StoreUnavailable:
+                return self._kept.routes
+        with self._workspace.database.read() as tx:
+            routes = tx.rollouts.routes()
+        if routes != self._kept.routes:
+            self._keep(routes)
+        return routes
 
     def artifact(self, digest: Digest) -> bytes:
-        """Give a model's ONNX file, verified against its digest."""
-        return self.workspace.blobs.get(digest)
+        """Give a model's file, verified against its digest."""
+        return self._blobs.get(digest)
 
     def signature(self, product: str, version: int) -> Signature:
         """Give the signature of a version."""
-        with self.workspace.database.read() as tx:
-            return Signature.from_json(tx.registry.get(ModelRef(product, version)).signature)
+        return self._kept.signatures[f"{product}@{version}"]
 
     def spec(self, product: str) -> ProductSpec:
         """Give a product's declaration."""
-        with self.workspace.database.read() as tx:
-            return self.workspace.specs(tx)[product]
+        return self._kept.specs[product]
+
+    def close(self) -> None:
+        """Let go of the workspace."""
+        if self._workspace is not None:
+            self._workspace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _keep(self, routes: tuple[Route, ...]) -> None:
+        assert self._workspace is not None  # routes were read from it
+        with self._workspace.database.read() as tx:
+            specs = self._workspace.specs(tx)
+            refs = [ModelRef(route.product, each.version) for route in routes for each in route.variants]
+            signatures = {str(ref): Signature.from_json(tx.registry.get(ref).signature) for ref in refs}
+        kept = _Kept(self._kept.secret, routes, signatures, specs)
+        self._kept = kept
+        try:
+            replace(_file(self.settings), msgspec.json.encode(kept))
+        except (
+            OSError
+        ) as error:  # it is needed by a gateway that starts without the database, and by no other
+            _log.warning("What is served could not be kept beside the database: %s", error)
+
+
+def _file(settings: Settings) -> Path:
+    return settings.state / "serving.json"
+
+
+def _read(file: Path) -> _Kept | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Kept)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, ValueError) as error:
+        _log.warning("%s cannot be read, and is written anew: %s", file, error)
+        return None

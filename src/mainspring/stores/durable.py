@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["make_folder", "sync", "write_new"]
+__all__ = ["make_folder", "replace", "sync", "write_new"]
 
 import os
 from typing import TYPE_CHECKING
@@ -38,4 +38,14 @@ def write_new(path: Path, content: bytes | memoryview) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+    sync(path.parent)
+
+
+def replace(path: Path, content: bytes | memoryview) -> None:
+    """Write a file in place of the one that is there, for its owner alone; readers see either the old or the new."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    fresh.unlink(missing_ok=True)
+    write_new(fresh, content)
+    fresh.chmod(0o600)
+    fresh.rename(path)
     sync(path.parent)
