@@ -8,7 +8,7 @@ import httpx
 from tests.gateway.conftest import INPUTS, Process, Workspace, body, column, model, running
 
 from mainspring.digest import Digest
-from mainspring.rollouts.route import Route, Variant
+from mainspring.rollouts.route import Challenger, Route, Variant
 from mainspring.rollouts.split import Arm, arm
 
 # The time at which a replay begins. There a request without a time has the routes looked at.
@@ -218,3 +218,28 @@ def test_models_and_their_readiness_are_described(workspace: Workspace) -> None:
         assert described["inputs"][1] == {"name": "hour", "datatype": "INT64", "shape": [-1]}
         assert get("/v2/models/late/versions/challenger").json()["versions"] == ["2"]
         assert 'mainspring_route{product="late"} 2' in get("/metrics").text
+
+
+def test_a_caller_without_a_key_stays_with_its_version_by_a_cookie(workspace: Workspace) -> None:
+    champion, challenger = workspace.add_version(1, model()), workspace.add_version(2, model(bias=1.0))
+    workspace.put_routes(Route(
+        product="late", number=2, champion=champion, challengers=(Challenger(variant=challenger, share=0.5),),
+        salt="rollout-1", inputs=INPUTS,
+    ))  # fmt: skip
+    with running(workspace) as gateway:
+        seen = set()
+        for _ in range(20):
+            with httpx.Client(base_url=gateway.client.base_url) as browser:
+                replies = [browser.post("/v2/models/late/infer", json=body()) for _ in range(4)]
+            versions = {version for reply in replies for version in column(reply, "model_version")}
+            assert len(versions) == 1, "it flipped"
+            assert [("set-cookie" in reply.headers) for reply in replies] == [True, False, False, False]
+            seen |= versions
+        assert seen == {1, 2}
+        named = [column(gateway.infer(body(), Mainspring_Unit="ana"), "model_version") for _ in range(5)]
+        assert named == named[:1] * 5
+        for hopeless in ("", "x" * 129):
+            assert gateway.infer(body(), Mainspring_Unit=hopeless).status_code == 200
+        units = [record.units[0] for record in workspace.predictions]
+        assert len(set(units[:80])) == 20
+        assert set(units[80:85]) == {"ana"}

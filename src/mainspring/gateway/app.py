@@ -17,6 +17,7 @@ import msgspec
 from mainspring.clock import DrivenClock, parse_time
 from mainspring.errors import Invalid
 from mainspring.gateway.admission import USUAL, Admission, Limits, Overloaded
+from mainspring.gateway.asker import asker, remember
 from mainspring.gateway.follow import Follower
 from mainspring.gateway.http import (
     ClientGone,
@@ -210,7 +211,7 @@ class Gateway:
                 await self._follow(headers)
             serving = self._serving(product)
             pinned = self._pinned(serving, version) if version else None
-            reply = await self._predict(serving, pinned, content)
+            reply = await self._predict(serving, pinned, content, asker(headers))
             status = 200
         except Refusal as refusal:
             status = refusal.reply.status
@@ -234,16 +235,23 @@ class Gateway:
         if product in self.follower.servings:  # any other name is the caller's invention
             self.metrics.answered(product, status)
 
-    async def _predict(self, serving: Serving, pinned: Served | None, content: bytes) -> Reply:
+    async def _predict(
+        self, serving: Serving, pinned: Served | None, content: bytes, unit: str | None
+    ) -> Reply:
         try:
             wishes, rows = serving.inputs.read(content)
-            prediction = await self.predictor.predict(serving, rows, pinned=pinned, request=wishes.id)
+            prediction = await self.predictor.predict(
+                serving, rows, pinned=pinned, request=wishes.id, unit=unit
+            )
         except BadRequest as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
         except ModelFailed as error:
             raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
         reply = _encode(_reply(serving.route.product, wishes, prediction))
-        return Reply(reply, headers=((b"mainspring-route", b"%d" % prediction.route),))
+        route = (b"mainspring-route", b"%d" % prediction.route)
+        if serving.challengers and serving.route.split_by is None and unit is None:
+            return Reply(reply, headers=(route, remember(prediction.ids[0])))
+        return Reply(reply, headers=(route,))
 
     # --- labels ----------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mainspring.gateway.source import GatewaySource
     from mainspring.rollouts.route import Route, Variant
 
-_POLL_S = 0.5
+_POLL_S = 0.2
 _KEPT_WARM = 4
 
 _log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ class Follower:
         self._forget()
 
     def _tell(self, what: str) -> None:
-        if what != self._told:  # it is tried again twice a second
+        if what != self._told:  # it is tried again five times a second
             _log.warning("%s", what)
             self._told = what
 

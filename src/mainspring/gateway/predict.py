@@ -90,6 +90,7 @@ class Predictor:
         *,
         pinned: Served | None = None,
         request: str | None = None,
+        unit: str | None = None,
         trace: str = "",
     ) -> Prediction:
         """Answer rows.
@@ -103,6 +104,8 @@ class Predictor:
             The one version that is to answer; without it the route's split says who does.
         request : str, optional
             The caller's id of the request, which becomes part of the prediction ids.
+        unit : str, optional
+            Who asks: the unit of rows that name none.
         trace : str
             W3C trace id.
 
@@ -118,7 +121,7 @@ class Predictor:
         arrived = perf_counter()
         # A random number of the process and a count: to ask the kernel for chance each time is a cost.
         ids = self._ids.issue(request or f"{self._process}{next(self._requests):08x}", rows.count)
-        units = _units(serving.route.split_by, rows, ids)
+        units = _units(serving.route.split_by, rows, [unit] * rows.count if unit else ids)
         try:
             if pinned:
                 scored = await score(rows, pinned)
@@ -190,10 +193,10 @@ class Predictor:
         self._metrics.scored(serving.route.product, scored)
 
 
-def _units(split_by: str | None, rows: Rows, ids: list[str]) -> list[str]:
+def _units(split_by: str | None, rows: Rows, others: list[str]) -> list[str]:
     if split_by is not None and (named := rows.columns.get(split_by)):
-        return [an_id if name is None else as_text(name) for an_id, name in zip(ids, named, strict=True)]
-    return ids
+        return [other if name is None else as_text(name) for other, name in zip(others, named, strict=True)]
+    return others
 
 
 def _parts(serving: Serving, units: list[str]) -> list[tuple[Served, list[int]]]:
