@@ -51,6 +51,11 @@ class Settings:
         Pause between two turns of the loop under the system's clock.
     seed : int
         Pins ids and drawn durations of a driven workspace.
+    allow_code : str
+        Products, with commas between them, whose models may be code of their own: to load such a model runs it.
+    worker_memory_mb : int
+        How much memory a process that serves a native model may take, in megabytes of address space beyond those
+        that a bare Python takes.
     """
 
     root: Path
@@ -64,6 +69,8 @@ class Settings:
     clock: str = "system"
     interval_s: float = 2.0
     seed: int = 0
+    allow_code: str = ""
+    worker_memory_mb: int = 4096
 
     @classmethod
     def load(cls, root: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -115,6 +122,10 @@ class Settings:
         """URL of the database."""
         return self.database or f"sqlite:///{self.state / 'state.db'}"
 
+    def allows_code(self, product: str) -> bool:
+        """Whether a product's model may be code of its own."""
+        return product in (name.strip() for name in self.allow_code.split(","))
+
     @property
     def driven(self) -> bool:
         """Whether recorded data drives the time."""
@@ -156,6 +167,8 @@ def _read(name: str, value: object, kind: type) -> Any:
             raise Invalid(f"is {value!r}, but ports are numbered from 0 to 65535.")
         case "gateways" | "gateway_pending" if not 1 <= read <= 100_000:
             raise Invalid(f"is {value!r}, but there must be at least 1.")
+        case "worker_memory_mb" if read < 1:
+            raise Invalid(f"is {value!r}, but a process takes more than no memory.")
         case "interval_s" | "gateway_timeout_s" if not 0 < read < math.inf:
             raise Invalid(f"is {value!r}, but a time lasts longer than 0 seconds.")
         case "clock" if read != "system":

@@ -12,9 +12,14 @@ import polars as pl
 import pytest
 
 from mainspring.formats.fitted import Fitted
-from mainspring.formats.lightgbm import encode
+from mainspring.formats.matrix import encode
+from mainspring.formats.native import format_named, format_of
+from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.parity import TOLERANCE, ParityReport, compare
+from mainspring.formats.served import feed
 
 Fit = Callable[..., Fitted]
+Parity = Callable[..., ParityReport]
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +72,15 @@ def _fit(
         params={"rounds": rounds},
         metrics={"trees": rounds},
     )
+
+
+@pytest.fixture(scope="session")
+def parity() -> Parity:
+    """Ask a model and its ONNX form for the same rows, and compare."""
+    return _parity
+
+
+def _parity(fitted: Fitted, onnx: bytes, rows: pl.DataFrame, tolerance: float = TOLERANCE) -> ParityReport:
+    trained = format_named(format_of(fitted.model)).predict(fitted, rows)
+    model = OnnxModel.load(onnx)
+    return compare(trained, model.predict(feed(model, rows)), tolerance=tolerance)

@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 
 from mainspring.formats.fitted import Fitted
-from mainspring.formats.lightgbm import columns_of, to_onnx
+from mainspring.formats.lightgbm import to_onnx
 from mainspring.formats.onnx import OnnxModel, Unreadable
 from mainspring.formats.parity import compare
+from mainspring.formats.served import feed
 
 Fit = Callable[..., Fitted]
 
@@ -23,7 +24,7 @@ def test_rows_are_answered_alike_alone_and_together_and_by_any_number_of_threads
     fitted = fit(rows, inputs, min_data_in_leaf=5)
     data = to_onnx(fitted)
     model = OnnxModel.load(data)
-    columns = columns_of(fitted, rows)
+    columns = feed(model, rows)
     together = model.predict(columns)
     assert together.shape == (50,)
     assert together.dtype == np.float32
@@ -39,7 +40,7 @@ def test_a_model_tells_its_columns_and_passes_over_others(fit: Fit, flights: pl.
     fitted = fit(rows, ("origin", "hour"), min_data_in_leaf=5)
     model = OnnxModel.load(to_onnx(fitted))
     assert (model.numbers, model.texts) == (("hour",), ("origin",))
-    columns = columns_of(fitted, rows)
+    columns = feed(model, rows)
     assert np.array_equal(
         model.predict(columns | {"tailnum": np.array(["N1"] * 50, object)}), model.predict(columns)
     )

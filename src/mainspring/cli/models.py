@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["models"]
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
@@ -70,6 +70,7 @@ def _show(row: VersionRow) -> None:
                 "seed": lineage["seed"],
                 "environment": lineage["environment"],
                 "artifact": row.artifact,
+                **_serving(lineage.get("served")),
             }
         )
     )
@@ -99,3 +100,15 @@ def _show(row: VersionRow) -> None:
             ),
         )
     )
+
+
+def _serving(told: dict[str, Any] | None) -> dict[str, str]:
+    """How a version is served; versions of the first release do not tell."""
+    if told is None:
+        return {}
+    batching = told["batching"]
+    return {
+        "served from": "ONNX" if told["served"] == "onnx" else f"its own library: {told['why_native']}",
+        **({"quantised": told["quantised"]} if told["quantised"] else {}),
+        "batching": f"{'on' if batching['proved'] else 'off'}, because {batching['why']}",
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BadFit", "Fitted"]
+__all__ = ["BadFit", "Fitted", "NotConvertible"]
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,19 +15,29 @@ class BadFit(Faults):
     """A fitted model that cannot be asked as it is described; every reason is told."""
 
 
+class NotConvertible(Faults):
+    """A model that cannot be converted to ONNX; every reason is told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
     """A trained model with the names of its inputs.
 
     Attributes
     ----------
-    model : lightgbm.Booster
-        Trained on the matrix that `encode` makes of the inputs.
+    model : object
+        A LightGBM or XGBoost booster or classifier, trained on the matrix of the inputs; a scikit-learn classifier
+        or Pipeline, trained on that matrix or on a frame of the inputs; or any object of the product's own with
+        `predict(frame)`, which is given a polars frame of the inputs and gives a probability for each row.
     inputs : tuple of str
         The columns that the model reads, in its own order.
     encodings : mapping of str to tuple of str
-        For each input that is text, its categories: the model sees the position of the category. Any other text,
-        and null, is missing to it.
+        For inputs that are text, their categories: the model sees the position of the category. Any other text, and
+        null, is missing to it. Boosters need one for every text; a scikit-learn model trained on a frame, and an
+        object of the product's own, may read texts themselves.
+    quantise : bool
+        Whether the weights of its ONNX form are to be rounded to 8 bits. What becomes of that is judged as any other
+        model, and weights that make answers differ too much are left as they are.
     params, metrics : mapping of str to float
         What the step would like to be recorded with the run.
 
@@ -49,6 +59,7 @@ class Fitted:
     encodings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     params: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    quantise: bool = False
 
     def __post_init__(self) -> None:
         if faults := tuple(self._faults()):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["OnnxModel", "Unreadable"]
+__all__ = ["OUTPUT", "OnnxModel", "Unreadable"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mainspring.errors import Invalid
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+OUTPUT = "probability"
+"""The name of the only output."""
 
 
 class Unreadable(Invalid):
@@ -35,6 +39,8 @@ class OnnxModel:
     numbers, texts : tuple of str
         The columns that it takes as float32 and as text.
     """
+
+    dtype: ClassVar[str] = "float32"
 
     numbers: tuple[str, ...]
     texts: tuple[str, ...]
@@ -90,5 +96,5 @@ class OnnxModel:
             A column of the model is missing.
         """
         feed = {name: columns[name].reshape(-1, 1) for name in self.numbers + self.texts}
-        answer: NDArray[np.float32] = self._session.run(("probability",), feed)[0]
+        answer: NDArray[np.float32] = self._session.run((OUTPUT,), feed)[0]
         return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ParityReport", "compare", "parity"]
+__all__ = ["TOLERANCE", "ParityReport", "compare"]
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,7 @@ import msgspec
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
     from numpy.typing import NDArray
-
-    from mainspring.formats.fitted import Fitted
 
 TOLERANCE = 1e-5
 """By how much two probabilities may differ and still count as alike."""
@@ -38,6 +35,11 @@ class ParityReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_abs_diff: float
     rows_over: int
     passed: bool
+
+    @property
+    def told(self) -> str:
+        """How far apart they are, in words."""
+        return "with no number" if self.max_abs_diff == float("inf") else f"by up to {self.max_abs_diff:.2g}"
 
 
 def compare(
@@ -64,23 +66,3 @@ def compare(
     apart[np.isnan(apart)] = np.inf
     over = int((apart > tolerance).sum())
     return ParityReport(len(apart), float(apart.max(initial=0.0)), over, len(apart) > 0 and over == 0)
-
-
-def parity(fitted: Fitted, onnx: bytes, rows: pl.DataFrame, *, tolerance: float = TOLERANCE) -> ParityReport:
-    """Ask the booster and its ONNX form for the same rows, and compare.
-
-    A model is served from ONNX only when this passes on rows like those that it will meet, nulls included.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    onnx : bytes
-        What `to_onnx` made of it.
-    rows : polars.DataFrame
-    tolerance : float
-    """
-    from mainspring.formats.lightgbm import columns_of, predict
-    from mainspring.formats.onnx import OnnxModel
-
-    served = OnnxModel.load(onnx).predict(columns_of(fitted, rows))
-    return compare(predict(fitted, rows), served, tolerance=tolerance)

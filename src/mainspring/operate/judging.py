@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Reference", "feed", "judge_candidate", "read_columns"]
+__all__ = ["Reference", "judge_candidate", "read_columns"]
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.digest import Digest
-from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.sample import Sample
+from mainspring.formats.served import Served, feed, load
 from mainspring.gates import Evaluation, evaluate_for
 from mainspring.monitoring import LossTable, Profile, frame, profile
 from mainspring.operate.packaging import Package
-from mainspring.operate.probe import Sample
 from mainspring.operate.tasks import LABEL, Judged
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mainspring.data import Split
-    from mainspring.formats.signature import Signature
     from mainspring.operate.tasks import JudgeCandidate
     from mainspring.product import ColumnSpec, ProductSpec
     from mainspring.stores.blobs import BlobStore
@@ -56,7 +55,9 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         return Profile.from_json(self.inputs), Profile.from_json(self.predictions)
 
 
-def judge_candidate(task: JudgeCandidate, spec: ProductSpec, rows: Split, blobs: BlobStore) -> Judged:
+def judge_candidate(
+    task: JudgeCandidate, spec: ProductSpec, rows: Split, blobs: BlobStore, *, allow_code: bool = False
+) -> Judged:
     """Evaluate the candidate and the champion, and make the reference and the sample of the candidate."""
     import numpy as np
     import polars as pl
@@ -64,11 +65,12 @@ def judge_candidate(task: JudgeCandidate, spec: ProductSpec, rows: Split, blobs:
     holdout = rows.holdout
     labels = holdout[LABEL].to_numpy()
     columns = {name: values.tolist() for name, values in _slices(spec, holdout).items()}
-    package, answers = _answers(task.candidate, holdout, blobs)
+    model, answers = _answers(task.candidate, holdout, blobs, allow_code=allow_code)
     candidate = evaluate_for(spec.gates, labels, answers, columns)
     champion: Evaluation | None = None
     if task.champion is not None:
-        champion = evaluate_for(spec.gates, labels, _answers(task.champion, holdout, blobs)[1], columns)
+        _, answered = _answers(task.champion, holdout, blobs, allow_code=allow_code)
+        champion = evaluate_for(spec.gates, labels, answered, columns)
     everything = read_columns(spec.inputs, pl.concat([rows.train, holdout]).to_dict(as_series=False))
     sound = np.isfinite(answers)
     reference = Reference(
@@ -85,7 +87,7 @@ def judge_candidate(task: JudgeCandidate, spec: ProductSpec, rows: Split, blobs:
         candidate=_text(candidate),
         champion=_text(champion) if champion else None,
         reference=blobs.put(msgspec.json.encode(reference)),
-        sample=blobs.put(msgspec.json.encode(_sample(package.signature, holdout, answers))),
+        sample=blobs.put(msgspec.json.encode(_sample(model, holdout, answers))),
     )
 
 
@@ -110,49 +112,24 @@ def _slices(spec: ProductSpec, holdout: pl.DataFrame) -> dict[str, NDArray[Any]]
     return {name: holdout[name].to_numpy() for name in sorted(wanted)}
 
 
-def _answers(package: str, rows: pl.DataFrame, blobs: BlobStore) -> tuple[Package, NDArray[np.float32]]:
+def _answers(
+    package: str, rows: pl.DataFrame, blobs: BlobStore, *, allow_code: bool
+) -> tuple[Served, NDArray[np.float32]]:
     """Ask a packaged model; a row that its signature refuses gets NaN, as a caller would get no answer."""
     import numpy as np
 
     packed = msgspec.json.decode(blobs.get(Digest(package)), type=Package)
-    model = OnnxModel.load(blobs.get(Digest(packed.artifact)), threads=2)
-    answers = model.predict(feed(packed.signature, rows)).astype(np.float32)
+    model = load(blobs.get(Digest(packed.artifact)), threads=2, allow_code=allow_code)
+    answers = model.predict(feed(model, rows)).astype(np.float32)
     for column in packed.signature.inputs:
         if not column.nullable and rows[column.name].has_nulls():
             answers[rows[column.name].is_null().to_numpy()] = np.nan
-    return packed, answers
+    return model, answers
 
 
-def feed(signature: Signature, rows: pl.DataFrame) -> dict[str, NDArray[Any]]:
-    """Columns as a packaged model takes them: float32 with NaN for null, text with the empty text for null."""
-    import numpy as np
-    import polars as pl
-
-    fed: dict[str, NDArray[Any]] = {}
-    for column in signature.inputs:
-        series = rows[column.name]
-        if column.dtype == "BYTES":
-            fed[column.name] = series.cast(pl.String).fill_null("").to_numpy().astype(object)
-        else:
-            fed[column.name] = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float32)
-    return fed
-
-
-def _sample(signature: Signature, holdout: pl.DataFrame, answers: NDArray[np.float32]) -> Sample:
-    import numpy as np
-
+def _sample(model: Served, holdout: pl.DataFrame, answers: NDArray[np.float32]) -> Sample:
     step = max(1, holdout.height // _SAMPLE_ROWS)
-    fed = {name: values[::step] for name, values in feed(signature, holdout).items()}
-    texts = {column.name for column in signature.inputs if column.dtype == "BYTES"}
-    return Sample(
-        numbers={
-            name: [None if np.isnan(value) else float(value) for value in values]
-            for name, values in fed.items()
-            if name not in texts
-        },
-        texts={name: values.tolist() for name, values in fed.items() if name in texts},
-        expected=[float(value) for value in answers[::step]],
-    )
+    return Sample.of(feed(model, holdout[::step]), answers[::step])
 
 
 def _text(evaluation: Evaluation) -> str:

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 __all__ = ["NotAlike", "Package", "package"]
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from mainspring.errors import Fault, Faults, MainspringError
 from mainspring.formats.fitted import Fitted
-from mainspring.formats.parity import ParityReport
+from mainspring.formats.native import NativeModel, format_named, format_of, to_bytes
+from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.parity import TOLERANCE, ParityReport, compare
+from mainspring.formats.rowwise import Rowwise, rowwise
+from mainspring.formats.sample import Sample
+from mainspring.formats.served import Served, feed
 from mainspring.formats.signature import Signature
 from mainspring.operate.tasks import Built
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from mainspring.product import ProductSpec
     from mainspring.stores.blobs import BlobStore
 
 _PARITY_ROWS = 5_000
+_SAMPLE_ROWS = 200
+
+_UNTRIED = Rowwise(False, "it was packaged before this was looked at", 0, (), 0.0)
 
 
 class NotAlike(MainspringError):
@@ -34,8 +45,8 @@ class NotAlike(MainspringError):
         report = self.report
         return (
             f"The packaged model answers {report.rows_over} of {report.rows} rows otherwise than the trained one, "
-            f"by up to {report.max_abs_diff:.2g}, so it would not be served as it was trained. "
-            "Keep scores and leaves in the range of float32."
+            f"{report.told}, so it would not be served as it was trained. "
+            "A model must answer from its inputs alone, with a number for every row."
         )
 
 
@@ -45,24 +56,52 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     artifact, native : str
-        Digests of the ONNX model and of the learner's own form.
+        Digests of the model as it is served, and of it in its library's form.
+    served : str
+        Whether the artifact is ONNX, or the native form itself.
+    why_native : str
+        Why there is no ONNX; empty where there is.
+    quantised : str
+        What became of the wish for weights of 8 bits; empty where there was none.
     signature : Signature
         What it takes and gives.
     parity : ParityReport
-        How alike the two forms answered rows of the training data.
+        How alike the artifact and the trained model answered rows of the training data.
+    batching : Rowwise
+        Whether rows of several requests may be asked together.
+    sample : str
+        Digest of rows with the artifact's answers.
     metrics : dict of str to float
         What the training step wished to be recorded.
     """
 
     artifact: str
     native: str
+    served: Literal["onnx", "native"] = "onnx"
+    why_native: str = ""
+    quantised: str = ""
     signature: Signature
     parity: ParityReport
+    batching: Rowwise = _UNTRIED
+    sample: str = ""
     metrics: dict[str, float]
 
+    def serving(self) -> dict[str, object]:
+        """What a registered version tells of how it is served, and why so."""
+        told = msgspec.to_builtins(self)
+        return {name: told[name] for name in ("served", "why_native", "quantised", "batching", "sample")}
 
-def package(made: object, rows: pl.DataFrame, spec: ProductSpec, blobs: BlobStore) -> Built:
-    """Store a fitted model in both forms.
+
+def package(
+    made: object,
+    rows: pl.DataFrame,
+    spec: ProductSpec,
+    blobs: BlobStore,
+    *,
+    code: Mapping[str, str] | None = None,
+    allow_code: bool = False,
+) -> Built:
+    """Store a fitted model in its library's form, and in ONNX where that answers alike.
 
     Parameters
     ----------
@@ -74,17 +113,59 @@ def package(made: object, rows: pl.DataFrame, spec: ProductSpec, blobs: BlobStor
         Whose inputs a caller will send.
     blobs : BlobStore
         Where to.
+    code : mapping of str to str
+        The product's files, for a model that is code.
+    allow_code : bool
+        Whether the operator allows such a model.
 
     Raises
     ------
     MainspringError
         It is no `Fitted`, or cannot be served.
     NotAlike
-        Its packaged form answers otherwise.
+        Written and read again, it answers otherwise.
     """
-    from mainspring.formats.lightgbm import to_bytes, to_onnx
-    from mainspring.formats.parity import parity
+    fitted = _fitted(made, spec)
+    signature = Signature.infer(rows, fitted.inputs)
+    native_bytes = to_bytes(fitted, signature, code)
+    native = NativeModel.load(native_bytes, allow_code=allow_code)
+    # Rows spread over all of the data, not its first ones: old rows lack the newest categories.
+    asked = rows.gather_every(max(1, rows.height // _PARITY_ROWS))
+    trained = format_named(format_of(fitted.model)).predict(fitted, asked)
+    form = _Form(native_bytes, native, compare(trained, native.predict(feed(native, asked))))
+    if not form.parity.passed:
+        raise NotAlike(form.parity)
+    onnx, why_native = _to_onnx(fitted, native, trained, asked)
+    quantised = ""
+    if onnx is not None:
+        form = onnx
+        if fitted.quantise:
+            form, quantised = _quantise(form, trained, asked)
+    columns = feed(form.model, asked.gather_every(max(1, asked.height // _SAMPLE_ROWS)))
+    packed = Package(
+        artifact=blobs.put(form.data),
+        native=blobs.put(native_bytes),
+        served="native" if onnx is None else "onnx",
+        why_native=why_native,
+        quantised=quantised,
+        signature=signature,
+        parity=form.parity,
+        batching=rowwise(form.model.predict, columns),
+        sample=blobs.put(msgspec.json.encode(Sample.of(columns, form.model.predict(columns)))),
+        metrics={name: float(value) for name, value in fitted.metrics.items()},
+    )
+    return Built(output=blobs.put(msgspec.json.encode(packed, order="deterministic")))
 
+
+class _Form(msgspec.Struct, frozen=True):
+    """A model in one of its forms, and how like the trained one it answers."""
+
+    data: bytes
+    model: Served
+    parity: ParityReport
+
+
+def _fitted(made: object, spec: ProductSpec) -> Fitted:
     if not isinstance(made, Fitted):
         raise MainspringError(
             f"The last step, {spec.steps[-1].name!r}, gave a {type(made).__name__}: it must give ms.Fitted(...)."
@@ -102,17 +183,45 @@ def package(made: object, rows: pl.DataFrame, spec: ProductSpec, blobs: BlobStor
                 for name in unknown
             ),
         )
-    onnx = to_onnx(made)
-    # Rows spread over all of the data, not its first ones: old rows lack the newest categories.
-    sample = rows.gather_every(max(1, rows.height // _PARITY_ROWS))
-    alike = parity(made, onnx, sample)
-    if not alike.passed:
-        raise NotAlike(alike)
-    packed = Package(
-        artifact=blobs.put(onnx),
-        native=blobs.put(to_bytes(made)),
-        signature=Signature.infer(rows, made.inputs),
-        parity=alike,
-        metrics={name: float(value) for name, value in made.metrics.items()},
-    )
-    return Built(output=blobs.put(msgspec.json.encode(packed, order="deterministic")))
+    return made
+
+
+def _to_onnx(
+    fitted: Fitted, native: NativeModel, trained: NDArray[np.floating[Any]], asked: pl.DataFrame
+) -> tuple[_Form | None, str]:
+    """The ONNX form, or None and why there is none."""
+    try:
+        data = format_named(format_of(fitted.model)).to_onnx(fitted, native.texts)
+        form = _onnx(data, trained, asked)
+    except Faults as error:
+        return None, "; ".join(map(str, error.faults))
+    except Exception as error:  # noqa: BLE001 - whatever a converter or the runtime stumbles over, the model is native
+        return None, f"its ONNX form cannot be used: {type(error).__name__}: {error}"[:300]
+    if not form.parity.passed:
+        report = form.parity
+        return (
+            None,
+            f"its ONNX form answers {report.rows_over} of {report.rows} rows otherwise, {report.told}",
+        )
+    return form, ""
+
+
+def _quantise(form: _Form, trained: NDArray[np.floating[Any]], asked: pl.DataFrame) -> tuple[_Form, str]:
+    """The form with rounded weights where that is near enough, and what became of it."""
+    from mainspring.formats import quantise
+
+    try:
+        rounded = _onnx(quantise.quantised(form.data), trained, asked, tolerance=quantise.TOLERANCE)
+    except quantise.NotQuantisable as error:
+        return form, f"no: {error}"
+    report = rounded.parity
+    if not report.passed:
+        return form, f"no: it would answer {report.rows_over} of {report.rows} rows otherwise, {report.told}"
+    return rounded, f"yes: {len(form.data)} bytes became {len(rounded.data)}"
+
+
+def _onnx(
+    data: bytes, trained: NDArray[np.floating[Any]], asked: pl.DataFrame, *, tolerance: float = TOLERANCE
+) -> _Form:
+    model = OnnxModel.load(data)
+    return _Form(data, model, compare(trained, model.predict(feed(model, asked)), tolerance=tolerance))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Sample", "main", "probe"]
+__all__ = ["main", "probe"]
 
 import sys
 import time
@@ -17,25 +17,17 @@ from mainspring.stores.blobs import FileBlobs
 _REPEATS = 300
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows as columns, and the answers that the model gave when it was judged."""
-
-    numbers: dict[str, list[float | None]]
-    texts: dict[str, list[str]]
-    expected: list[float]
-
-
 def probe(task: ProbeModel, blobs: FileBlobs) -> Probed:
     """Ask all rows together and compare, then one at a time with a stopwatch."""
     import numpy as np
 
     from mainspring.digest import Digest
-    from mainspring.formats.onnx import OnnxModel
+    from mainspring.formats.sample import Sample
+    from mainspring.formats.served import load
 
     sample = msgspec.json.decode(blobs.get(Digest(task.sample)), type=Sample)
-    model = OnnxModel.load(blobs.get(Digest(task.artifact)))
-    columns = {name: np.array(values, np.float32) for name, values in sample.numbers.items()}
-    columns |= {name: np.array(values, object) for name, values in sample.texts.items()}
+    model = load(blobs.get(Digest(task.artifact)), allow_code=task.allow_code)
+    columns = sample.columns(model.dtype)
     expected = np.array(sample.expected)
     together = model.predict(columns)
     alone = np.empty(len(expected))

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mainspring.formats.onnx import OnnxModel
-from mainspring.formats.signature import Signature
+from mainspring.formats.served import feed, load
 from mainspring.gates import METRICS
 from mainspring.operate.compact import label_text, prediction_log
-from mainspring.operate.judging import feed
 from mainspring.ref import ModelRef
 
 if TYPE_CHECKING:
@@ -76,10 +74,10 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
     rows = predictions.join(first.select("prediction_id", "value"), on="prediction_id").sort(
         "at", "prediction_id"
     )
-    signature = Signature.from_json(version.signature)
-    model = OnnxModel.load(workspace.blobs.get(version.artifact), threads=2)
+    allow_code = workspace.settings.allows_code(product)
+    model = load(workspace.blobs.get(version.artifact), threads=2, allow_code=allow_code)
     rows = rows.with_columns(
-        pl.Series("frozen", model.predict(feed(signature, rows))),
+        pl.Series("frozen", model.predict(feed(model, rows))),
         (pl.col("value") == label_text(positive)).cast(pl.Int8).alias("outcome"),
         pl.col("at").dt.truncate("1mo").dt.date().alias("month"),
     )

@@ -117,10 +117,14 @@ class Judged(_Message, frozen=True):
 
 
 class ProbeModel(_Message, frozen=True):
-    """Load a packaged model and ask it for the rows of a sample, one at a time and all together."""
+    """Load a packaged model and ask it for the rows of a sample, one at a time and all together.
+
+    `allow_code` says whether a model that is code of the product's own may be loaded.
+    """
 
     artifact: str
     sample: str
+    allow_code: bool = False
 
 
 class Probed(_Message, frozen=True):

@@ -78,12 +78,7 @@ class TaskRunner:
                 return Described(
                     products=tuple(spec for _, spec in self.products),
                     environment=self._keep_json(environment()),
-                    code=self._keep_json(
-                        {
-                            str(file.relative_to(self.settings.root)): file.read_text()
-                            for file in self.settings.code_files
-                        }
-                    ),
+                    code=self._keep_json(self._code()),
                 )
             case AddBatch():
                 return self._add(task)
@@ -95,7 +90,9 @@ class TaskRunner:
                 from mainspring.operate.judging import judge_candidate
 
                 _, spec = self._product(task)
-                return judge_candidate(task, spec, self._split(spec, task.examples, task.as_of), self.blobs)
+                rows = self._split(spec, task.examples, task.as_of)
+                allow_code = self.settings.allows_code(spec.name)
+                return judge_candidate(task, spec, rows, self.blobs, allow_code=allow_code)
             case ProbeModel():
                 raise MainspringError(
                     "A model is probed in a process of its own: run mainspring.operate.probe."
@@ -213,7 +210,12 @@ class TaskRunner:
             return Built(output=self._keep(made))
         from mainspring.operate.packaging import package
 
-        return package(made, given, spec, self.blobs)
+        allow_code = self.settings.allows_code(spec.name)
+        return package(made, given, spec, self.blobs, code=self._code(), allow_code=allow_code)
+
+    def _code(self) -> dict[str, str]:
+        root = self.settings.root
+        return {str(file.relative_to(root)): file.read_text() for file in self.settings.code_files}
 
     def _frame(self, digest: str) -> pl.DataFrame:
         import polars as pl

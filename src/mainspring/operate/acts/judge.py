@@ -110,7 +110,13 @@ def _servability(stage: Stage, package: str, sample: str) -> Servability:
     artifact = read_package(workspace, package).artifact
     try:
         probed = workspace.workers.probe(
-            ProbeModel(artifact=artifact, sample=sample), Probed, workspace.settings.state / "blobs"
+            ProbeModel(
+                artifact=artifact,
+                sample=sample,
+                allow_code=workspace.settings.allows_code(stage.spec.name),
+            ),
+            Probed,
+            workspace.settings.state / "blobs",
         )
     except (TaskFailed, WorkerDied) as error:
         return Servability(parity=False, p99_ms=None, error=str(error))

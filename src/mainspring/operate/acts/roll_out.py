@@ -52,6 +52,7 @@ def register(stage: Stage, cycle: Cycle) -> None:
                 "params": dict(cycle.params),
                 "seed": spec.seed,
                 "steps": [dict(step) for step in run.steps],
+                "served": package.serving(),
             },
             metrics=cycle.metrics,
             reference=Digest(outputs["judge"]),
