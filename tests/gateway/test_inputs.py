@@ -12,6 +12,7 @@ from tests.gateway.conftest import INPUTS, body
 
 from mainspring.errors import Faults
 from mainspring.gateway.inputs import Inputs
+from mainspring.gateway.protocols import oip
 from mainspring.product import ColumnSpec
 
 NUMBERS = st.one_of(
@@ -43,9 +44,9 @@ def requests(draw: st.DrawFn) -> bytes:
 @given(requests())
 def test_what_the_decoder_takes_is_what_the_checks_take(content: bytes) -> None:
     inputs = Inputs(INPUTS)
-    short = inputs._read_plain(content)
+    short = oip.read_plain(inputs, content)
     try:
-        wishes, rows = inputs._read_any(content)
+        wishes, rows = oip.read_any(inputs, content)
     except Faults:
         assert short is None
         return
@@ -62,7 +63,7 @@ def test_what_the_decoder_takes_is_what_the_checks_take(content: bytes) -> None:
 
 def test_usual_requests_go_the_short_way() -> None:
     for request in (body(), body(3), body(2, distance=[1, None], carrier=[None, "UA"])):
-        assert Inputs(INPUTS)._read_plain(json.dumps(request).encode()) is not None
+        assert oip.read_plain(Inputs(INPUTS), json.dumps(request).encode()) is not None
 
 
 def test_a_moment_is_sent_as_text() -> None:

@@ -322,5 +322,6 @@ def test_no_path_or_header_whatever_is_a_fault_of_the_server(
     shared: Shared, method: str, parts: list[str], headers: dict[str, str]
 ) -> None:
     _, gateway = shared
-    reply = gateway.client.request(method, "/" + "/".join(parts), headers=headers, content=b"{}")
+    path = f"http://127.0.0.1:{gateway.port}/" + "/".join(parts)
+    reply = gateway.client.request(method, path, headers=headers, content=b"{}")
     assert reply.status_code < 500, reply.text

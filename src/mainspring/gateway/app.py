@@ -30,10 +30,12 @@ from mainspring.gateway.http import (
     body,
     need_method,
 )
+from mainspring.gateway.inputs import BadRequest
 from mainspring.gateway.labels import BadLabels, read_labels
 from mainspring.gateway.metrics import Metrics
 from mainspring.gateway.predict import ModelFailed, Predictor
-from mainspring.gateway.protocols.oip import OUTPUTS, BadRequest, InferReply, OutputTensor
+from mainspring.gateway.protocols import oip
+from mainspring.gateway.protocols.oip import OUTPUTS
 from mainspring.monitoring.record import LabelRecord
 from mainspring.stores.segments import LogUnwritable
 
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.ids import PredictionIds
     from mainspring.gateway.log import PredictionLog
-    from mainspring.gateway.predict import Prediction
-    from mainspring.gateway.protocols.oip import Wishes
     from mainspring.gateway.score import Served
     from mainspring.gateway.source import GatewaySource
 
@@ -239,7 +239,7 @@ class Gateway:
         self, serving: Serving, pinned: Served | None, content: bytes, unit: str | None
     ) -> Reply:
         try:
-            wishes, rows = serving.inputs.read(content)
+            wishes, rows = oip.read(serving.inputs, {}, content)
             prediction = await self.predictor.predict(
                 serving, rows, pinned=pinned, request=wishes.id, unit=unit
             )
@@ -247,11 +247,11 @@ class Gateway:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
         except ModelFailed as error:
             raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
-        reply = _encode(_reply(serving.route.product, wishes, prediction))
-        route = (b"mainspring-route", b"%d" % prediction.route)
+        reply = oip.write(serving.route.product, wishes, prediction)
+        headers: tuple[tuple[bytes, bytes], ...] = ((b"mainspring-route", b"%d" % prediction.route),)
         if serving.challengers and serving.route.split_by is None and unit is None:
-            return Reply(reply, headers=(route, remember(prediction.ids[0])))
-        return Reply(reply, headers=(route,))
+            headers = (*headers, remember(prediction.ids[0]))
+        return msgspec.structs.replace(reply, headers=headers)
 
     # --- labels ----------------------------------------------------------------------------------------------------
 
@@ -327,20 +327,6 @@ _PAGES: Mapping[str, Callable[[Gateway], Reply]] = {
 
 def _tensors(datatypes: Mapping[str, str]) -> list[dict[str, object]]:
     return [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in datatypes.items()]
-
-
-def _reply(product: str, wishes: Wishes, prediction: Prediction) -> InferReply:
-    shape = [len(prediction.ids)]
-    outputs = [
-        OutputTensor("probability", "FP64", shape, prediction.scores),
-        OutputTensor("prediction_id", "BYTES", shape, prediction.ids),
-        OutputTensor("model_version", "INT64", shape, prediction.versions),
-    ]
-    if wishes.outputs is not None:
-        by_name = {each.name: each for each in outputs}
-        outputs = [by_name[name] for name in dict.fromkeys(each.name for each in wishes.outputs)]
-    version = prediction.version
-    return InferReply(product, outputs, None if version is None else str(version), wishes.id)
 
 
 async def _json_body(headers: Headers, receive: Receive) -> bytes:

@@ -1,42 +1,51 @@
-"""From the tensors of a request to checked columns, and from those to what a model takes."""
+"""What a request to a product must hold: from named tensors to checked columns, and from those to a model's."""
 
 from __future__ import annotations
 
-__all__ = ["ROW_LIMIT", "Inputs", "Rows"]
+__all__ = [
+    "INTEGERS",
+    "LARGEST_FLOAT",
+    "ROW_LIMIT",
+    "BadRequest",
+    "Inputs",
+    "Rows",
+    "Tensor",
+    "Value",
+    "as_text",
+]
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
 
-from mainspring.errors import Fault
-from mainspring.gateway.protocols.oip import BadRequest, Wishes, read_request
+from mainspring.errors import Fault, Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from mainspring.formats.onnx import OnnxModel
-    from mainspring.gateway.protocols.oip import InputTensor
     from mainspring.product import ColumnSpec
 
 ROW_LIMIT = 10_000
 
 Value: TypeAlias = str | int | float | bool | None
 
-_INTEGERS = {
+INTEGERS = {
     **{f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": (0, min(2**bits, 2**63) - 1) for bits in (8, 16, 32, 64)},
 }
 """What fits an integer datatype, and a column of integers too."""
 
-_FLOATS = ("FP32", "FP64")
-_GREATEST = float(np.finfo(np.float32).max)  # models take float32: what is beyond would be infinite
-_JSON = {
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
+"""Models take float32: what is beyond would be infinite."""
+
+_FLOATS = ("FP32", "FP64", "FP16", "BF16")
+_FAULTS_TOLD = 100
+_KINDS = {
     int: "a number",
     float: "a number",
     bool: "a truth value",
@@ -44,6 +53,32 @@ _JSON = {
     list: "a list",
     dict: "an object",
 }
+
+
+class BadRequest(Faults):
+    """A request that cannot be answered as it is; every reason is told."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("The request", faults[:_FAULTS_TOLD])
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """A column as a protocol has brought it, not yet checked.
+
+    Attributes
+    ----------
+    name, datatype : str
+        As they were sent; the datatype is one of the Open Inference Protocol.
+    shape : sequence of int
+    values : list or ndarray
+        Flat and row-major. A list holds numbers, truth values or texts (as str, or as bytes in UTF-8), and None
+        for what is missing; an array is of the datatype sent (BF16 as float32), and NaN in it is missing.
+    """
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    values: list[Any] | NDArray[Any]
 
 
 class Rows(msgspec.Struct, frozen=True):  # made for each request, and a dataclass takes eight times as long
@@ -103,114 +138,118 @@ class Inputs:
     ----------
     columns : iterable of ColumnSpec
         A moment (`TIMESTAMP`) is sent as text.
+
+    Attributes
+    ----------
+    datatypes : dict of str
+        By the name of the column.
     """
 
     def __init__(self, columns: Iterable[ColumnSpec]) -> None:
         self.datatypes = {each.name: each.dtype if each.dtype != "TIMESTAMP" else "BYTES" for each in columns}
         self._numeric = [name for name, datatype in self.datatypes.items() if datatype != "BYTES"]
-        self._plain_tensors = {
-            _plain_tensor(name, datatype): name for name, datatype in self.datatypes.items()
-        }
-        tensors = list[Union[tuple(self._plain_tensors)]]  # type: ignore[misc,valid-type]  # noqa: UP007
-        plain = msgspec.defstruct("PlainRequest", [("inputs", tensors)], bases=(Wishes,), kw_only=True)
-        self._decode_plain: Callable[[bytes], Any] = msgspec.json.Decoder(plain).decode
+        self._floats = frozenset(name for name, datatype in self.datatypes.items() if datatype in _FLOATS)
 
-    def read(self, body: bytes) -> tuple[Wishes, Rows]:
-        """Read and check a request.
+    def check(self, tensors: Sequence[Tensor], faults: Iterable[Fault] = (), *, unread: bool = False) -> Rows:
+        """Make rows of tensors.
+
+        Parameters
+        ----------
+        tensors : sequence of Tensor
+        faults : iterable of Fault
+            What the door has found already; it is told together with what is found here.
+        unread : bool
+            Whether there were tensors that the door could not read at all, so that one which is missing here need
+            not have been missing there.
 
         Raises
         ------
         BadRequest
             With everything that is wrong.
         """
-        if b"\\u0000" in body:
-            # Acknowledged here, such a text would be refused later by databases that cannot keep it.
-            raise BadRequest((Fault("body", "a text in it holds a NUL.", "Leave it out."),))
-        return self._read_plain(body) or self._read_any(body)
-
-    def _read_plain(self, body: bytes) -> tuple[Wishes, Rows] | None:
-        """Read a request such as nearly all are, the decoder doing the checks; None when it is not one."""
-        try:
-            request = self._decode_plain(body)
-        except (ValueError, RecursionError):
-            return None
-        tensors, names = request.inputs, self._plain_tensors
-        columns = {names[type(each)]: each.data for each in tensors}
-        if not len(columns) == len(tensors) == len(self.datatypes) or request.faults():
-            return None
-        shapes = [each.shape for each in tensors]
-        shape = shapes[0]
-        if len(shape) != 1 or not 0 < shape[0] <= ROW_LIMIT or shapes.count(shape) != len(shapes):
-            return None
-        if set(map(len, columns.values())) != set(shape):
-            return None
-        return request, self._rows(columns, may_have_nulls=b"null" in body)
-
-    def _read_any(self, body: bytes) -> tuple[Wishes, Rows]:
-        """Read a request of any form, or tell everything that is wrong with it."""
-        request, found = read_request(body)
-        malformed = bool(found)
-        found += request.faults()
-        tensors = {each.name: each for each in request.inputs}
-        if len(tensors) < len(request.inputs):
-            times = Counter(each.name for each in request.inputs)
-            found += [Fault(name[:100], "it is there more than once.") for name in tensors if times[name] > 1]
-        columns: dict[str, list[Value]] = {}
+        found = list(faults)
+        by_name = {each.name: each for each in tensors}
+        if len(by_name) < len(tensors):
+            times = Counter(each.name for each in tensors)
+            found += [Fault(name[:100], "it is there more than once.") for name in by_name if times[name] > 1]
+        columns, numbers = self._sound_floats(by_name)
         for name, datatype in self.datatypes.items():
-            tensor = tensors.pop(name, None)
+            tensor = by_name.pop(name, None)
+            if name in columns:
+                continue
             if tensor is not None:
                 columns[name] = _column(tensor, datatype, found)
-            elif not malformed:  # if a tensor could not be read, it may be that one
+            elif not unread:
                 found.append(Fault(name, "it is missing.", f"Send this tensor, {datatype} of shape [rows]."))
-        for name in tensors:
+        for name in by_name:
             found.append(
                 Fault(name[:100], "the product has no such input.", f"It has {', '.join(self.datatypes)}.")
             )
         if len({len(values) for values in columns.values() if values}) > 1:
-            told = ", ".join(f"{name} {len(values)}" for name, values in columns.items() if values)
+            told = ", ".join(f"{name} {len(columns[name])}" for name in self.datatypes if columns.get(name))
             found.append(Fault("inputs", f"they differ in their number of rows: {told}."))
         if found:
             raise BadRequest(tuple(found))
-        return request, self._rows(columns, may_have_nulls=True)
+        return self.rows(columns, numbers)
 
-    def _rows(self, columns: Mapping[str, list[Value]], *, may_have_nulls: bool) -> Rows:
+    def rows(
+        self,
+        columns: Mapping[str, list[Value]],
+        numbers: Mapping[str, NDArray[np.float32]] | None = None,
+        *,
+        may_have_nulls: bool = True,
+    ) -> Rows:
+        """Make rows of columns that have been checked, those of the product, in any order.
+
+        `numbers` are some of them as arrays already, without nulls.
+        """
         count = len(next(iter(columns.values())))
-        flat = list(chain.from_iterable([columns[name] for name in self._numeric]))
-        numbers = np.array(flat, dtype=np.float32).reshape(-1, count)  # a null becomes NaN
+        rest = [name for name in self._numeric if name not in numbers] if numbers else self._numeric
+        flat = list(chain.from_iterable([columns[name] for name in rest]))
+        made = np.array(flat, dtype=np.float32).reshape(-1, count)  # a null becomes NaN
         with_nulls = frozenset(
-            [name for name, values in columns.items() if None in values] if may_have_nulls else ()
+            [name for name, values in columns.items() if not (numbers and name in numbers) and None in values]
+            if may_have_nulls
+            else ()
         )
-        return Rows(count, columns, with_nulls, dict(zip(self._numeric, numbers, strict=True)))
+        return Rows(count, columns, with_nulls, {**(numbers or {}), **dict(zip(rest, made, strict=True))})
+
+    def _sound_floats(
+        self, tensors: Mapping[str, Tensor]
+    ) -> tuple[dict[str, list[Value]], dict[str, NDArray[np.float32]]]:
+        """Read the arrays of floats for columns of floats as one matrix, if nothing is wrong or missing in it."""
+        read = {
+            name: tensor.values
+            for name, tensor in tensors.items()
+            if name in self._floats
+            and isinstance(tensor.values, np.ndarray)
+            and tensor.values.dtype.kind == "f"
+        }
+        rows = {len(values) for values in read.values()}
+        if len(rows) != 1 or any([*_shape_faults(tensors[name], len(read[name]))] for name in read):
+            return {}, {}
+        matrix = np.concatenate([*read.values()]).reshape(len(read), -1)
+        if not -LARGEST_FLOAT <= matrix.min() <= matrix.max() <= LARGEST_FLOAT:  # false for NaN as well
+            return {}, {}
+        columns: Mapping[str, list[Value]] = dict(zip(read, matrix.tolist(), strict=True))
+        return dict(columns), dict(zip(read, matrix.astype(np.float32), strict=True))
 
 
-def _plain_tensor(name: str, datatype: str) -> type[msgspec.Struct]:
-    """The tensor of a column in its usual form, recognised by its name."""
-    values: Any = {"BOOL": bool, "BYTES": str}.get(datatype)
-    if values is None:
-        low, high = _INTEGERS.get(datatype, (-_GREATEST, _GREATEST))
-        values = Annotated[int if datatype in _INTEGERS else float, msgspec.Meta(ge=low, le=high)]
-    sent = _FLOATS if datatype in _FLOATS else (datatype,)
-    fields = [("shape", list[int]), ("datatype", Literal[sent]), ("data", list[values | None])]
-    return msgspec.defstruct("PlainTensor", fields, tag_field="name", tag=name)
-
-
-def _shape_faults(tensor: InputTensor, values: int) -> Iterator[Fault]:
-    shape, told = tensor.shape, f"its shape is {str(tensor.shape)[:60]}"
+def _shape_faults(tensor: Tensor, values: int) -> Iterator[Fault]:
+    shape, told = tensor.shape, f"its shape is {str([*tensor.shape])[:60]}"
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)) or shape[0] < 0:
-        yield Fault(tensor.name, f"{told}.", "Send [rows] or [rows, 1].")
+        yield Fault(tensor.name[:100], f"{told}.", "Send [rows] or [rows, 1].")
     elif shape[0] != values:
-        yield Fault(tensor.name, f"{told}, but there are {values} values.")
+        yield Fault(tensor.name[:100], f"{told}, but there are {values} values.")
     elif values == 0:
-        yield Fault(tensor.name, "it has no rows.", "Send at least one.")
+        yield Fault(tensor.name[:100], "it has no rows.", "Send at least one.")
     elif values > ROW_LIMIT:
-        yield Fault(tensor.name, f"it has {values} rows.", f"Send at most {ROW_LIMIT} at a time.")
+        yield Fault(tensor.name[:100], f"it has {values} rows.", f"Send at most {ROW_LIMIT} at a time.")
 
 
-def _column(tensor: InputTensor, datatype: str, faults: list[Fault]) -> list[Value]:
+def _column(tensor: Tensor, datatype: str, faults: list[Fault]) -> list[Value]:
     """The values of a tensor as those of a column; what is wrong goes to `faults`, and then there are none."""
-    sent, data = tensor.datatype, tensor.data
-    if data and type(data[0]) is list:
-        data = [each[0] if type(each) is list and len(each) == 1 else each for each in data]
+    sent, data = tensor.datatype, tensor.values
     if wrong := [*_shape_faults(tensor, len(data))]:
         faults += wrong
         return []
@@ -218,29 +257,64 @@ def _column(tensor: InputTensor, datatype: str, faults: list[Fault]) -> list[Val
     if not kinds:
         faults.append(Fault(tensor.name, f"its datatype is {sent[:20]!r}.", f"The product's is {datatype}."))
         return []
+    if isinstance(data, np.ndarray):
+        data = [None if value != value else value for value in data.tolist()]
+    if datatype == "BYTES":
+        return _texts(tensor, data, faults)
     present = set(map(type, data))
     present.discard(type(None))
     if not present <= kinds:
-        rows = [row for row, value in enumerate(data) if value is not None and type(value) not in kinds]
-        what = _JSON[type(data[rows[0]])]
-        faults.append(Fault(tensor.name, f"{_rows(rows)} not of datatype {sent}: row {rows[0]} is {what}."))
+        _tell_kind(tensor, data, kinds, faults)
         return []
     if not present & {int, float}:
         return data
-    whole = sent in _INTEGERS or datatype in _INTEGERS
+    whole = sent in INTEGERS or datatype in INTEGERS
     if whole and (rows := [row for row, value in enumerate(data) if value is not None and value % 1]):
-        faults.append(Fault(tensor.name, f"{_rows(rows)} not whole, as {sent} for {datatype} must be."))
+        faults.append(Fault(tensor.name, f"{_told(rows)} not whole, as {sent} for {datatype} must be."))
         return []
     low, high = max(_bounds(sent)[0], _bounds(datatype)[0]), min(_bounds(sent)[1], _bounds(datatype)[1])
     if rows := [row for row, value in enumerate(data) if value is not None and not low <= value <= high]:
-        faults.append(Fault(tensor.name, f"{_rows(rows)} beyond {low:.8g} to {high:.8g}."))
+        faults.append(Fault(tensor.name, f"{_told(rows)} beyond {low:.8g} to {high:.8g}."))
         return []
-    number = int if datatype in _INTEGERS else float
+    number = int if datatype in INTEGERS else float
     return [None if value is None else number(value) for value in data]
 
 
+def _texts(tensor: Tensor, data: list[Any], faults: list[Fault]) -> list[Value]:
+    """Values as texts; those that came as bytes are decoded."""
+    texts, garbled = [], []
+    for row, value in enumerate(data):
+        if type(value) is not bytes:
+            texts.append(value)
+            continue
+        try:
+            texts.append(value.decode())
+        except UnicodeDecodeError:
+            garbled.append(row)
+            texts.append("")
+    if garbled:
+        faults.append(Fault(tensor.name, f"{_told(garbled)} not UTF-8."))
+        return []
+    if not set(map(type, texts)) <= {str, type(None)}:
+        _tell_kind(tensor, texts, {str}, faults)
+        return []
+    # Acknowledged here, such a text would be refused later by databases that cannot keep it.
+    if rows := [row for row, value in enumerate(texts) if value is not None and "\0" in value]:
+        faults.append(Fault(tensor.name, f"{_told(rows)} a text with a NUL.", "Leave it out."))
+        return []
+    return texts
+
+
+def _tell_kind(tensor: Tensor, data: list[Any], kinds: set[type], faults: list[Fault]) -> None:
+    rows = [row for row, value in enumerate(data) if value is not None and type(value) not in kinds]
+    what = _KINDS.get(type(data[rows[0]]), "something else")
+    faults.append(
+        Fault(tensor.name, f"{_told(rows)} not of datatype {tensor.datatype}: row {rows[0]} is {what}.")
+    )
+
+
 def _bounds(datatype: str) -> tuple[float, float]:
-    return _INTEGERS.get(datatype, (-_GREATEST, _GREATEST))
+    return INTEGERS.get(datatype, (-LARGEST_FLOAT, LARGEST_FLOAT))
 
 
 def _kinds(datatype: str, sent: str) -> set[type]:
@@ -250,10 +324,10 @@ def _kinds(datatype: str, sent: str) -> set[type]:
     if datatype == sent == "BOOL":
         return {bool}
     # JSON does not tell 5.0 from 5, so a number is taken as it is written, if it fits.
-    numeric = sent in _FLOATS or sent in _INTEGERS
+    numeric = sent in _FLOATS or sent in INTEGERS
     return {int, float} if numeric and datatype not in ("BYTES", "BOOL") else set()
 
 
-def _rows(rows: Sequence[int]) -> str:
+def _told(rows: Sequence[int]) -> str:
     first = ", ".join(map(str, rows[:5])) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
     return f"row {first} is" if len(rows) == 1 else f"rows {first} are"

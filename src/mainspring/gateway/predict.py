@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.errors import Fault, MainspringError
-from mainspring.gateway.inputs import as_text
-from mainspring.gateway.protocols.oip import BadRequest
+from mainspring.gateway.inputs import BadRequest, as_text
 from mainspring.gateway.score import ChampionFailed, Scored, ask_shadow, score
 from mainspring.monitoring.record import PredictionRecord
 from mainspring.rollouts.split import CHAMPION

@@ -9,33 +9,59 @@ from __future__ import annotations
 
 __all__ = [
     "OUTPUTS",
-    "BadRequest",
     "InferReply",
     "InferRequest",
     "InputTensor",
     "OutputTensor",
+    "Parameters",
+    "Wanted",
+    "Wishes",
+    "json_tensors",
+    "outputs",
+    "read",
     "read_request",
+    "write",
 ]
 
 import re
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import msgspec
 
-from mainspring.errors import Fault, Faults
+from mainspring.errors import Fault
+from mainspring.gateway.http import Reply
+from mainspring.gateway.inputs import INTEGERS, LARGEST_FLOAT, ROW_LIMIT, BadRequest, Tensor
+
+if TYPE_CHECKING:
+    from mainspring.gateway.inputs import Inputs, Rows
+    from mainspring.gateway.predict import Prediction
 
 OUTPUTS = {"probability": "FP64", "prediction_id": "BYTES", "model_version": "INT64"}
 """Names and datatypes of what can be answered, each with one value per row."""
 
 _FAULTS_TOLD = 100
 _ID = re.compile(r"[A-Za-z0-9_.:@=+-]{1,128}")
+_encode = msgspec.json.Encoder().encode
 
 
-class BadRequest(Faults):
-    """A request that cannot be answered as it is; every reason is told."""
+class Parameters(msgspec.Struct, omit_defaults=True):
+    """The parameters that are heeded; all others are passed over, as the protocol wants it.
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        super().__init__("The request", faults[:_FAULTS_TOLD])
+    Attributes
+    ----------
+    binary_data_size : int, optional
+        Of an input or output: its data follows the JSON as this many bytes.
+    binary_data : bool, optional
+        Of an output that is asked for: whether to answer it in bytes.
+    binary_data_output : bool
+        Of a request: whether to answer so all outputs that do not say.
+    """
+
+    binary_data_size: int | None = None
+    binary_data: bool | None = None
+    binary_data_output: bool = False
 
 
 class InputTensor(msgspec.Struct):
@@ -44,25 +70,28 @@ class InputTensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    data: list[Any] | None = None
+    parameters: Parameters | None = None
 
 
 class Wanted(msgspec.Struct):
     """An output that is asked for."""
 
     name: str
+    parameters: Parameters | None = None
 
 
 class Wishes(msgspec.Struct, kw_only=True):
-    """What a request says besides its rows; the rest is passed over, as the protocol wants it for parameters."""
+    """What a request says besides its rows."""
 
     id: str | None = None
     outputs: list[Wanted] | None = None
+    parameters: Parameters | None = None
 
     def faults(self) -> list[Fault]:
         """Say which wishes cannot be granted."""
         found = []
-        if self.id is not None and not _ID.fullmatch(self.id):
+        if self.id and not _ID.fullmatch(self.id):
             found.append(
                 Fault(
                     "id", "it becomes part of the prediction ids: use 1 to 128 letters, digits and `_.:@=+-`."
@@ -81,13 +110,14 @@ class InferRequest(Wishes, kw_only=True):
     inputs: list[InputTensor]
 
 
-class OutputTensor(msgspec.Struct):
+class OutputTensor(msgspec.Struct, omit_defaults=True):
     """A column of the answer."""
 
     name: str
     datatype: str
     shape: list[int]
-    data: list[Any]
+    data: list[Any] | None = None
+    parameters: Parameters | None = None
 
 
 class InferReply(msgspec.Struct, omit_defaults=True):
@@ -99,8 +129,93 @@ class InferReply(msgspec.Struct, omit_defaults=True):
     id: str | None = None
 
 
+# --- what is asked -------------------------------------------------------------------------------------------------
+
+
+def read(inputs: Inputs, headers: Mapping[bytes, bytes], content: bytes) -> tuple[Wishes, Rows]:
+    """Read and check a request.
+
+    Raises
+    ------
+    BadRequest
+        With everything that is wrong.
+    """
+    return read_plain(inputs, content) or read_any(inputs, content)
+
+
+def read_plain(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows] | None:
+    """Read a request such as nearly all are, the decoder doing the checks; None when it is not one."""
+    decode, names = _plain_form(inputs)
+    try:
+        request = decode(content)
+    except (ValueError, RecursionError):
+        return None
+    if b"\\u0000" in content:
+        return None
+    tensors = request.inputs
+    columns = {names[type(each)]: each.data for each in tensors}
+    if not len(columns) == len(tensors) == len(names) or request.faults():
+        return None
+    shapes = [each.shape for each in tensors]
+    shape = shapes[0]
+    if len(shape) != 1 or not 0 < shape[0] <= ROW_LIMIT or shapes.count(shape) != len(shapes):
+        return None
+    if set(map(len, columns.values())) != set(shape):
+        return None
+    return request, inputs.rows(columns, may_have_nulls=b"null" in content)
+
+
+def read_any(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows]:
+    """Read a request of any form, or tell everything that is wrong with it."""
+    request, found = read_request(content)
+    unread = bool(found)
+    found += request.faults()
+    tensors = json_tensors(request.inputs, found)
+    return request, inputs.check(tensors, found, unread=unread or len(tensors) < len(request.inputs))
+
+
+def json_tensors(inputs: Iterable[InputTensor], faults: list[Fault]) -> list[Tensor]:
+    """Give the tensors that came in JSON; what is wrong with the others goes to `faults`."""
+    tensors = []
+    for each in inputs:
+        if each.datatype in ("FP16", "BF16"):
+            what = f"{each.datatype} has no form in JSON."
+            faults.append(Fault(each.name[:100], what, "Send it as binary data, or as FP32."))
+        elif each.data is None:
+            faults.append(Fault(each.name[:100], "it has no data."))
+        else:
+            tensors.append(Tensor(each.name, each.datatype, each.shape, _flat(each.data)))
+    return tensors
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    if data and type(data[0]) is list:
+        return [each[0] if type(each) is list and len(each) == 1 else each for each in data]
+    return data
+
+
+@lru_cache(256)
+def _plain_form(inputs: Inputs) -> tuple[Callable[[bytes], Any], Mapping[type, str]]:
+    """A decoder of requests in their usual form, and which of its types is the tensor of which column."""
+    names = {_plain_tensor(name, datatype): name for name, datatype in inputs.datatypes.items()}
+    tensors = list[Union[tuple(names)]]  # type: ignore[misc,valid-type]  # noqa: UP007
+    plain = msgspec.defstruct("PlainRequest", [("inputs", tensors)], bases=(Wishes,), kw_only=True)
+    return msgspec.json.Decoder(plain).decode, names
+
+
+def _plain_tensor(name: str, datatype: str) -> type[msgspec.Struct]:
+    """The tensor of a column in its usual form, recognised by its name."""
+    values: Any = {"BOOL": bool, "BYTES": str}.get(datatype)
+    if values is None:
+        low, high = INTEGERS.get(datatype, (-LARGEST_FLOAT, LARGEST_FLOAT))
+        values = Annotated[int if datatype in INTEGERS else float, msgspec.Meta(ge=low, le=high)]
+    sent = ("FP32", "FP64") if datatype in ("FP32", "FP64") else (datatype,)
+    fields = [("shape", list[int]), ("datatype", Literal[sent]), ("data", list[values | None])]
+    return msgspec.defstruct("PlainTensor", fields, tag_field="name", tag=name)
+
+
 _REQUEST = msgspec.json.Decoder(InferRequest)
-_FIELDS = {field.name: field.type for field in msgspec.structs.fields(InputTensor)}
+_FIELDS = msgspec.structs.fields(InputTensor)
 
 
 def read_request(body: bytes) -> tuple[InferRequest, list[Fault]]:
@@ -155,14 +270,47 @@ def _read_what_can_be_read(body: bytes) -> tuple[InferRequest, list[Fault]]:
             faults.append(Fault(where, "it is not an object."))
             continue
         read: dict[str, Any] = {}
-        for name, kind in _FIELDS.items():
-            if name not in tensor:
-                faults.append(Fault(f"{where}.{name}", "it is missing."))
+        for field in _FIELDS:
+            if field.name not in tensor:
+                if field.required:
+                    faults.append(Fault(f"{where}.{field.name}", "it is missing."))
                 continue
             try:
-                read[name] = msgspec.convert(tensor[name], kind)
+                read[field.name] = msgspec.convert(tensor[field.name], field.type)
             except msgspec.ValidationError as error:
-                faults.append(Fault(f"{where}.{name}", f"{error}."))
-        if len(read) == len(_FIELDS):
+                faults.append(Fault(f"{where}.{field.name}", f"{error}."))
+        if all(field.name in read for field in _FIELDS if field.required or field.name in tensor):
             request.inputs.append(InputTensor(**read))
+        elif "data" not in tensor and "parameters" not in tensor:
+            faults.append(Fault(f"{where}.data", "it is missing."))
     return request, faults
+
+
+# --- what is answered ----------------------------------------------------------------------------------------------
+
+
+def write(product: str, wishes: Wishes, prediction: Prediction) -> Reply:
+    """Give the answer in JSON."""
+    return Reply(_encode(reply_of(product, wishes, outputs(wishes, prediction), prediction)))
+
+
+def outputs(wishes: Wishes, prediction: Prediction) -> list[OutputTensor]:
+    """Give the outputs that are asked for, in that order."""
+    shape = [len(prediction.ids)]
+    tensors = [
+        OutputTensor("probability", "FP64", shape, prediction.scores),
+        OutputTensor("prediction_id", "BYTES", shape, prediction.ids),
+        OutputTensor("model_version", "INT64", shape, prediction.versions),
+    ]
+    if not wishes.outputs:  # an empty list asks for nothing in particular
+        return tensors
+    by_name = {each.name: each for each in tensors}
+    return [by_name[name] for name in dict.fromkeys(each.name for each in wishes.outputs)]
+
+
+def reply_of(
+    product: str, wishes: Wishes, tensors: Sequence[OutputTensor], prediction: Prediction
+) -> InferReply:
+    """Give the answer's form around its outputs."""
+    version = prediction.version
+    return InferReply(product, list(tensors), None if version is None else str(version), wishes.id)
