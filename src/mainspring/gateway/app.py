@@ -18,7 +18,7 @@ from mainspring.clock import DrivenClock, parse_time
 from mainspring.errors import Invalid
 from mainspring.gateway.admission import USUAL, Admission, Limits, Overloaded
 from mainspring.gateway.asker import asker, remember
-from mainspring.gateway.follow import Follower
+from mainspring.gateway.follow import Follower, NotServed, NotYetServed, VersionNotServed
 from mainspring.gateway.http import (
     ClientGone,
     Headers,
@@ -131,7 +131,10 @@ class Gateway:
         path: str = scope["path"]
         headers: Headers = dict(scope["headers"])
         if b"mainspring-now" in headers:
-            self._hear_time(headers[b"mainspring-now"])
+            try:
+                self.hear_time(headers[b"mainspring-now"].decode("latin-1"))
+            except Invalid as error:
+                raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
         if path.startswith("/v2/models/"):
             product, *rest = path[11:].split("/")
             version = None
@@ -142,7 +145,7 @@ class Gateway:
                 return await self._infer(product, version, headers, receive)
             if rest in ([], ["ready"]):
                 need_method(scope, "GET")
-                await self._follow(headers)
+                await self.follow(told=b"mainspring-now" in headers)
                 return self._ready(product, version) if rest else self._describe(product, version)
         elif path == "/v1/labels":
             need_method(scope, "POST")
@@ -150,51 +153,52 @@ class Gateway:
         elif path in _PAGES:
             need_method(scope, "GET")
             if path == "/v2/health/ready":
-                await self._follow(headers)
+                await self.follow(told=b"mainspring-now" in headers)
             return _PAGES[path](self)
         why = f"There is nothing at {path[:200]}. Predictions are at /v2/models/PRODUCT/infer."
         raise Refusal(HTTPStatus.NOT_FOUND, why)
 
     # --- time and routes -------------------------------------------------------------------------------------------
 
-    def _hear_time(self, told: bytes) -> None:
+    def hear_time(self, told: str) -> None:
+        """Move a driven clock to what a request says is the time.
+
+        Raises
+        ------
+        Invalid
+            It is no time, or the clock is not moved by requests.
+        """
         if self._drive is None:
-            why = "This workspace goes by the machine's clock: leave out the header Mainspring-Now, or start a replay."
-            raise Refusal(HTTPStatus.BAD_REQUEST, why)
+            raise Invalid(
+                "This workspace goes by the machine's clock: leave out the header Mainspring-Now, or start a replay."
+            )
         try:
-            if self._drive(parse_time(told.decode("latin-1"))):
+            if self._drive(parse_time(told)):
                 self._moved = True
         except Invalid as error:
-            raise Refusal(HTTPStatus.BAD_REQUEST, f"Mainspring-Now: {error}") from error
+            raise Invalid(f"Mainspring-Now: {error}") from error
 
-    async def _follow(self, headers: Headers) -> None:
+    async def follow(self, *, told: bool) -> None:
         """In a replay, look at the routes whenever time has moved, and for callers who do not say what time it is."""
-        if self._drive is not None and (self._moved or b"mainspring-now" not in headers):
+        if self._drive is not None and (self._moved or not told):
             at = self._clock.now()
             await self.follower.check()
             # Only now: whoever asks at the same moment must wait for the same look.
             self._moved = self._moved and self._clock.now() != at
 
     def _serving(self, product: str) -> Serving:
-        serving = self.follower.servings.get(product)
-        if serving is not None:
-            return serving
-        if why := self.follower.waiting.get(product):
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after="1")
-        if not self.follower.seen:
-            why = "The routes have not been read yet: ask again in a moment."
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after="1")
-        served = ", ".join(sorted(self.follower.servings)) or "none yet"
-        raise Refusal(
-            HTTPStatus.NOT_FOUND, f"There is no model {product[:100]!r} here. Those served: {served}."
-        )
+        try:
+            return self.follower.serving(product)
+        except NotYetServed as error:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after="1") from error
+        except NotServed as error:
+            raise Refusal(HTTPStatus.NOT_FOUND, str(error)) from error
 
     def _pinned(self, serving: Serving, version: str) -> Served:
-        versions = serving.versions
-        if version not in versions:
-            why = f"Version {version[:100]!r} of {serving.route.product} is not served. Served: {', '.join(versions)}."
-            raise Refusal(HTTPStatus.NOT_FOUND, why)
-        return versions[version]
+        try:
+            return serving.version(version)
+        except VersionNotServed as error:
+            raise Refusal(HTTPStatus.NOT_FOUND, str(error)) from error
 
     # --- predictions -----------------------------------------------------------------------------------------------
 
@@ -208,7 +212,7 @@ class Gateway:
         try:
             content = await _json_body(headers, receive)
             if self._drive is not None:
-                await self._follow(headers)
+                await self.follow(told=b"mainspring-now" in headers)
             serving = self._serving(product)
             pinned = self._pinned(serving, version) if version else None
             reply = await self._predict(serving, pinned, content, asker(headers))
@@ -287,7 +291,7 @@ class Gateway:
         return Reply(_encode({"live": True}), headers=((b"mainspring-gateway", self.name.encode()),))
 
     def _all_ready(self) -> Reply:
-        ready = self.follower.seen and not self.follower.waiting
+        ready = self.follower.ready
         return Reply(_encode({"ready": ready}), HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _metrics(self) -> Reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Follower", "Serving"]
+__all__ = ["Follower", "NotServed", "NotYetServed", "Serving", "VersionNotServed"]
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mainspring.digest import digest_of
-from mainspring.errors import MainspringError
+from mainspring.errors import MainspringError, NotFound
 from mainspring.formats.onnx import OnnxModel
 from mainspring.gateway.inputs import Inputs
 from mainspring.gateway.score import Served
@@ -45,6 +45,41 @@ class ArtifactCorrupt(MainspringError):
         return f"The artifact {self.digest} has other content than its name says: restore it from a copy."
 
 
+class NotServed(NotFound):
+    """A name under which no product is served."""
+
+    def __init__(self, product: str, served: tuple[str, ...]) -> None:
+        super().__init__(product, served)
+        self.product, self.served = product, served
+
+    def __str__(self) -> str:
+        served = ", ".join(self.served) or "none yet"
+        return f"There is no model {self.product[:100]!r} here. Those served: {served}."
+
+
+class NotYetServed(MainspringError):
+    """A product that is not served now, and may be in a moment."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class VersionNotServed(NotFound):
+    """A version, by number or alias, that the route does not name."""
+
+    def __init__(self, product: str, version: str, served: tuple[str, ...]) -> None:
+        super().__init__(product, version, served)
+        self.product, self.version, self.served = product, version, served
+
+    def __str__(self) -> str:
+        served = ", ".join(self.served)
+        return f"Version {self.version[:100]!r} of {self.product} is not served. Served: {served}."
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """A route with all that it needs, loaded."""
@@ -66,6 +101,13 @@ class Serving:
         if self.shadow:
             named["shadow"] = self.shadow
         return named | {str(each.version): each for each in self.loaded}
+
+    def version(self, name: str) -> Served:
+        """Give the version of a number or alias; raises `VersionNotServed`."""
+        versions = self.versions
+        if name not in versions:
+            raise VersionNotServed(self.route.product, name, tuple(versions))
+        return versions[name]
 
     @property
     def loaded(self) -> tuple[Served, ...]:
@@ -96,6 +138,28 @@ class Follower:
         self.servings: Mapping[str, Serving] = {}
         self.waiting: Mapping[str, str] = {}
         self.seen = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether every product that has a route is served."""
+        return self.seen and not self.waiting
+
+    def serving(self, product: str) -> Serving:
+        """Give what serves a product.
+
+        Raises
+        ------
+        NotServed
+        NotYetServed
+        """
+        serving = self.servings.get(product)
+        if serving is not None:
+            return serving
+        if why := self.waiting.get(product):
+            raise NotYetServed(why)
+        if not self.seen:
+            raise NotYetServed("The routes have not been read yet: ask again in a moment.")
+        raise NotServed(product, tuple(sorted(self.servings)))
 
     async def check(self) -> None:
         """Look whether the routes have changed, and follow."""
