@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = [
     "AtLeast",
     "BinaryClassification",
-    "Canary",
     "ColumnSpec",
     "Dataset",
     "DatasetSpec",
@@ -18,13 +17,9 @@ __all__ = [
     "FeatureView",
     "FeatureViewSpec",
     "Gate",
-    "Guard",
     "InputDrift",
     "Mean",
     "Monitor",
-    "NoMoreErrors",
-    "NotSlower",
-    "NotWorse",
     "NotWorseThan",
     "OnDegradation",
     "OnDemand",
@@ -54,39 +49,19 @@ from typing import Any, TypeAlias
 import msgspec
 
 from mainspring.clock import parse_duration
+from mainspring.declared import Value, need, need_margin, need_tolerance
 from mainspring.digest import Digest, digest_of
 from mainspring.errors import Invalid
 from mainspring.ref import check_name
+from mainspring.strategy import Canary, Strategy
 
 ParamValue: TypeAlias = str | int | float | bool | None
-
-
-class _Value(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """A declared value: frozen, and the same again after a trip through JSON."""
-
-
-def _need(holds: bool, what: str, value: float, rule: str) -> None:
-    # Each rule is written so that NaN breaks it.
-    if not holds:
-        raise Invalid(f"{what} is {value}, but {rule}.")
-
-
-def _need_alpha(of: str, value: float) -> None:
-    _need(0 < value < 1, f"The alpha of {of}", value, "a probability of error lies between 0 and 1")
-
-
-def _need_margin(of: str, value: float) -> None:
-    _need(0 <= value < math.inf, f"The margin of {of}", value, "a margin is 0 or a positive number")
-
-
-def _need_tolerance(of: str, value: float) -> None:
-    _need(0 <= value < 1, f"The tolerance of {of}", value, "a tolerance is a share, at least 0 and below 1")
 
 
 # --- what is predicted -------------------------------------------------------------------------------------------
 
 
-class BinaryClassification(_Value, frozen=True):
+class BinaryClassification(Value, frozen=True):
     """Predict the probability that `label` equals `positive`.
 
     Attributes
@@ -148,7 +123,7 @@ class Dataset:
     def __post_init__(self) -> None:
         check_name(self.name)
         of = f"The quarantine of dataset {self.name!r}"
-        _need(0 <= self.quarantine <= 1, of, self.quarantine, "a share of rows lies between 0 and 1")
+        need(0 <= self.quarantine <= 1, of, self.quarantine, "a share of rows lies between 0 and 1")
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -156,7 +131,7 @@ class Dataset:
         return (self.key,) if isinstance(self.key, str) else tuple(self.key)
 
 
-class Mean(_Value, frozen=True):
+class Mean(Value, frozen=True):
     """The mean of a view's column over the window that ends at the moment of prediction.
 
     Attributes
@@ -295,7 +270,7 @@ class Pipeline:
 # --- gates -------------------------------------------------------------------------------------------------------
 
 
-class AtLeast(_Value, frozen=True):
+class AtLeast(Value, frozen=True):
     """A floor: the metric on the hold-out must reach `value`, overall or on every slice.
 
     Slices with fewer than `pool_below` rows are judged together, as one slice named `other`.
@@ -307,11 +282,11 @@ class AtLeast(_Value, frozen=True):
     pool_below: int = 0
 
     def __post_init__(self) -> None:
-        _need(math.isfinite(self.value), f"The floor of {self.metric}", self.value, "it must be a number")
-        _need(self.pool_below >= 0, "pool_below", self.pool_below, "rows are counted from 0")
+        need(math.isfinite(self.value), f"The floor of {self.metric}", self.value, "it must be a number")
+        need(self.pool_below >= 0, "pool_below", self.pool_below, "rows are counted from 0")
 
 
-class NotWorseThan(_Value, frozen=True):
+class NotWorseThan(Value, frozen=True):
     """The metric on the hold-out may be worse than that of the version behind `alias` by at most `margin`."""
 
     alias: str
@@ -319,97 +294,25 @@ class NotWorseThan(_Value, frozen=True):
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        _need_margin("NotWorseThan", self.margin)
+        need_margin("NotWorseThan", self.margin)
 
 
-class Servable(_Value, frozen=True):
+class Servable(Value, frozen=True):
     """The packaged model answers alike in a clean process, within a latency for one row."""
 
     p99_ms: float
 
     def __post_init__(self) -> None:
-        _need(0 < self.p99_ms < math.inf, "A latency to keep", self.p99_ms, "it must be above 0 ms")
+        need(0 < self.p99_ms < math.inf, "A latency to keep", self.p99_ms, "it must be above 0 ms")
 
 
 Gate: TypeAlias = AtLeast | NotWorseThan | Servable
 
 
-# --- rollout -----------------------------------------------------------------------------------------------------
-
-
-class NoMoreErrors(_Value, frozen=True):
-    """Roll back when the challenger is shown to fail for more units than its share; `alpha` bounds a false alarm."""
-
-    alpha: float = 0.05
-
-    def __post_init__(self) -> None:
-        _need_alpha("NoMoreErrors", self.alpha)
-
-
-class NotSlower(_Value, frozen=True):
-    """Roll back when the challenger is shown to be slow more often than the champion."""
-
-    alpha: float = 0.05
-
-    def __post_init__(self) -> None:
-        _need_alpha("NotSlower", self.alpha)
-
-
-class NotWorse(_Value, frozen=True):
-    """Roll back when the challenger's metric is shown to be worse than the champion's by more than `margin`."""
-
-    metric: str
-    margin: float = 0.0
-    alpha: float = 0.05
-
-    def __post_init__(self) -> None:
-        _need_margin("NotWorse", self.margin)
-        _need_alpha("NotWorse", self.alpha)
-
-
-Guard: TypeAlias = NoMoreErrors | NotSlower | NotWorse
-
-
-class Canary(_Value, frozen=True):
-    """Move traffic to the challenger in steps, as long as no guard shows harm.
-
-    Attributes
-    ----------
-    steps : tuple of float
-        Shares of the units that the challenger serves, rising; 1.0 last means promotion.
-    bake : str
-        How long a step lasts at least.
-    minimum_units : int
-        How many of the challenger's units must have been seen before a step ends.
-    horizon : str
-        When a rollout that is still undecided ends with the champion kept.
-    split_by : str, optional
-        The input that names a unit; requests without it are units of their own.
-    guards : tuple of Guard
-        What is watched.
-    """
-
-    steps: tuple[float, ...] = (0.05, 0.25, 1.0)
-    bake: str = "1d"
-    minimum_units: int = 30
-    horizon: str = "14d"
-    split_by: str | None = None
-    guards: tuple[Guard, ...] = (NoMoreErrors(), NotSlower())
-
-    def __post_init__(self) -> None:
-        parse_duration(self.bake)
-        parse_duration(self.horizon)
-        for share in self.steps:
-            _need(0 < share <= 1, "A rollout's step", share, "a share lies above 0 and at most at 1")
-        if list(self.steps) != sorted(set(self.steps)) or not self.steps or self.steps[-1] != 1.0:
-            raise Invalid(f"A rollout's steps must rise and end at 1.0; these are {self.steps}.")
-        _need(self.minimum_units >= 0, "minimum_units", self.minimum_units, "units are counted from 0")
-
-
 # --- monitors and triggers ---------------------------------------------------------------------------------------
 
 
-class InputDrift(_Value, frozen=True):
+class InputDrift(Value, frozen=True):
     """Alarm when an input's distribution has moved from the reference's by more than `tolerance` (a share of rows).
 
     Inputs to `ignore` are those that move by design, such as the day of the week, which no single day is like.
@@ -419,29 +322,29 @@ class InputDrift(_Value, frozen=True):
     ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _need_tolerance("InputDrift", self.tolerance)
+        need_tolerance("InputDrift", self.tolerance)
 
 
-class PredictionDrift(_Value, frozen=True):
+class PredictionDrift(Value, frozen=True):
     """Alarm when the predictions' distribution has moved by more than `tolerance` (a share of rows)."""
 
     tolerance: float = 0.02
 
     def __post_init__(self) -> None:
-        _need_tolerance("PredictionDrift", self.tolerance)
+        need_tolerance("PredictionDrift", self.tolerance)
 
 
-class Quality(_Value, frozen=True):
+class Quality(Value, frozen=True):
     """Alarm when the champion's mean loss has risen above the reference's by more than `tolerance`."""
 
     metric: str
     tolerance: float = 0.01
 
     def __post_init__(self) -> None:
-        _need_tolerance("Quality", self.tolerance)
+        need_tolerance("Quality", self.tolerance)
 
 
-class Staleness(_Value, frozen=True):
+class Staleness(Value, frozen=True):
     """Alarm when the champion is older than `after`."""
 
     after: str
@@ -453,30 +356,30 @@ class Staleness(_Value, frozen=True):
 Monitor: TypeAlias = InputDrift | PredictionDrift | Quality | Staleness
 
 
-class OnDemand(_Value, frozen=True):
+class OnDemand(Value, frozen=True):
     """Start a cycle when a person asks."""
 
 
-class OnSchedule(_Value, frozen=True):
+class OnSchedule(Value, frozen=True):
     """Start a cycle at the moments of a cron expression, in UTC."""
 
     cron: str
 
 
-class OnNewData(_Value, frozen=True):
+class OnNewData(Value, frozen=True):
     """Start a cycle when this many rows have been published since the data of the last cycle."""
 
     rows: int
 
     def __post_init__(self) -> None:
-        _need(self.rows >= 1, "The rows of OnNewData", self.rows, "with none it would always fire")
+        need(self.rows >= 1, "The rows of OnNewData", self.rows, "with none it would always fire")
 
 
-class OnDegradation(_Value, frozen=True):
+class OnDegradation(Value, frozen=True):
     """Start a cycle when the monitor of quality speaks."""
 
 
-class OnDrift(_Value, frozen=True):
+class OnDrift(Value, frozen=True):
     """Start a cycle when a monitor of drift speaks and labels confirm harm; with `alone`, on drift itself."""
 
     alone: bool = False
@@ -485,7 +388,7 @@ class OnDrift(_Value, frozen=True):
 Trigger: TypeAlias = OnDemand | OnSchedule | OnNewData | OnDegradation | OnDrift
 
 
-class FalseAlarms(_Value, frozen=True):
+class FalseAlarms(Value, frozen=True):
     """How many false alarms a product's monitors may raise together: at most `at_most` expected in each `per`."""
 
     per: str = "30d"
@@ -494,7 +397,7 @@ class FalseAlarms(_Value, frozen=True):
     def __post_init__(self) -> None:
         parse_duration(self.per)
         rule = "no monitor could keep it: allow some, and not any number"
-        _need(0 < self.at_most < math.inf, "The number of false alarms", self.at_most, rule)
+        need(0 < self.at_most < math.inf, "The number of false alarms", self.at_most, rule)
 
 
 # --- the product -------------------------------------------------------------------------------------------------
@@ -520,7 +423,7 @@ class Product:
         What a candidate must pass; at least one.
     features : sequence of FeatureView
         Features joined to the rows as of their event time.
-    rollout : Canary
+    rollout : Strategy
         How a judged version takes over.
     monitors : sequence of Monitor
         What is watched.
@@ -543,7 +446,7 @@ class Product:
     pipeline: Pipeline
     gates: Sequence[Gate]
     features: Sequence[FeatureView] = ()
-    rollout: Canary = field(default_factory=Canary)
+    rollout: Strategy = field(default_factory=Canary)
     monitors: Sequence[Monitor] = ()
     retrain: Sequence[Trigger] = (OnDemand(),)
     alarm_budget: FalseAlarms = field(default_factory=FalseAlarms)
@@ -562,7 +465,7 @@ class Product:
 # --- what is left of it without code ------------------------------------------------------------------------------
 
 
-class ColumnSpec(_Value, frozen=True):
+class ColumnSpec(Value, frozen=True):
     """A column of a dataset's schema; `dtype` is an Open Inference Protocol name or `TIMESTAMP`."""
 
     name: str
@@ -571,7 +474,7 @@ class ColumnSpec(_Value, frozen=True):
     known_at: str | None = None
 
 
-class DatasetSpec(_Value, frozen=True):
+class DatasetSpec(Value, frozen=True):
     """A dataset without its schema class."""
 
     name: str
@@ -582,7 +485,7 @@ class DatasetSpec(_Value, frozen=True):
     columns: tuple[ColumnSpec, ...]
 
 
-class FeatureViewSpec(_Value, frozen=True):
+class FeatureViewSpec(Value, frozen=True):
     """A feature view with its source's name."""
 
     name: str
@@ -598,7 +501,7 @@ class FeatureViewSpec(_Value, frozen=True):
         return tuple(each if isinstance(each, str) else each.name for each in self.features)
 
 
-class StepSpec(_Value, frozen=True):
+class StepSpec(Value, frozen=True):
     """A step without its function: `code` is the digest of the function and what it uses of the product's files."""
 
     name: str
@@ -606,7 +509,7 @@ class StepSpec(_Value, frozen=True):
     params: dict[str, ParamValue]
 
 
-class ProductSpec(_Value, frozen=True, kw_only=True):
+class ProductSpec(Value, frozen=True, kw_only=True):
     """A product as values: what the control plane and the gateway know of it."""
 
     name: str
@@ -618,7 +521,7 @@ class ProductSpec(_Value, frozen=True, kw_only=True):
     steps: tuple[StepSpec, ...]
     gates: tuple[Gate, ...]
     features: tuple[FeatureViewSpec, ...]
-    rollout: Canary
+    rollout: Strategy
     monitors: tuple[Monitor, ...]
     retrain: tuple[Trigger, ...]
     alarm_budget: FalseAlarms

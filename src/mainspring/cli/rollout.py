@@ -57,9 +57,10 @@ def _show(row: RolloutRow) -> None:
         )
     )
     refs = {"champion": row.champion, "challenger": row.challenger}
+    refs |= {arm: arm for arm in row.arms if arm not in refs}
     display(
         table(
-            ("Arm", "Version", ">Units", ">Failing", ">Labelled", "Mean loss"),
+            ("Arm", "Version", ">Units", ">Failing", ">Labelled", "Means"),
             ((toned(arm), ref, *_counts(row.arms[arm])) for arm, ref in refs.items()),
         )
     )
@@ -76,6 +77,6 @@ def _show(row: RolloutRow) -> None:
 
 
 def _counts(arm: dict[str, Any]) -> tuple[object, ...]:
-    losses = {each["metric"]: each["total"] / each["units"] for each in arm["losses"] if each["units"]}
-    labelled = max((each["units"] for each in arm["losses"]), default=0)
-    return arm["units"], arm["failing"], labelled, losses
+    means = {each["metric"]: each["total"] / each["units"] for each in arm["metrics"] if each["units"]}
+    labelled = max((each["units"] for each in arm["metrics"]), default=0)
+    return arm["units"], arm["failing"], labelled, means

@@ -76,6 +76,7 @@ class CycleOutcome(StrEnum):
     REFUSED = "refused"
     ROLLED_BACK = "rolled_back"
     EXPIRED = "expired"
+    ABORTED = "aborted"
     FAILED = "failed"
 
 

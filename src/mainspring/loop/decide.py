@@ -6,11 +6,15 @@ __all__ = [
     "Action",
     "Advance",
     "AlarmFact",
+    "AskApproval",
     "BeginRollout",
+    "DropArm",
     "Expire",
     "Facts",
     "Hold",
     "Judge",
+    "Measure",
+    "Pause",
     "Promote",
     "Register",
     "RollBack",
@@ -20,7 +24,7 @@ __all__ = [
     "decide",
 ]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -63,11 +67,27 @@ class AlarmFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutFact:
-    """What the comparison of the arms says now: `hold`, `advance`, `promote`, `roll_back` or `expire`, and why."""
+    """What the comparison of the arms says now.
+
+    Attributes
+    ----------
+    kind : str
+        What is to be done, as `mainspring.rollouts.Kind` has it.
+    reason : str
+        Why.
+    evidence : tuple of mapping
+        What each guard has found.
+    version : int, optional
+        The challenger that is to be promoted, or taken out.
+    measurements : mapping
+        That were due, by threshold.
+    """
 
     kind: str
     reason: str
     evidence: tuple[Mapping[str, object], ...] = ()
+    version: int | None = None
+    measurements: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +196,38 @@ class Advance:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """Record the measurements that are due."""
+
+    cycle: Cycle
+    rollout: RolloutFact
+
+
+@dataclass(frozen=True, slots=True)
+class DropArm:
+    """Take one challenger's traffic away, of several."""
+
+    cycle: Cycle
+    rollout: RolloutFact
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let the rollout stand until a person has looked."""
+
+    cycle: Cycle
+    rollout: RolloutFact
+
+
+@dataclass(frozen=True, slots=True)
+class AskApproval:
+    """Let the rollout wait for a person's approval."""
+
+    cycle: Cycle
+    rollout: RolloutFact
+
+
+@dataclass(frozen=True, slots=True)
 class Promote:
     """Make the challenger champion and close the cycle."""
 
@@ -200,7 +252,20 @@ class Expire:
 
 
 Action: TypeAlias = (
-    Start | Hold | Train | Judge | Register | BeginRollout | Advance | Promote | RollBack | Expire
+    Start
+    | Hold
+    | Train
+    | Judge
+    | Register
+    | BeginRollout
+    | Advance
+    | Measure
+    | DropArm
+    | Pause
+    | AskApproval
+    | Promote
+    | RollBack
+    | Expire
 )
 
 
@@ -247,6 +312,10 @@ def _carry_on(cycle: Cycle, rollout: RolloutFact | None) -> Action | None:
         case CycleState.ROLLING_OUT if rollout is not None:
             acts: dict[str, Callable[[Cycle, RolloutFact], Action]] = {
                 "advance": Advance,
+                "measure": Measure,
+                "drop": DropArm,
+                "pause": Pause,
+                "await_approval": AskApproval,
                 "promote": Promote,
                 "roll_back": RollBack,
                 "expire": Expire,

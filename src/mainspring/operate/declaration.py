@@ -29,7 +29,6 @@ from mainspring.product import (
     FeatureView,
     FeatureViewSpec,
     Mean,
-    NotWorse,
     NotWorseThan,
     OnSchedule,
     Product,
@@ -38,6 +37,7 @@ from mainspring.product import (
     StepSpec,
 )
 from mainspring.ref import InvalidName, check_name
+from mainspring.strategy import LOSSES, Better, NotWorse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -306,6 +306,13 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
     split_by = product.rollout.split_by
     if split_by is not None and split_by not in product.inputs:
         yield Fault(f"rollout split_by {split_by!r}", "is no input, so the gateway would not see it.")
+    for guard in product.rollout.guards:
+        for name in getattr(guard, "slices", ()):
+            where = f"guard {type(guard).__name__} slices {name!r}"
+            if name not in product.inputs:
+                yield Fault(where, "is no input, so the gateway would not see it.")
+            elif name in columns and columns[name].dtype != "BYTES":
+                yield Fault(where, "is no text, so it has no values to slice by.")
     for gate in product.gates:
         for name in gate.slices if isinstance(gate, AtLeast) else ():
             if name not in product.inputs:

@@ -18,11 +18,13 @@ from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, Pre
 from mainspring.monitoring.store import DayQuality, OpenPrediction
 from mainspring.operate.judging import PREDICTION, Reference, read_columns
 from mainspring.ref import ModelRef
-from mainspring.rollouts import Arm, Rollout, UnitOutcome, arm
+from mainspring.rollouts import OTHER, Rollout, UnitOutcome
+from mainspring.rollouts.timing import is_timed
 from mainspring.stores.segments import read
+from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mainspring.digest import Digest
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
-LOSSES = ("log_loss", "brier")
 _EARLY = "early_labels"
 
 
@@ -153,7 +154,7 @@ class _Counting:
                         product=record.product,
                         version=version,
                         at=record.at,
-                        unit=record.units[row],
+                        unit="" if record.pinned else record.units[row],
                         score=record.scores[row],
                     )
                 )
@@ -161,8 +162,8 @@ class _Counting:
                 for name, values in record.inputs.items():
                     columns[place][name].append(values[row])
             rollout = self._rollout(record.product)
-            if rollout is not None and record.at >= rollout.step_started_at:
-                units[step_id(rollout)] += _units_of(record, rollout)
+            if rollout is not None and record.at >= rollout.step_started_at and not record.pinned:
+                units[rollout.step_id] += _units_of(record, rollout)
         self.tx.monitoring.add_open(waiting)
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
@@ -212,13 +213,7 @@ class _Counting:
                 sums[f"{name}_millionths"] += round(losses[name] * 1e6)
             rollout = self._rollout(prediction.product)
             if rollout is not None and prediction.at >= rollout.step_started_at:
-                side = _side(prediction.unit, rollout)
-                if _version(side, rollout) == prediction.version:
-                    units[step_id(rollout)].append(
-                        UnitOutcome(
-                            unit=prediction.unit, arm=side.value, failed=False, took_s=None, loss=losses
-                        )
-                    )
+                units[rollout.step_id] += _metrics_of(prediction, rollout, losses)
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
         for (product, version, day), pairs in scored.items():
@@ -245,34 +240,59 @@ def row_losses(score: float, outcome: int) -> dict[str, float]:
     return {"log_loss": -math.log(came), "brier": (1.0 - came) ** 2}
 
 
-def step_id(rollout: Rollout) -> str:
-    """Under which a step's units are kept: each step compares its own."""
-    return f"{rollout.rollout_id}/{rollout.step}"
+def _metrics_of(
+    prediction: OpenPrediction, rollout: Rollout, metrics: Mapping[str, float]
+) -> list[UnitOutcome]:
+    """Figures that came for a prediction, if its version was the one that its unit is compared as.
 
-
-def _side(unit: str, rollout: Rollout) -> Arm:
-    return arm(unit, salt=rollout.salt, share=rollout.share)
-
-
-def _version(side: Arm, rollout: Rollout) -> int:
-    return rollout.challenger if side is Arm.CHALLENGER else rollout.champion
+    A prediction whose version the caller has named is kept with no unit, and is part of no comparison.
+    """
+    if not prediction.unit:
+        return []
+    [version] = rollout.assign([prediction.unit])
+    if version != prediction.version:
+        return []
+    return [UnitOutcome(unit=prediction.unit, version=version, metrics=metrics)]
 
 
 def _units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
+    """What a request says of the units that it asked for."""
     failed = {(failure.row, failure.version) for failure in record.failures}
+    assigned = rollout.assign(record.units)
+    shadow = record.shadow.get(str(rollout.challenger)) if rollout.shadow_share else None
+    columns = {name: record.inputs.get(name, []) for name in rollout.slices}
+    timed = not failed and _is_timed(record, rollout)
     units = []
-    for row, unit in enumerate(record.units):
-        side = _side(unit, rollout)
-        version = _version(side, rollout)
-        if version != record.versions[row] and (row, version) not in failed:
-            continue  # the caller pinned a version: no part of the comparison
+    for row, (unit, version) in enumerate(zip(record.units, assigned, strict=True)):
+        if version is None or (rollout.shadow_share and (shadow is None or shadow[row] is None)):
+            continue
+        answered = record.versions[row] if record.versions else None
+        if version != answered and (row, version) not in failed:
+            continue  # another version was asked: under the route before, or for a request that nobody could answer
         units.append(
             UnitOutcome(
                 unit=unit,
-                arm=side.value,
+                version=version,
                 failed=(row, version) in failed,
-                took_s=record.took_s.get(str(version)) if row == 0 else None,
-                loss={},
+                took_s=record.took_s.get(str(version)) if timed and row == 0 else None,
+                score=record.scores[row] if version == answered else None,
+                slices={
+                    name: _slice(values[row] if values else None, rollout.slices[name])
+                    for name, values in columns.items()
+                },
             )
         )
     return units
+
+
+def _is_timed(record: PredictionRecord, rollout: Rollout) -> bool:
+    shares = {version: share for version, share in rollout.shares.items() if version != rollout.champion}
+    # The champion's call has the rows of dropped challengers as well.
+    shares[rollout.champion] = 1.0 - sum(shares.values())
+    served = {version: share for version, share in shares.items() if share > 0}
+    return bool(record.versions) and is_timed(record.units, record.versions, served, record.ids[0])
+
+
+def _slice(value: object, known: Sequence[str]) -> str:
+    text = "null" if value is None else str(value)
+    return text if text in known else OTHER

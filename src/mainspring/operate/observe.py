@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["observe"]
+__all__ = ["observe", "observed_of"]
 
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,15 @@ import msgspec
 
 from mainspring.clock import parse_time
 from mainspring.loop import AlarmFact, CycleState, Facts, RolloutFact
-from mainspring.operate.ingest import step_id
 from mainspring.operate.watch import harm, unanswered
 from mainspring.ref import DataRef, ModelRef
-from mainspring.rollouts import Observed, advance
+from mainspring.rollouts import Mode, Observed, advance
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from mainspring.product import ProductSpec
+    from mainspring.rollouts import Rollout
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
@@ -72,10 +72,28 @@ def _alarms(tx: Transaction, spec: ProductSpec, champion: int | None, now: datet
     )
 
 
+def observed_of(tx: Transaction, rollout: Rollout) -> Observed:
+    """Read what was seen of a rollout's arms in its present step."""
+    step, before = rollout.present, None
+    if step is not None and step.mode is Mode.SWITCHED:
+        before = tx.rollouts.units(f"{rollout.rollout_id}/{rollout.step - 1}")
+    return Observed.of(
+        tx.rollouts.units(rollout.step_id),
+        rollout.champion,
+        before=before,
+        measured=tx.rollouts.measurements(rollout.step_id),
+    )
+
+
 def _rollout(tx: Transaction, spec: ProductSpec, now: datetime) -> RolloutFact | None:
     rollout = tx.rollouts.running(spec.name)
     if rollout is None:
         return None
-    decision = advance(rollout, Observed.of(tx.rollouts.units(step_id(rollout))), spec.rollout, now)
-    evidence = tuple(msgspec.to_builtins(each) for each in decision.evidence)
-    return RolloutFact(kind=decision.kind.value, reason=decision.reason, evidence=evidence)
+    decision = advance(rollout, observed_of(tx, rollout), now)
+    return RolloutFact(
+        kind=decision.kind.value,
+        reason=decision.reason,
+        evidence=tuple(msgspec.to_builtins(each) for each in decision.evidence),
+        version=decision.version,
+        measurements=msgspec.to_builtins(decision.measurements),
+    )

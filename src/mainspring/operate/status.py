@@ -34,10 +34,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.errors import Invalid, NotFound
-from mainspring.operate.ingest import step_id
+from mainspring.operate.observe import observed_of
 from mainspring.operate.publish import UnknownDataset
 from mainspring.ref import DataRef, ModelRef
-from mainspring.rollouts import Observed, advance
+from mainspring.rollouts import Mode, advance
 
 if TYPE_CHECKING:
     from mainspring.data import Batch
@@ -146,6 +146,7 @@ class RolloutRow(_Row, frozen=True):
     challenger: str
     phase: str
     share: float
+    strategy: str
     steps: list[float]
     started_at: datetime
     step_started_at: datetime
@@ -458,18 +459,21 @@ def _rollout(workspace: Workspace, tx: Transaction, product: str) -> RolloutRow 
     rollout = tx.rollouts.running(product)
     if rollout is None:
         return None
-    observed = Observed.of(tx.rollouts.units(step_id(rollout)))
-    decision = advance(rollout, observed, workspace.specs(tx)[product].rollout, workspace.clock.now())
+    observed = observed_of(tx, rollout)
+    decision = advance(rollout, observed, workspace.clock.now())
+    only = {"champion": observed.champion, "challenger": observed.of_version(rollout.challenger)}
+    others = {str(ModelRef(product, each)): observed.of_version(each) for each in rollout.challengers[1:]}
     return RolloutRow(
         product=product,
         champion=str(ModelRef(product, rollout.champion)),
         challenger=str(ModelRef(product, rollout.challenger)),
         phase=rollout.phase.value,
         share=rollout.share,
-        steps=list(rollout.steps),
+        strategy=type(rollout.strategy).__name__,
+        steps=[*(0.0 if step.mode is Mode.SHADOW else sum(step.shares) for step in rollout.steps), 1.0],
         started_at=rollout.started_at,
         step_started_at=rollout.step_started_at,
-        arms=observed.to_dict(),
+        arms=msgspec.to_builtins(only | others, str_keys=True),
         decision=decision.kind.value,
         reason=decision.reason,
         evidence=[msgspec.to_builtins(each) for each in decision.evidence],

@@ -11,15 +11,17 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mainspring.events import EventType
 from mainspring.loop import (
     Action,
     Advance,
+    AskApproval,
     BeginRollout,
-    CycleOutcome,
+    DropArm,
     Expire,
     Hold,
     Judge,
+    Measure,
+    Pause,
     Promote,
     Register,
     RollBack,
@@ -27,12 +29,22 @@ from mainspring.loop import (
     Train,
 )
 from mainspring.operate.acts.judge import judge_cycle
-from mainspring.operate.acts.roll_out import advance, begin_rollout, keep_champion, promote, register
+from mainspring.operate.acts.roll_out import (
+    advance,
+    ask_approval,
+    begin_rollout,
+    drop_arm,
+    expire,
+    pause,
+    promote,
+    record_measurements,
+    register,
+    roll_back,
+)
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.acts.start import hold, start
 from mainspring.operate.acts.train import train
 from mainspring.product import ProductSpec
-from mainspring.rollouts import Phase
 
 if TYPE_CHECKING:
     from mainspring.workspace import Workspace
@@ -77,12 +89,18 @@ def carry_out(
             advance(stage, cycle, fact)
         case Promote(cycle, fact):
             promote(stage, cycle, fact)
+        case Measure(cycle, fact):
+            record_measurements(stage, cycle, fact)
+        case DropArm(cycle, fact):
+            drop_arm(stage, cycle, fact)
+        case Pause(cycle, fact):
+            pause(stage, cycle, fact)
+        case AskApproval(cycle, fact):
+            ask_approval(stage, cycle, fact)
         case RollBack(cycle, fact):
-            keep_champion(
-                stage, cycle, fact, Phase.ROLLED_BACK, CycleOutcome.ROLLED_BACK, EventType.ROLLOUT_ROLLED_BACK
-            )
+            roll_back(stage, cycle, fact)
         case Expire(cycle, fact):
-            keep_champion(stage, cycle, fact, Phase.EXPIRED, CycleOutcome.EXPIRED, EventType.ROLLOUT_EXPIRED)
+            expire(stage, cycle, fact)
     boundary(f"after {kind}")
     if isinstance(action, Train | Judge):
         # Measured figures differ between two replays, so they stay out of the ledger.

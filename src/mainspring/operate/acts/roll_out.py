@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["advance", "begin_rollout", "keep_champion", "promote", "register"]
+__all__ = [
+    "advance",
+    "ask_approval",
+    "begin_rollout",
+    "drop_arm",
+    "expire",
+    "keep_champion",
+    "pause",
+    "promote",
+    "publish_route",
+    "record_measurements",
+    "register",
+    "roll_back",
+    "running",
+]
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mainspring.digest import Digest
 from mainspring.events import EventType
@@ -16,13 +32,22 @@ from mainspring.loop import (
     RolloutFact,
 )
 from mainspring.operate.acts.judge import read_package
-from mainspring.operate.acts.stage import Stage
+from mainspring.operate.acts.stage import LOOP, Stage
+from mainspring.operate.ingest import reference_of
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
-from mainspring.rollouts import Challenger, Phase, Rollout, Route, Variant
+from mainspring.rollouts import Challenger, Measurement, Mode, Phase, Rollout, Route, Variant
+from mainspring.strategy import CANDIDATE, ABTest, Shadow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
+    from mainspring.strategy import Strategy
+
+_SLICES = 20
+"""Values of a column that are slices of their own; the others are one together."""
 
 
 def register(stage: Stage, cycle: Cycle) -> None:
@@ -83,16 +108,18 @@ def begin_rollout(stage: Stage, cycle: Cycle) -> None:
         champion = tx.registry.aliases(spec.name).get("champion")
         if champion is None:
             fact = RolloutFact(kind="promote", reason="the first version has no champion to be compared with")
-            _make_champion(stage, tx, cycle, None, fact)
+            _make_champion(stage, tx, cycle, cycle.version, None, fact)
             stage.boundary("within BeginRollout")
             return
+        strategy, challengers, left_out = _arms(tx, spec, champion, cycle.version)
         rollout = Rollout.start(
             rollout_id=cycle.cycle_id,
             product=spec.name,
             champion=champion,
-            challenger=cycle.version,
-            steps=spec.rollout.steps,
+            challengers=challengers,
+            strategy=strategy,
             at=stage.now,
+            slices=_slices(stage, tx, champion),
         )
         tx.rollouts.put(rollout)
         tx.registry.move(
@@ -101,16 +128,18 @@ def begin_rollout(stage: Stage, cycle: Cycle) -> None:
             expected=tx.registry.aliases(spec.name).get("challenger"),
             to=cycle.version,
         )
-        _route(stage, tx, rollout)
+        publish_route(stage, tx, rollout)
         tx.loop.move(replace(cycle, state=CycleState.ROLLING_OUT), expected=cycle.state)
         stage.event(
             tx,
             EventType.ROLLOUT_STARTED,
             ModelRef(spec.name, cycle.version),
-            f"canary against {ModelRef(spec.name, champion)}, first with {rollout.share:.0%} of the units",
+            f"{type(strategy).__name__} against {ModelRef(spec.name, champion)}, first {_standing(rollout)}",
             cycle=cycle.cycle_id,
             champion=champion,
-            steps=list(rollout.steps),
+            challengers=list(challengers),
+            left_out=left_out,
+            strategy=msgspec.to_builtins(strategy),
         )
         stage.boundary("within BeginRollout")
 
@@ -118,77 +147,125 @@ def begin_rollout(stage: Stage, cycle: Cycle) -> None:
 def advance(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
     """Go to the next step."""
     with stage.workspace.database.write() as tx:
-        rollout = _running(tx, cycle).advanced(stage.now)
+        rollout = running(tx, cycle).advanced(stage.now)
         tx.rollouts.put(rollout)
-        _route(stage, tx, rollout)
-        stage.event(
-            tx,
-            EventType.ROLLOUT_ADVANCED,
-            ModelRef(cycle.product, rollout.challenger),
-            f"{fact.reason}; now {rollout.share:.0%} of the units",
-            cycle=cycle.cycle_id,
-            evidence=list(fact.evidence),
-        )
+        publish_route(stage, tx, rollout)
+        _tell(stage, tx, cycle, EventType.ROLLOUT_ADVANCED, f"{fact.reason}; now {_standing(rollout)}", fact)
         stage.boundary("within Advance")
 
 
-def promote(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
-    """Make the challenger champion, and close the cycle."""
+def record_measurements(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
+    """Record the measurements that were due."""
     with stage.workspace.database.write() as tx:
-        rollout = _running(tx, cycle)
-        tx.rollouts.put(rollout.ended(Phase.PROMOTED))
+        rollout = running(tx, cycle)
+        measured = msgspec.convert(fact.measurements, dict[str, Measurement])
+        for name, measurement in measured.items():
+            tx.rollouts.measure(rollout.step_id, name, measurement)
+        told = ", ".join(f"{name}: {each.result.value}" for name, each in measured.items())
+        stage.event(
+            tx,
+            EventType.ROLLOUT_MEASURED,
+            ModelRef(cycle.product, rollout.challenger),
+            told,
+            cycle=cycle.cycle_id,
+            measurements=msgspec.to_builtins(measured),
+        )
+        stage.boundary("within Measure")
+
+
+def drop_arm(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
+    """Give the units of one challenger, of several, to the champion."""
+    assert fact.version is not None  # the decision says which
+    with stage.workspace.database.write() as tx:
+        rollout = running(tx, cycle).without(fact.version)
+        tx.rollouts.put(rollout)
+        publish_route(stage, tx, rollout)
+        _tell(stage, tx, cycle, EventType.ROLLOUT_ARM_DROPPED, fact.reason, fact, version=fact.version)
+        stage.boundary("within DropArm")
+
+
+def pause(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
+    """Let the rollout stand until a person has looked."""
+    with stage.workspace.database.write() as tx:
+        tx.rollouts.put(running(tx, cycle).paused(stage.now))
+        _tell(stage, tx, cycle, EventType.ROLLOUT_PAUSED, fact.reason, fact)
+        stage.boundary("within Pause")
+
+
+def ask_approval(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
+    """Let the rollout wait for a person's approval."""
+    with stage.workspace.database.write() as tx:
+        tx.rollouts.put(running(tx, cycle).awaiting_approval())
+        _tell(stage, tx, cycle, EventType.ROLLOUT_APPROVAL_ASKED, fact.reason, fact)
+        stage.boundary("within AskApproval")
+
+
+def promote(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
+    """Make a challenger champion, and close the cycle."""
+    assert fact.version is not None  # the decision says which
+    with stage.workspace.database.write() as tx:
+        rollout = running(tx, cycle)
+        tx.rollouts.put(rollout.promoted())
         tx.registry.move(cycle.product, "challenger", expected=rollout.challenger, to=None)
-        _make_champion(stage, tx, cycle, rollout.champion, fact)
+        _make_champion(stage, tx, cycle, fact.version, rollout.champion, fact)
         stage.boundary("within Promote")
 
 
-def _make_champion(
-    stage: Stage, tx: Transaction, cycle: Cycle, before: int | None, fact: RolloutFact
+def keep_champion(
+    stage: Stage,
+    tx: Transaction,
+    cycle: Cycle,
+    ended: Rollout,
+    reason: str,
+    *,
+    actor: str = LOOP,
+    evidence: Sequence[Mapping[str, object]] = (),
 ) -> None:
-    assert cycle.version is not None  # only registered versions come here
-    tx.registry.move(cycle.product, "champion", expected=before, to=cycle.version)
-    _route(stage, tx, None)
+    """End a rollout without promotion, and close the cycle, in a transaction."""
+    outcome, kind = {
+        Phase.ROLLED_BACK: (CycleOutcome.ROLLED_BACK, EventType.ROLLOUT_ROLLED_BACK),
+        Phase.EXPIRED: (CycleOutcome.EXPIRED, EventType.ROLLOUT_EXPIRED),
+        Phase.ABORTED: (CycleOutcome.ABORTED, EventType.ROLLOUT_ABORTED),
+    }[ended.phase]
+    tx.rollouts.put(ended)
+    tx.registry.move(cycle.product, "challenger", expected=ended.challenger, to=None)
+    publish_route(stage, tx, None)
     stage.event(
         tx,
-        EventType.ROLLOUT_PROMOTED,
-        ModelRef(cycle.product, cycle.version),
-        fact.reason,
+        kind,
+        ModelRef(cycle.product, ended.challenger),
+        reason,
+        actor=actor,
         cycle=cycle.cycle_id,
-        before=before,
-        evidence=list(fact.evidence),
+        champion=ended.champion,
+        evidence=list(evidence),
     )
-    stage.close(tx, cycle, CycleOutcome.PROMOTED, fact.reason)
+    stage.close(tx, cycle, outcome, reason)
+    stage.boundary(f"within {ended.phase.value}")
 
 
-def keep_champion(
-    stage: Stage, cycle: Cycle, fact: RolloutFact, phase: Phase, outcome: CycleOutcome, kind: EventType
-) -> None:
-    """End a rollout without promotion, and close the cycle."""
+def roll_back(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
+    """End with the champion kept, because of harm."""
     with stage.workspace.database.write() as tx:
-        rollout = _running(tx, cycle)
-        tx.rollouts.put(rollout.ended(phase))
-        tx.registry.move(cycle.product, "challenger", expected=rollout.challenger, to=None)
-        _route(stage, tx, None)
-        stage.event(
-            tx,
-            kind,
-            ModelRef(cycle.product, rollout.challenger),
-            fact.reason,
-            cycle=cycle.cycle_id,
-            champion=rollout.champion,
-            evidence=list(fact.evidence),
-        )
-        stage.close(tx, cycle, outcome, fact.reason)
-        stage.boundary(f"within {phase.value}")
+        ended = running(tx, cycle).rolled_back()
+        keep_champion(stage, tx, cycle, ended, fact.reason, evidence=fact.evidence)
 
 
-def _running(tx: Transaction, cycle: Cycle) -> Rollout:
+def expire(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
+    """End with the champion kept, undecided."""
+    with stage.workspace.database.write() as tx:
+        ended = running(tx, cycle).expired()
+        keep_champion(stage, tx, cycle, ended, fact.reason, evidence=fact.evidence)
+
+
+def running(tx: Transaction, cycle: Cycle) -> Rollout:
+    """Give the rollout of a cycle whose state says that it is rolling out."""
     rollout = tx.rollouts.running(cycle.product)
-    assert rollout is not None  # the cycle's state says that it is rolling out
+    assert rollout is not None  # as the cycle's state says
     return rollout
 
 
-def _route(stage: Stage, tx: Transaction, rollout: Rollout | None) -> None:
+def publish_route(stage: Stage, tx: Transaction, rollout: Rollout | None) -> None:
     """Publish the route that follows from the aliases and the rollout, in the transaction that moves them."""
     product = stage.spec.name
     number = 1 + max((each.number for each in tx.rollouts.routes() if each.product == product), default=0)
@@ -197,16 +274,113 @@ def _route(stage: Stage, tx: Transaction, rollout: Rollout | None) -> None:
     def variant(version: int) -> Variant:
         return Variant(version=version, artifact=tx.registry.get(ModelRef(product, version)).artifact)
 
+    parts = rollout.parts if rollout else {}
+    shadow_share = rollout.shadow_share if rollout else 0.0
     tx.rollouts.put_route(
         Route(
             product=product,
             number=number,
             champion=variant(aliases["champion"]),
-            challengers=(Challenger(variant=variant(rollout.challenger), share=rollout.share),)
-            if rollout
-            else (),
+            challengers=tuple(
+                Challenger(variant=variant(version), share=parts[version].share, start=parts[version].start)
+                for version in (rollout.live if rollout else ())
+                if version in parts
+            ),
+            shadow=variant(rollout.challenger) if rollout and shadow_share else None,
+            shadow_share=shadow_share,
             salt=rollout.salt if rollout else "none",
-            split_by=stage.spec.rollout.split_by,
+            split_by=rollout.strategy.split_by if rollout else stage.spec.rollout.split_by,
             inputs=stage.spec.inputs,
         )
     )
+
+
+def _make_champion(
+    stage: Stage, tx: Transaction, cycle: Cycle, version: int, before: int | None, fact: RolloutFact
+) -> None:
+    tx.registry.move(cycle.product, "champion", expected=before, to=version)
+    publish_route(stage, tx, None)
+    stage.event(
+        tx,
+        EventType.ROLLOUT_PROMOTED,
+        ModelRef(cycle.product, version),
+        fact.reason,
+        cycle=cycle.cycle_id,
+        before=before,
+        evidence=list(fact.evidence),
+    )
+    stage.close(tx, cycle, CycleOutcome.PROMOTED, fact.reason)
+
+
+def _tell(
+    stage: Stage,
+    tx: Transaction,
+    cycle: Cycle,
+    kind: EventType,
+    reason: str,
+    fact: RolloutFact,
+    version: int | None = None,
+) -> None:
+    about = version or running(tx, cycle).challenger
+    stage.event(
+        tx,
+        kind,
+        ModelRef(cycle.product, about),
+        reason,
+        cycle=cycle.cycle_id,
+        evidence=list(fact.evidence),
+    )
+
+
+def _arms(
+    tx: Transaction, spec: ProductSpec, champion: int, candidate: int
+) -> tuple[Strategy, tuple[int, ...], list[str]]:
+    """The strategy with the challengers that are there, their versions, and the names of those that are not."""
+    strategy = spec.rollout
+    test = strategy.then if isinstance(strategy, Shadow) else strategy
+    if not isinstance(test, ABTest):
+        return strategy, (candidate,), []
+    aliases, declared = tx.registry.aliases(spec.name), list(test.shares)
+    known = {str(version.number): version.number for version in tx.registry.versions(spec.name)}
+    known |= aliases
+    found: dict[str, int] = {CANDIDATE: candidate}
+    for name in test.shares:
+        version = known.get(name)
+        if version is not None and version not in (champion, *found.values()):
+            found[name] = version
+    shares = {name: test.shares[name] for name in found}
+    test = msgspec.structs.replace(test, shares=shares)
+    strategy = msgspec.structs.replace(strategy, then=test) if isinstance(strategy, Shadow) else test
+    return strategy, tuple(found.values()), [name for name in declared if name not in found]
+
+
+def _slices(stage: Stage, tx: Transaction, champion: int) -> dict[str, tuple[str, ...]]:
+    """By column the values that are slices of their own: those that the champion's rows have most of."""
+    columns = {
+        column for guard in stage.spec.rollout.guards for column in getattr(guard, "slices", ())
+    }
+    if not columns:
+        return {}
+    digest = tx.registry.get(ModelRef(stage.spec.name, champion)).reference
+    inputs, _ = reference_of(stage.workspace.blobs, digest).profiles()
+    found = {}
+    for name in sorted(columns):
+        named = getattr(inputs.columns.get(name), "named", ())
+        most = sorted(named, key=lambda pair: (-pair[1], pair[0]))[:_SLICES]
+        found[name] = tuple(sorted(value for value, _ in most))
+    return found
+
+
+def _standing(rollout: Rollout) -> str:
+    step = rollout.present
+    if step is None:
+        return "with all units at once"
+    match step.mode:
+        case Mode.SPLIT:
+            return f"with {rollout.share:.0%} of the units"
+        case Mode.SHADOW:
+            return f"in the shadow of {rollout.shadow_share:.0%} of the units"
+        case Mode.REFERENCE:
+            return "watched beside it, without units"
+        case Mode.SWITCHED:
+            return "with all units, the champion kept warm"

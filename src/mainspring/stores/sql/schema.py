@@ -22,6 +22,7 @@ __all__ = [
     "model_aliases",
     "model_versions",
     "open_predictions",
+    "rollout_measurements",
     "rollout_units",
     "rollouts",
     "routes",
@@ -48,7 +49,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0002"
+NEWEST_REVISION = "0003"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -214,7 +215,8 @@ cycles = Table(
         name="cycles_state_known",
     ),
     CheckConstraint(
-        "outcome IN ('promoted', 'refused', 'rolled_back', 'expired', 'failed')", name="cycles_outcome_known"
+        "outcome IN ('promoted', 'refused', 'rolled_back', 'expired', 'aborted', 'failed')",
+        name="cycles_outcome_known",
     ),
     CheckConstraint(
         "(state = 'closed') = (outcome IS NOT NULL) AND (state = 'closed') = (closed_at IS NOT NULL)",
@@ -311,14 +313,15 @@ rollouts = Table(
     Column("rollout", TEXT, nullable=False),
     UniqueConstraint("rollout_id", name="rollouts_id_unique"),
     CheckConstraint(
-        "phase IN ('running', 'promoted', 'rolled_back', 'aborted', 'expired')", name="rollouts_phase_known"
+        "phase IN ('running', 'paused', 'awaiting_approval', 'promoted', 'rolled_back', 'aborted', 'expired')",
+        name="rollouts_phase_known",
     ),
     Index(
-        "rollouts_one_running",
+        "rollouts_one_in_progress",
         "product",
         unique=True,
-        sqlite_where=text("phase = 'running'"),
-        postgresql_where=text("phase = 'running'"),
+        sqlite_where=text("phase IN ('running', 'paused', 'awaiting_approval')"),
+        postgresql_where=text("phase IN ('running', 'paused', 'awaiting_approval')"),
     ),
 )
 
@@ -327,11 +330,26 @@ rollout_units = Table(
     metadata,
     Column("step_id", TEXT, primary_key=True),
     Column("unit", TEXT, primary_key=True),
-    Column("arm", TEXT, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("failed", Boolean, nullable=False),
     Column("took_s", Double),
-    Column("loss", TEXT, nullable=False),
-    CheckConstraint("arm IN ('champion', 'challenger')", name="rollout_units_arm_known"),
+    Column("score", Double),
+    Column("slices", TEXT, nullable=False),
+    Column("metrics", TEXT, nullable=False),
+    CheckConstraint("version > 0", name="rollout_units_version_counts_from_one"),
+)
+
+rollout_measurements = Table(
+    "rollout_measurements",
+    metadata,
+    Column("step_id", TEXT, primary_key=True),
+    Column("threshold", TEXT, primary_key=True),
+    Column("at", TEXT, primary_key=True),
+    Column("value", Double),
+    Column("result", TEXT, nullable=False),
+    CheckConstraint(
+        "result IN ('successful', 'failed', 'inconclusive', 'error')", name="rollout_measurements_result_known"
+    ),
 )
 
 routes = Table(
