@@ -124,7 +124,7 @@ class NotWorse(Value, frozen=True):
 
 
 class NotLess(Value, frozen=True):
-    """Roll back when the mean of a metric that callers report is shown to be below the champion's by more than `margin`.
+    """Roll back when a metric that callers report is shown to be, on average, below the champion's by more than `margin`.
 
     More is better; report the negative of a cost. The first figure that comes for a unit is the unit's.
 
@@ -169,7 +169,7 @@ class SameOutputs(Value, frozen=True):
 
 
 class Threshold(Value, frozen=True):
-    """Measure a metric of the challenger from time to time and hold it against a limit, as Argo Rollouts' analysis does.
+    """Measure a metric of the challenger from time to time and hold it against a limit, as Argo Rollouts does.
 
     A limit promises nothing about chance: with few units it is crossed by luck. Its words are Argo's.
 
@@ -219,7 +219,12 @@ class Threshold(Value, frozen=True):
         for name in ("failure_limit", "inconclusive_limit", "consecutive_error_limit"):
             need(getattr(self, name) >= 0, f"The {name} of {of}", getattr(self, name), "it counts from 0")
         need(self.count is None or self.count >= 1, f"The count of {of}", self.count, "one is the least")
-        need(parse_duration(self.interval).total_seconds() > 0, f"The interval of {of}", self.interval, "it is above 0s")
+        need(
+            parse_duration(self.interval).total_seconds() > 0,
+            f"The interval of {of}",
+            self.interval,
+            "it is above 0s",
+        )
         parse_duration(self.initial_delay)
 
 
@@ -231,7 +236,9 @@ def _check_means(of: str, margin: float, alpha: float, within: float | None, bet
     need_alpha(of, alpha)
     need_alpha(f"{of} (beta)", beta)
     if within is not None:
-        need(0 < within < math.inf, f"The `within` of {of}", within, "it is the difference to exclude, above 0")
+        need(
+            0 < within < math.inf, f"The `within` of {of}", within, "it is the difference to exclude, above 0"
+        )
 
 
 # --- strategies --------------------------------------------------------------------------------------------------

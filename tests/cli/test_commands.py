@@ -26,6 +26,7 @@ from mainspring.operate.status import (
 )
 from mainspring.rollouts import Rollout
 from mainspring.rollouts.store import UnitOutcome
+from mainspring.strategy import Canary
 from mainspring.workspace import open_workspace
 
 NEXT = FIRST + timedelta(days=30)
@@ -125,20 +126,25 @@ def begin_rollout(root: Path) -> None:
         tx.loop.open(cycle)
         tx.rollouts.put(
             Rollout.start(
-                rollout_id="second", product="tiny", champion=1, challenger=2, steps=(0.2, 0.5, 1.0), at=now
+                rollout_id="second",
+                product="tiny",
+                champion=1,
+                challengers=(2,),
+                strategy=Canary(steps=(0.2, 0.5, 1.0), minimum_units=10),
+                at=now,
             )
         )
         tx.rollouts.see_units(
             "second/0",
             [
                 UnitOutcome(
-                    unit=f"{arm}-{number}",
-                    arm=arm,
-                    failed=arm == "challenger" and number == 0,
+                    unit=f"{version}-{number}",
+                    version=version,
+                    failed=version == 2 and number == 0,
                     took_s=0.001,
-                    loss={"log_loss": 0.5} if number % 2 else {},
+                    metrics={"log_loss": 0.5} if number % 2 else {},
                 )
-                for arm, units in (("champion", 80), ("challenger", 20))
+                for version, units in ((1, 80), (2, 20))
                 for number in range(units)
             ],
         )

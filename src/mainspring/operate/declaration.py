@@ -37,7 +37,7 @@ from mainspring.product import (
     StepSpec,
 )
 from mainspring.ref import InvalidName, check_name
-from mainspring.strategy import LOSSES, Better, NotWorse
+from mainspring.strategy import NotWorse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
 """Steering a rollout by hand: a person pauses, resumes, approves or aborts it, and certifies its shadow.
 
-Each is one transaction that moves the rollout and writes who did it and why. Two people who steer at the same time are put in
-order by the database, and the second is told what the first has left.
+Each is one transaction that moves the rollout and writes who did it and why. Two people who steer at the same time
+are put in order by the database, and the second is told what the first has left.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ def approve(workspace: Workspace, product: str, *, actor: str, reason: str) -> R
     )
 
 
-def certify(
-    workspace: Workspace, product: str, certificate: Digest, *, actor: str, reason: str
-) -> Rollout:
+def certify(workspace: Workspace, product: str, certificate: Digest, *, actor: str, reason: str) -> Rollout:
     """Let a rollout leave the shadow, on the certificate of this digest.
 
     Raises

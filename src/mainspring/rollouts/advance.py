@@ -18,8 +18,17 @@ from mainspring.rollouts.guards import weigh
 from mainspring.rollouts.observed import Observed
 from mainspring.rollouts.rollout import Phase, Rollout
 from mainspring.rollouts.steps import Mode, Step, horizon_of
-from mainspring.rollouts.threshold import Assessment, Measurement, Outcome, assess, due, judge, measure, name_of
-from mainspring.strategy import ABTest, Shadow, Threshold
+from mainspring.rollouts.threshold import (
+    Assessment,
+    Measurement,
+    Outcome,
+    assess,
+    due,
+    judge,
+    measure,
+    name_of,
+)
+from mainspring.strategy import ABTest, NotSlower, Shadow, Threshold
 
 
 class Kind(StrEnum):
@@ -76,16 +85,17 @@ class Decision:
 def advance(rollout: Rollout, observed: Observed, now: datetime) -> Decision:
     """Decide about a rollout; it may be asked at any moment and as often as wanted.
 
-    Harm shown by any guard takes the challenger out at once, and with the last one rolls back. A step ends when it has
-    lasted for its `bake`, all arms have had its minimum of units, and every guard has answered that no harm is shown; from
-    the last one, a challenger is promoted when besides all that its guards and its goal ask for is shown. A rollout that is
-    still undecided at the horizon expires, and the champion stays, as does one that lacks data for longer than its
-    `data_timeout`: data that is missing or too few never promotes. A rollout declared to take over at once has no arms to
-    compare and is promoted.
+    Harm shown by any guard takes the challenger out at once, and with the last one rolls back. A step ends when it
+    has lasted for its `bake`, all arms have had its minimum of units, and every guard has answered that no harm is
+    shown; from the last one, a challenger is promoted when besides all that its guards and its goal ask for is
+    shown. A rollout that is still undecided at the horizon expires, and the champion stays, as does one that lacks
+    data for longer than its `data_timeout`: data that is missing or too few never promotes. A rollout declared to
+    take over at once has no arms to compare and is promoted.
 
-    *Guarantee*: a challenger that does no harm is rolled back, over the whole rollout, with a chance of at most the sum
-    of the guards' alphas; one that is worse than a guard's `within` is promoted with a chance of at most its `beta`. See
-    `mainspring.rollouts.guards` for how these are spent. Thresholds are no tests and promise nothing of the kind.
+    *Guarantee*: a challenger that does no harm is rolled back, over the whole rollout, with a chance of at most the
+    sum of the guards' alphas; one that is worse than a guard's `within` is promoted with a chance of at most its
+    `beta`. See `mainspring.rollouts.guards` for how these are spent. Thresholds are no tests and promise nothing of
+    the kind.
 
     Parameters
     ----------
@@ -170,7 +180,11 @@ def _thresholds(rollout: Rollout) -> list[tuple[str, Threshold, int]]:
     if step is None or step.mode not in (Mode.SPLIT, Mode.SWITCHED):
         return []
     return [
-        (name_of(guard) if len(rollout.challengers) == 1 else f"{name_of(guard)} of {version}", guard, version)
+        (
+            name_of(guard) if len(rollout.challengers) == 1 else f"{name_of(guard)} of {version}",
+            guard,
+            version,
+        )
         for guard in rollout.strategy.guards
         if isinstance(guard, Threshold)
         for version in rollout.live
@@ -226,8 +240,12 @@ def _go_on(
     ]
     if step.mode is Mode.SHADOW and rollout.certificate is None:
         waiting.append("the shadow certificate has not been given")
+    # At small shares, requests of many units can hardly be timed (see `mainspring.rollouts.timing`): what is
+    # lacking there keeps the promotion back, and not the step.
     lacking = _lacking(rollout, step, observed) + [
-        _told(each) for each in evidence if each.finding is Finding.INSUFFICIENT_DATA
+        _told(each)
+        for each in evidence
+        if each.finding is Finding.INSUFFICIENT_DATA and (rollout.last or each.subject != NotSlower.__name__)
     ]
     winner = _winner(rollout, evidence)
     unshown = [] if winner else [_told(each) for each in evidence if each.finding is Finding.NOT_SHOWN]
@@ -319,9 +337,7 @@ def _winner(rollout: Rollout, evidence: tuple[Evidence, ...]) -> int | None:
         version
         for version in rollout.live
         if all(each.finding is Finding.SHOWN for each in wanted if each.version == version)
-        and all(
-            each.finding is not Finding.INSUFFICIENT_DATA for each in evidence if each.version == version
-        )
+        and all(each.finding is not Finding.INSUFFICIENT_DATA for each in evidence if each.version == version)
     ]
     if isinstance(strategy, ABTest):
         better = [version for version in through if version in of_goal]

@@ -1,10 +1,10 @@
 """What a rollout's guards find: each guard asks one test, about each challenger, and on each declared slice.
 
-How alpha is spent. A guard's `alpha` bounds the chance that it takes a harmless challenger out, over the whole rollout. It is
-parted equally among the steps that compare (units change arms between steps, so each step is a comparison by itself) and
-among the challengers. A guard with slices gives half of what is left to all units together and the other half, in equal
-parts, to the slices, which are fixed before the first unit. `beta` is spent at promotion alone, so it is parted among the
-challengers only.
+How alpha is spent. A guard's `alpha` bounds the chance that it takes a harmless challenger out, over the whole
+rollout. It is parted equally among the steps that compare (units change arms between steps, so each step is a
+comparison by itself) and among the challengers. A guard with slices gives half of what is left to all units
+together and the other half, in equal parts, to the slices, which are fixed before the first unit. `beta` is spent
+at promotion alone, so it is parted among the challengers only.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ from mainspring.strategy import (
 OTHER = "other"
 """The slice of all values that are no slice of their own."""
 
-_HOW_TO_TIME = "; requests of many units are timed at even shares, so end with a step of 0.5 where there are few others"
+_HOW_TO_TIME = (
+    "; requests of many units are timed at even shares, so end with a step of 0.5 where there are few others"
+)
 
 _NONE = MetricSums(metric="", units=0, total=0.0, squares=0.0)
 
@@ -75,7 +77,9 @@ def weigh(rollout: Rollout, observed: Observed) -> tuple[Evidence, ...]:
     found: list[Evidence] = []
     for version in rollout.live:
         for guard in guards:
-            found += [replace(each, version=version) for each in _of_guard(guard, rollout, step, version, observed)]
+            found += [
+                replace(each, version=version) for each in _of_guard(guard, rollout, step, version, observed)
+            ]
         if (goal := _goal(rollout)) is not None:
             found.append(replace(_of_goal(goal, rollout, step, version, observed), version=version))
     return tuple(found)
@@ -93,11 +97,7 @@ def _of_guard(
     columns: tuple[str, ...] = guard.slices  # type: ignore[union-attr]
     names = [f"{column}={value}" for column in columns for value in (*rollout.slices.get(column, ()), OTHER)]
     of_all = alpha / 2 if names else alpha
-    found = _harm(guard, *arms, rho, of_all, step.minimum_units)
-    # At small shares, requests of many units can hardly be timed (see `mainspring.rollouts.timing`): what is lacking there
-    # keeps the promotion back, and not the step.
-    if not (isinstance(guard, NotSlower) and found.finding is Finding.INSUFFICIENT_DATA and not rollout.last):
-        yield found
+    yield _harm(guard, *arms, rho, of_all, step.minimum_units)
     for name in names:
         if name in observed.slices:
             part = observed.slices[name]
@@ -123,10 +123,16 @@ def _harm(
             counted, what = None, ""
         case NotSlower():
             found = latency_test(ours.latencies, theirs.latencies, rho, alpha)
-            counted, what = [sum(arm.latencies.values()) for arm in (ours, theirs)], "latencies of {} and {} units"
+            counted, what = (
+                [sum(arm.latencies.values()) for arm in (ours, theirs)],
+                "latencies of {} and {} units",
+            )
         case SameOutputs():
             found = output_test(ours.outputs, theirs.outputs, rho, alpha)
-            counted, what = [sum(arm.outputs.values()) for arm in (ours, theirs)], "answers of {} and {} units"
+            counted, what = (
+                [sum(arm.outputs.values()) for arm in (ours, theirs)],
+                "answers of {} and {} units",
+            )
         case NotWorse() | NotLess():
             sums = [arm.metric(guard.metric) or _NONE for arm in (ours, theirs)]
             if not sums[0].units or not sums[1].units:
@@ -185,9 +191,7 @@ def _after(guard: Guard, ours: ArmCounts, before: ArmCounts, alpha: float, step:
 def _of_goal(goal: Better, rollout: Rollout, step: Step, version: int, observed: Observed) -> Evidence:
     name = f"Better({goal.metric})"
     beta = goal.alpha / len(rollout.challengers)
-    sums = [
-        arm.metric(goal.metric) or _NONE for arm in (observed.of_version(version), observed.champion)
-    ]
+    sums = [arm.metric(goal.metric) or _NONE for arm in (observed.of_version(version), observed.champion)]
     if min(each.units for each in sums) < max(1, step.minimum_units):
         reason = f"{sums[0].units} and {sums[1].units} units with a {goal.metric}"
         return silent(name, needed_for(beta), reason)
@@ -211,9 +215,7 @@ def _figures(
     return _signed(-1 if isinstance(guard, NotLess) else 1, ours, theirs)
 
 
-def _signed(
-    sign: int, ours: MetricSums, theirs: MetricSums
-) -> tuple[int, float, float, int, float, float]:
+def _signed(sign: int, ours: MetricSums, theirs: MetricSums) -> tuple[int, float, float, int, float, float]:
     return ours.units, sign * ours.total, ours.squares, theirs.units, sign * theirs.total, theirs.squares
 
 

@@ -97,7 +97,8 @@ class Observed:
     reference : ArmCounts or None
         The champion's before a switch.
     measured : mapping of str to tuple of Measurement
-        By threshold, see `mainspring.rollouts.threshold.name_of`, with the challenger's version where there are several.
+        By threshold, see `mainspring.rollouts.threshold.name_of`, with the challenger's version where there are
+        several.
     """
 
     champion: ArmCounts = ArmCounts()

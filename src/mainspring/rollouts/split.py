@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["CHAMPION", "Arm", "Part", "Split", "arm", "challengers", "check_salt", "check_share"]
+__all__ = ["CHAMPION", "Part", "Split", "check_salt", "check_share"]
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import blake2b
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mainspring.errors import Invalid
 
@@ -46,81 +42,12 @@ class Part:
         return self.start + self.share
 
 
-class Arm(StrEnum):
-    """The two sides of a comparison."""
-
-    CHAMPION = "champion"
-    CHALLENGER = "challenger"
-
-
-def arm(unit: str, *, salt: str, share: float) -> Arm:
-    """Say which arm a unit belongs to.
-
-    The unit's hash is a point in [0, 1), and the challenger has those below its share. So a unit stays where
-    it is while the share stands, one that the challenger has is kept as the share grows, and every process
-    anywhere gives the same answer. Another salt splits the units anew, independently of the first.
-
-    Parameters
-    ----------
-    unit : str
-        The sticky key, any text.
-    salt : str
-        Of the rollout; not empty, without NUL.
-    share : float
-        The challenger's, from 0 (none) to 1 (all).
-
-    Returns
-    -------
-    Arm
-
-    Raises
-    ------
-    Invalid
-        The salt or the share is not legal.
-
-    Examples
-    --------
-    >>> arm("N14228", salt="rollout-3", share=0.25)
-    <Arm.CHALLENGER: 'challenger'>
-    >>> arm("N14228", salt="rollout-3", share=0.0)
-    <Arm.CHAMPION: 'champion'>
-    """
-    below = _limit(share)
-    digest = blake2b(_prefix(salt) + unit.encode(errors="surrogatepass"), digest_size=8).digest()
-    return Arm.CHALLENGER if int.from_bytes(digest) < below else Arm.CHAMPION
-
-
-def challengers(units: Iterable[str], *, salt: str, share: float) -> NDArray[np.bool_]:
-    """Say of many units whether they belong to the challenger; as `arm` does of each, and some times faster.
-
-    Parameters
-    ----------
-    units : iterable of str
-    salt, share
-        As for `arm`.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_units,)
-
-    Examples
-    --------
-    >>> challengers(["a", "b", "c"], salt="s", share=1.0)
-    array([ True,  True,  True])
-    """
-    below = _limit(share)
-    start = blake2b(_prefix(salt), digest_size=8)
-    digests = bytearray()
-    for unit in units:
-        point = start.copy()
-        point.update(unit.encode(errors="surrogatepass"))
-        digests += point.digest()
-    points = np.frombuffer(digests, dtype=">u8")
-    return np.ones(points.size, bool) if below == _POINTS else points < np.uint64(below)
-
-
 class Split:
-    """Says which of several parts a unit belongs to; with one part that starts at 0 as `arm` does.
+    """Says which of several parts a unit belongs to.
+
+    The unit's hash is a point in [0, 1), and a part has those that lie in it. So a unit stays where it is while the
+    parts stand, one that a part has is kept as the part grows, and every process anywhere gives the same answer.
+    Another salt splits the units anew, independently of the first.
 
     Parameters
     ----------
@@ -176,13 +103,8 @@ def check_salt(salt: str) -> str:
     return salt
 
 
-def _limit(share: float) -> int:
-    # Integers, so that a share of 1 has every unit: as a float, the greatest hashes would round to 1 and fall
-    # out.
-    return _below(check_share(share))
-
-
 def _below(share: float) -> int:
+    # Integers, so that a share of 1 has every unit: as a float, the greatest hashes would round to 1 and fall out.
     return int(min(share, 1.0) * _POINTS)
 
 

@@ -16,9 +16,9 @@ from mainspring.strategy import ABTest, AllAtOnce, BlueGreen, Canary, CanaryStep
 class Mode(StrEnum):
     """How the versions are served in a step.
 
-    `SPLIT`: side by side, each to its own units. `SHADOW`: the challenger is asked and does not answer. `REFERENCE`: the
-    champion alone answers, the challenger being loaded. `SWITCHED`: the challenger alone answers, the champion being
-    kept warm.
+    `SPLIT`: side by side, each to its own units. `SHADOW`: the challenger is asked and does not answer.
+    `REFERENCE`: the champion alone answers, the challenger being loaded. `SWITCHED`: the challenger alone answers,
+    the champion being kept warm.
     """
 
     SHADOW = "shadow"
@@ -82,7 +82,9 @@ def steps_of(strategy: Strategy) -> tuple[Step, ...]:
                     strategy.minimum_units if step.minimum_units is None else step.minimum_units,
                     approve=step.approve,
                 )
-                for step in (each if isinstance(each, CanaryStep) else CanaryStep(each) for each in strategy.steps)
+                for step in (
+                    each if isinstance(each, CanaryStep) else CanaryStep(each) for each in strategy.steps
+                )
                 if step.share < 1
             )
         case Linear():

@@ -1,4 +1,4 @@
-"""What a rollout keeps: itself, one row per unit that it has seen, its measurements, and the routes that gateways follow."""
+"""What a rollout keeps: itself, a row per unit that it has seen, measurements, and the routes that gateways follow."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 The coin that assigns units is not there, so these rest on an assumption that the concurrent tests do without: that the
 champion would have gone on as it was. Under it they are as free to be asked at any moment.
 
-Each is the product of two pieces of evidence about a common rate or mean: that what came after the switch lies above it, and
-that the reference lies below it. The product is taken at the value of that rate or mean which speaks most for the challenger,
-so the reference's own sampling error is inside the promise.
+Each is the product of two pieces of evidence about a common rate or mean: that what came after the switch lies
+above it, and that the reference lies below it. The product is taken at the value of that rate or mean which speaks
+most for the challenger, so the reference's own sampling error is inside the promise.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ __all__ = ["latency_after", "mean_after", "share_after"]
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +39,14 @@ _EVERYWHERE = 1 / (1 + np.exp(-np.linspace(-12, 12, 200)))
 def share_after(failing: int, units: int, failing_before: int, units_before: int, alpha: float) -> Evidence:
     """Test whether units fail more often than they did before the switch.
 
-    For a common rate p, the evidence that units fail more often than p is the likelihood ratio of a rate with odds r
-    times those of p, averaged over a grid of r, which falls as p rises; the evidence that the reference fails less often
-    than p is the same with 1/r, and rises. So between two neighbouring values of p the product is at least that of the one
-    at the upper end and the other at the lower: the least of these, over cells that cover all rates, is below the product at
-    the true rate.
+    For a common rate p, the evidence that units fail more often than p is the likelihood ratio of a rate with odds
+    r times those of p, averaged over a grid of r, which falls as p rises; the evidence that the reference fails
+    less often than p is the same with 1/r, and rises. So between two neighbouring values of p the product is at
+    least that of the one at the upper end and the other at the lower: the least of these, over cells that cover all
+    rates, is below the product at the true rate.
 
-    *Guarantee*: a chance of at most `alpha` of ever finding harm, at any number of units and moments, for a rate of failures
-    after the switch that is never above the one before, with independent units.
+    *Guarantee*: a chance of at most `alpha` of ever finding harm, at any number of units and moments, for a rate of
+    failures after the switch that is never above the one before, with independent units.
 
     Parameters
     ----------
@@ -99,11 +100,13 @@ def latency_after(after: Mapping[int, int], before: Mapping[int, int], alpha: fl
     return conclude("latency", float(np.logaddexp.reduce(logs)) - math.log(len(logs)), needed, reason)
 
 
-def mean_after(arm: ArmCounts, before: ArmCounts, metric: str, margin: float, alpha: float, sign: int = 1) -> Evidence:
+def mean_after(
+    arm: ArmCounts, before: ArmCounts, metric: str, margin: float, alpha: float, sign: int = 1
+) -> Evidence:
     """Test whether a mean is above the one before the switch by more than a margin.
 
-    As `share_after`, with the one-sided asymptotic confidence sequences of two means in place of the likelihood ratios, and
-    so asymptotic.
+    As `share_after`, with the one-sided asymptotic confidence sequences of two means in place of the likelihood
+    ratios, and so asymptotic.
 
     Parameters
     ----------
@@ -135,7 +138,7 @@ def mean_after(arm: ArmCounts, before: ArmCounts, metric: str, margin: float, al
     log_e = min(
         log_mean_evidence(mean1 - margin - float(upper), spread1, n1, alpha)
         + log_mean_evidence(float(lower) - mean0, spread0, n0, alpha)
-        for lower, upper in zip(cuts[:-1], cuts[1:], strict=True)
+        for lower, upper in pairwise(cuts)
     )
     return conclude(metric, log_e, needed, reason)
 

@@ -1,7 +1,7 @@
 """Thresholds in place of tests: measurements from time to time, and what follows from them.
 
-The algebra and its words are those of Argo Rollouts' analysis [1]_: each measurement is successful, failed, inconclusive or
-an error, and limits say how many of each kind are tolerated.
+The algebra and its words are those of Argo Rollouts' analysis [1]_: each measurement is successful, failed,
+inconclusive or an error, and limits say how many of each kind are tolerated.
 
 References
 ----------
@@ -76,9 +76,10 @@ class Assessment:
 def assess(threshold: Threshold, measurements: Sequence[Measurement]) -> Assessment:
     """Say what a threshold's measurements come to.
 
-    More failed ones than `failure_limit` fail it; more inconclusive ones than `inconclusive_limit` leave it inconclusive;
-    more errors in a row than `consecutive_error_limit` are an error. Otherwise it is successful once it has `count`
-    measurements, errors not counted, or, without a count, once one was successful; and running before.
+    More failed ones than `failure_limit` fail it; more inconclusive ones than `inconclusive_limit` leave it
+    inconclusive; more errors in a row than `consecutive_error_limit` are an error. Otherwise it is successful once
+    it has `count` measurements, errors not counted, or, without a count, once one was successful; and running
+    before.
 
     Parameters
     ----------
@@ -109,7 +110,9 @@ def assess(threshold: Threshold, measurements: Sequence[Measurement]) -> Assessm
         reason = f"failed ({failed}) > failure_limit ({threshold.failure_limit})"
         return Assessment(outcome=Outcome.FAILED, reason=f"{reason}{_last(measurements, Result.FAILED)}")
     if errors > threshold.consecutive_error_limit:
-        reason = f"consecutive errors ({errors}) > consecutive_error_limit ({threshold.consecutive_error_limit})"
+        reason = (
+            f"consecutive errors ({errors}) > consecutive_error_limit ({threshold.consecutive_error_limit})"
+        )
         return Assessment(outcome=Outcome.ERROR, reason=reason)
     if unclear > threshold.inconclusive_limit:
         reason = f"inconclusive ({unclear}) > inconclusive_limit ({threshold.inconclusive_limit})"
@@ -160,11 +163,9 @@ def judge(threshold: Threshold, value: float | None, at: datetime) -> Measuremen
         value - threshold.at_most if threshold.at_most is not None else -math.inf,
         threshold.at_least - value if threshold.at_least is not None else -math.inf,
     )
-    if beyond <= 0:
-        result = Result.SUCCESSFUL
-    else:
-        result = Result.INCONCLUSIVE if beyond <= threshold.grace else Result.FAILED
-    return Measurement(at=at, value=value, result=result)
+    if beyond > threshold.grace:
+        return Measurement(at=at, value=value, result=Result.FAILED)
+    return Measurement(at=at, value=value, result=Result.INCONCLUSIVE if beyond > 0 else Result.SUCCESSFUL)
 
 
 def measure(metric: str, arm: ArmCounts) -> float | None:

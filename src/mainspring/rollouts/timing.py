@@ -1,13 +1,15 @@
 """Which requests are timed for a comparison: those that would have had the same work to do in either arm.
 
-A request's rows are answered by one call of each version that has some of them, and a call takes the longer the more rows it
-has. So a duration can be compared only with one of a call of the same size, and the sizes must not tell the arms apart.
+A request's rows are answered by one call of each version that has some of them, and a call takes the longer the
+more rows it has. So a duration can be compared only with one of a call of the same size, and the sizes must not
+tell the arms apart.
 
-A request gives one duration, to its first row's unit, in the arm a that this unit's hash says. Of its u units, the other u - 1
-fall to a by coins of their own, so that a's part has n units with the chance P_a(n) = Binomial(u - 1, s_a)(n - 1), s_a being
-a's share of the rows. The duration is kept with the chance min over the arms b of P_b(n) / P_a(n). Among those that are kept,
-sizes have one law in all arms, and given the size and the durations an arm is still what its coin says: exactly what
-`mainspring.rollouts.latency_test` needs. Requests of one unit are always kept, and at two equal shares all are.
+A request gives one duration, to its first row's unit, in the arm a that this unit's hash says. Of its u units, the
+other u - 1 fall to a by coins of their own, so that a's part has n units with the chance P_a(n) = Binomial(u - 1,
+s_a)(n - 1), s_a being a's share of the rows. The duration is kept with the chance min over the arms b of P_b(n) /
+P_a(n). Among those that are kept, sizes have one law in all arms, and given the size and the durations an arm is
+still what its coin says: exactly what `mainspring.rollouts.latency_test` needs. Requests of one unit are always
+kept, and at two equal shares all are.
 """
 
 from __future__ import annotations

@@ -356,9 +356,7 @@ def _arms(
 
 def _slices(stage: Stage, tx: Transaction, champion: int) -> dict[str, tuple[str, ...]]:
     """By column the values that are slices of their own: those that the champion's rows have most of."""
-    columns = {
-        column for guard in stage.spec.rollout.guards for column in getattr(guard, "slices", ())
-    }
+    columns = {column for guard in stage.spec.rollout.guards for column in getattr(guard, "slices", ())}
     if not columns:
         return {}
     digest = tx.registry.get(ModelRef(stage.spec.name, champion)).reference

@@ -81,7 +81,9 @@ class SqlRolloutStore:
             known = merged.get(unit.unit)
             merged[unit.unit] = unit if known is None else _merged(known, unit)
         statement = insert(self.connection, rollout_units)
-        renewed = {name: statement.excluded[name] for name in ("failed", "took_s", "score", "slices", "metrics")}
+        renewed = {
+            name: statement.excluded[name] for name in ("failed", "took_s", "score", "slices", "metrics")
+        }
         self.connection.execute(
             statement.on_conflict_do_update(index_elements=["step_id", "unit"], set_=renewed),
             [

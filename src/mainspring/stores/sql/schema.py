@@ -348,7 +348,8 @@ rollout_measurements = Table(
     Column("value", Double),
     Column("result", TEXT, nullable=False),
     CheckConstraint(
-        "result IN ('successful', 'failed', 'inconclusive', 'error')", name="rollout_measurements_result_known"
+        "result IN ('successful', 'failed', 'inconclusive', 'error')",
+        name="rollout_measurements_result_known",
     ),
 )
 

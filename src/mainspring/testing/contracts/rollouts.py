@@ -99,9 +99,7 @@ class RolloutStoreContract:
             (Shadow(0.5, then=several), (2, 7)),
         ]
         for number, (strategy, challengers) in enumerate(strategies):
-            begun = replace(
-                self.rollout, rollout_id=f"s{number}", strategy=strategy, challengers=challengers
-            )
+            begun = replace(self.rollout, rollout_id=f"s{number}", strategy=strategy, challengers=challengers)
             store.put(begun)
             assert store.running(_PRODUCT) == begun
             store.put(begun.aborted())

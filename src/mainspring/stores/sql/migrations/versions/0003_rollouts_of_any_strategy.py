@@ -1,4 +1,4 @@
-"""Rollouts follow any strategy, with any number of challengers; they can be paused, wait for approval and be aborted."""
+"""Rollouts follow any strategy, with any number of challengers, and can be paused, approved and aborted."""
 
 from __future__ import annotations
 
