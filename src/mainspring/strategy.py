@@ -124,7 +124,7 @@ class NotWorse(Value, frozen=True):
 
 
 class NotLess(Value, frozen=True):
-    """Roll back when a metric that callers report is shown to be, on average, below the champion's by more than `margin`.
+    """Roll back when a metric that callers report is shown to be lower than the champion's by more than `margin`.
 
     More is better; report the negative of a cost. The first figure that comes for a unit is the unit's.
 
