@@ -49,6 +49,8 @@ class Settings:
         `system`, or a moment from which the workspace's time is driven by recorded data.
     interval_s : float
         Pause between two turns of the loop under the system's clock.
+    engine : str
+        Where data is scored: `local`, in processes of this machine, or `ray`.
     seed : int
         Pins ids and drawn durations of a driven workspace.
     allow_code : str
@@ -68,6 +70,7 @@ class Settings:
     gateway_timeout_s: float = 10.0
     clock: str = "system"
     interval_s: float = 2.0
+    engine: str = "local"
     seed: int = 0
     allow_code: str = ""
     worker_memory_mb: int = 4096
@@ -171,6 +174,8 @@ def _read(name: str, value: object, kind: type) -> Any:
             raise Invalid(f"is {value!r}, but a process takes more than no memory.")
         case "interval_s" | "gateway_timeout_s" if not 0 < read < math.inf:
             raise Invalid(f"is {value!r}, but a time lasts longer than 0 seconds.")
+        case "engine" if read not in ("local", "ray"):
+            raise Invalid(f"is {value!r}, but there are the engines 'local' and 'ray'.")
         case "clock" if read != "system":
             parse_time(read)
     return read

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from mainspring.cli import cycle, data, database, init, ledger, models, processes, rollout, runs, status
+from mainspring.cli import (
+    cycle,
+    data,
+    database,
+    init,
+    ledger,
+    models,
+    processes,
+    rollout,
+    runs,
+    score,
+    status,
+)
 from mainspring.cli.show import complain
 from mainspring.errors import Conflict, Invalid, MainspringError, NotFound, Refused
 
@@ -51,7 +63,7 @@ _SEE = Group("See", sort_key=2)
 _MAINTAIN = Group("Maintain", sort_key=3)
 
 for group, commands in {
-    _WORK: (init.init, processes.up, data.app, runs.train),
+    _WORK: (init.init, processes.up, data.app, runs.train, score.score),
     _SEE: (status.status, runs.runs, models.models, rollout.rollout, cycle.cycles, cycle.explain, ledger.app),
     _MAINTAIN: (processes.server, processes.gateway, database.upgrade),
 }.items():

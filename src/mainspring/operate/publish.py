@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["UnknownDataset", "add_batch"]
+__all__ = ["UnknownDataset", "add_batch", "one_at_a_time"]
 
 import fcntl
 from contextlib import contextmanager, suppress
@@ -68,7 +68,7 @@ def add_batch(workspace: Workspace, dataset: str, content: bytes, *, actor: str,
     if dataset not in known:
         raise UnknownDataset(dataset, tuple(sorted(known)))
     digest = digest_of(content)
-    with _one_at_a_time(workspace):
+    with one_at_a_time(workspace):
         with workspace.database.read() as tx:
             earlier = tx.data.find_batch(dataset, digest)
             newest = tx.data.newest(dataset)
@@ -152,8 +152,8 @@ def _kept(file: Path, content: bytes) -> Iterator[Path]:
 
 
 @contextmanager
-def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
-    # A version builds on the one before; two publishers would both build on the same one.
+def one_at_a_time(workspace: Workspace) -> Iterator[None]:
+    """Keep other publishers out: a version builds on the one before, and two would both build on the same one."""
     with (workspace.settings.state / "publish.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

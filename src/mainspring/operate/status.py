@@ -266,6 +266,7 @@ def data_rows(workspace: Workspace, dataset: str | None = None) -> list[DataRow]
     """Give every batch, oldest first within its dataset; raises `UnknownDataset`."""
     with workspace.database.read() as tx:
         known = {each.name for spec in workspace.specs(tx).values() for each in spec.datasets}
+        known |= {version.dataset for version in tx.data.versions()}  # scores are of no product's declaration
         if dataset is not None and dataset not in known:
             raise UnknownDataset(dataset, tuple(sorted(known)))
         return [

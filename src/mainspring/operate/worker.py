@@ -25,6 +25,7 @@ from mainspring.data import BatchReport, Split, columns_of, split, validate
 from mainspring.digest import Digest, canonical_json
 from mainspring.errors import MainspringError
 from mainspring.operate.declaration import load_all
+from mainspring.operate.joining import join_features
 from mainspring.operate.step_code import is_own
 from mainspring.operate.tasks import (
     LABEL,
@@ -139,8 +140,6 @@ class TaskRunner:
     def _build(self, task: BuildExamples) -> Built:
         import polars as pl
 
-        from mainspring.features import BoundView, as_of
-
         _, spec = self._product(task)
         own, label = spec.data, spec.task.label
         rows = self.tables.scan(own.name, task.tables[own.name]).filter(
@@ -154,16 +153,15 @@ class TaskRunner:
         }
         wanted |= {column.name for column in spec.inputs} & {column.name for column in own.columns}
         frame = rows.sort(own.event_time, *own.key).select(sorted(wanted)).collect()
-        views = []
-        for view in spec.features:
-            columns = {view.entity, view.event_time}
-            columns |= {each if isinstance(each, str) else each.column for each in view.features}
-            source = self.tables.scan(view.source, task.tables[view.source])
-            ordered = source.filter(pl.col(view.event_time) <= task.as_of).sort(
-                view.event_time, *_key(spec, view.source)
-            )
-            views.append(BoundView(view, ordered.select(sorted(columns)).collect()))
-        frame = as_of(frame, at=own.event_time, views=views)
+        frame = join_features(
+            frame,
+            at=own.event_time,
+            views=spec.features,
+            keys={each.name: each.key for each in spec.datasets},
+            tables=self.tables,
+            versions=task.tables,
+            known=task.as_of,
+        )
         frame = frame.select(
             own.event_time,
             pl.col(own.known_at or own.event_time),
@@ -252,10 +250,6 @@ def read_batch(file: Path, columns: Sequence[ColumnSpec]) -> pl.DataFrame:
         raise ValueError("its first bytes are no text")  # polars would take them for a column's name
     texts = {column.name: pl.String for column in columns if column.dtype == "BYTES"}
     return pl.read_csv(file, infer_schema_length=None, try_parse_dates=True, schema_overrides=texts)
-
-
-def _key(spec: ProductSpec, dataset: str) -> tuple[str, ...]:
-    return next(each.key for each in spec.datasets if each.name == dataset)
 
 
 def _first_line(error: BaseException) -> str:

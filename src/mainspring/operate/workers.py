@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Ask", "TaskFailed", "Workers"]
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from mainspring.digest import digest_of_file, digest_of_json
-from mainspring.engines import LocalEngine, Worker
+from mainspring.engines import LocalEngine, LocalPool, Pool, Worker
 from mainspring.errors import MainspringError
 from mainspring.operate.tasks import Answer, Failed, ProbeModel, Task
 
@@ -105,6 +106,20 @@ class Workers:
         """Ask a clean process that knows no product."""
         with LocalEngine("mainspring.operate.probe", [str(blobs)], self.settings.root).start() as worker:
             return _ask(worker, task, wanted)
+
+    @contextmanager
+    def scorers(self) -> Iterator[Pool]:
+        """Give workers that score rows and know no product: processes here, or tasks on Ray if so set."""
+        module, state = "mainspring.operate.score_part", str(self.settings.state)
+        if self.settings.engine == "ray":
+            from mainspring.engines.ray import RayPool
+
+            with RayPool(module, [state]) as pool:
+                yield pool
+            return
+        engine = LocalEngine(module, [state], self.settings.root)
+        with LocalPool(engine, size=len(os.sched_getaffinity(0))) as local:
+            yield local
 
     def close(self) -> None:
         """End the warm worker."""

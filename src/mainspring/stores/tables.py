@@ -18,7 +18,7 @@ from mainspring.stores.durable import make_folder, sync, write_new
 from mainspring.stores.errors import disk_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import Protocol
 
@@ -124,6 +124,54 @@ class DeltaTables:
                 if done is not None and done >= commit_id[1]:
                     return table.version()
             return self._commit(name, table, frame, commit_id, partition_by)
+
+    def replace(self, name: str, pieces: Iterable[pl.DataFrame]) -> int:
+        """Make the next version of other rows, with other columns if need be, in one commit; the first makes the table.
+
+        Parameters
+        ----------
+        name : str
+            The table.
+        pieces : iterable of polars.DataFrame
+            The rows, as many at a time as are to be held in memory; at least one piece, all with the same columns.
+
+        Returns
+        -------
+        int
+            The table's version; those before keep what they hold.
+
+        Raises
+        ------
+        TableRefused
+            A column is of a type that no table can keep, or a piece has other columns than the first.
+        StoreUnavailable
+            The disk is full or refuses to write.
+        """
+        import polars as pl
+        from deltalake import Schema
+        from deltalake.transaction import create_table_with_add_actions
+
+        path = self._path(name)
+        with self._alone(name):
+            make_folder(path)
+            schema: pl.Schema | None = None
+            files: list[AddAction] = []
+            for piece in pieces:
+                rows = _fitted(name, piece, schema, [])
+                schema = rows.schema
+                files += _write_files(path, rows, [])
+            kept = Schema.from_arrow(pl.Schema(schema))
+            table = self._open(name)
+            if table is None:
+                create_table_with_add_actions(
+                    str(path), kept, files, partition_by=[], configuration=_CONFIGURATION
+                )
+            else:
+                table.create_write_transaction([*files], "overwrite", kept, partition_by=[])
+            table = self._open(name)
+            assert table is not None, "the commit made it"
+            _sync_log(path, table.version())
+            return table.version()
 
     def read(self, name: str, version: int | None = None) -> pl.DataFrame:
         """Give the rows of a version, the newest by default, in no particular order; raises `TableNotFound`."""
