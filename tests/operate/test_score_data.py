@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,7 @@ from mainspring.operate.score_data import NothingToScore, Scoring, score_data, w
 from mainspring.operate.status import UnknownProduct, data_row, data_rows
 from mainspring.ref import DataRef, ModelRef
 from mainspring.registry import ModelVersionNotFound
-from mainspring.workspace import Workspace
+from mainspring.workspace import Workspace, open_workspace
 
 MONTH = orders()
 DAY = timedelta(days=1)
@@ -205,3 +209,63 @@ def test_the_answers_can_be_had_as_a_file(workspace: Workspace, tmp_path: Path) 
     write_scores(workspace, scoring, file)
     assert_frame_equal(pl.read_parquet(file), answers(workspace, scoring), check_row_order=False)
     assert [each.name for each in tmp_path.iterdir() if each.name.endswith(".part")] == []
+
+
+@pytest.mark.slow
+def test_a_scoring_killed_at_every_boundary_gives_the_version_of_an_undisturbed_one(
+    trained: Path, tmp_path: Path
+) -> None:
+    with open_workspace(Path(shutil.copytree(trained, tmp_path / "undisturbed"))) as workspace:
+        undisturbed = score(workspace, part_rows=1_500)
+        expected, last = answers(workspace, undisturbed), head(workspace)
+
+    root, places = Path(shutil.copytree(trained, tmp_path / "disturbed")), tmp_path / "places"
+    command = [sys.executable, "-m", "tests.operate.score_and_die", str(root), str(places)]
+    while (ended := subprocess.run(command, capture_output=True, check=False)).returncode != 0:
+        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert set(places.read_text().splitlines()) == {
+        "begun",
+        *(f"{when} recording part {part}" for when in ("before", "after") for part in (0, 1)),
+        "before publishing",
+        "published",
+    }
+    with open_workspace(root) as workspace:
+        assert head(workspace) == last
+        again = score(workspace, part_rows=1_500)
+        assert (again.reused, again.digest, again.rows) == (True, undisturbed.digest, 3_000)
+        assert_frame_equal(answers(workspace, again), expected)
+
+
+def test_a_scoring_goes_on_with_the_parts_that_are_not_done(workspace: Workspace) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def stop(place: str) -> None:
+        if place == "after recording part 1":
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        score(workspace, part_rows=500, boundary=stop)
+    begun_at = workspace.clock.now()
+    workspace.advance(begun_at + DAY)
+    told: list[int] = []
+    scoring = score(workspace, part_rows=500, progress=lambda done, rows: told.append(done))
+    assert told[0] >= 500
+    assert told[-1] == 3_000
+    assert scoring.scored_at == begun_at
+    assert answers(workspace, scoring)["scored_at"].unique().to_list() == [begun_at]
+
+
+def test_a_part_whose_blob_is_lost_is_scored_again(workspace: Workspace) -> None:
+    def stop(place: str) -> None:
+        if place == "before publishing":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(workspace, part_rows=1_500, boundary=stop)
+    with workspace.database.read() as tx:
+        (done, *_) = [
+            json.loads(text) for key, text in tx.values.items("scoring:").items() if key.count(":") == 2
+        ]
+    workspace.blobs.path(Digest(done["output"])).unlink()
+    assert answers(workspace, score(workspace, part_rows=1_500)).height == 3_000
