@@ -251,6 +251,39 @@ def test_a_request_under_one_id_is_taken_once(api: Api, workspace: Workspace) ->
 # --- the clock -----------------------------------------------------------------------------------------------------
 
 
+def test_a_scoring_is_answered_with_its_data_version_and_once(api: Api, workspace: Workspace) -> None:
+    body = {
+        "data": ["orders"],
+        "since": time_text(FIRST + 28 * DAY),
+        "columns": ["kind"],
+        "reason": "letters",
+    }
+    reply = api.post("/v1/products/tiny/scorings", json=body, headers={"Mainspring-Actor": "ada"})
+    assert reply.status_code == 201, reply.text
+    first = reply.json()
+    assert (first["ref"], first["model"], first["rows"]) == ("tiny-scores@v1", "tiny@1", 200)
+    again = api.post("/v1/products/tiny/scorings", json=body | {"version": "1"}).json()
+    assert again == first | {"reused": True}
+    (row,) = api.get("/v1/datasets/tiny-scores/batches").json()
+    assert (row["ref"], row["actor"], row["rows"]) == ("tiny-scores@v1", "ada", 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"data": ["orders"], "version": "challenger"}, 404, "tiny@challenger"),
+        ({"data": ["orders@v7"]}, 404, "newest is v1"),
+        ({"data": []}, 400, "Name the data"),
+        ({"data": ["orders"], "since": "yesterday"}, 400, "is not a moment"),
+        ({"data": ["orders"], "since": "2030-01-01T00:00:00Z"}, 422, "nothing to score"),
+        ({"data": ["orders"], "columns": ["size"]}, 400, "'size'"),
+        ({"data": ["orders"], "reason": "a\0b"}, 400, "NUL"),
+    ],
+)
+def test_a_scoring_that_cannot_be_is_told_why(api: Api, body: dict[str, Any], status: int, said: str) -> None:
+    assert said in problem(api.post("/v1/products/tiny/scorings", json=body), status).detail
+
+
 def test_the_clock_moves_forward_and_says_what_the_loop_did(empty_api: Api, empty: Workspace) -> None:
     now = empty.clock.now()
     moved = empty_api.post("/v1/clock", json={"now": time_text(now + DAY)}).json()

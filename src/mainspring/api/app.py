@@ -29,7 +29,8 @@ from mainspring.operate import status
 from mainspring.operate.controller import turn
 from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
-from mainspring.ref import DataRef
+from mainspring.operate.score_data import Scoring, score_data
+from mainspring.ref import DataRef, ModelRef
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -69,6 +70,17 @@ class AskTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     params: dict[str, str | int | float | bool | None] = {}
     data: list[str] = []
     request_id: str = ""
+
+
+class AskScoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask a model version, by number or alias, about the rows of a data version; moments are RFC 3339."""
+
+    data: list[str]
+    version: str = "champion"
+    since: str | None = None
+    until: str | None = None
+    columns: list[str] = []
+    reason: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -149,6 +161,20 @@ def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Ask
     return Asked(taken.request_id, taken.product, taken.at)
 
 
+def _score_data(workspace: Workspace, request: Request, content: bytes) -> Scoring:
+    asked: AskScoring = _body(content, AskScoring)
+    return score_data(
+        workspace,
+        str(ModelRef.parse(f"{_product(request)}@{asked.version}")),
+        asked.data,
+        actor=_actor(request),
+        reason=asked.reason,
+        since=parse_time(asked.since) if asked.since else None,
+        until=parse_time(asked.until) if asked.until else None,
+        columns=asked.columns,
+    )
+
+
 def _verify(workspace: Workspace, request: Request, content: bytes) -> Verified:
     with workspace.database.read() as tx:
         found = verify(tx.ledger.entries())
@@ -196,6 +222,15 @@ OPERATIONS: tuple[Operation, ...] = (
         AskTraining,
         Asked,
         status=202,
+    ),
+    Operation(
+        "POST",
+        "/v1/products/{product}/scorings",
+        "Score a data version and publish the answers; asked again, it goes on or gives what is there",
+        _score_data,
+        AskScoring,
+        Scoring,
+        status=201,
     ),
     Operation(
         "GET",

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["RayPool", "RayTaskFailed"]
 
 import importlib
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -72,7 +73,13 @@ class RayPool:
         except ImportError:
             raise RayTaskFailed("it is not installed: `pip install 'mainspring[ray]'`.") from None
         try:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+            ray.init(
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+                # The environment that stands in the lineage, whatever the cluster was started with.
+                runtime_env={"py_executable": sys.executable},
+            )
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise RayTaskFailed(str(error).strip().splitlines()[0]) from error
         return self

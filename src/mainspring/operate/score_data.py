@@ -189,6 +189,8 @@ def score_data(
     NothingToScore
         No row has such an event time.
     """
+    if "\0" in actor + reason:
+        raise Invalid("The actor or the reason holds a NUL, which not every database can keep: leave it out.")
     kept = workspace.blobs.put(canonical_json(environment()).encode())
     with workspace.database.read() as tx:
         asked = _resolve(workspace, tx, model, data, since, until, columns, kept, part_rows)
