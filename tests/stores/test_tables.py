@@ -203,6 +203,28 @@ def test_what_was_not_recorded_elsewhere_is_taken_back(tables: DeltaTables) -> N
     assert tables.read("flights", after).height == 7
 
 
+def test_rows_can_be_replaced_by_others_with_other_columns_and_versions_stay(tables: DeltaTables) -> None:
+    assert tables.replace("scores", [ROWS, ROWS.reverse()]) == 0
+    assert tables.replace("scores", (ROWS.drop("delay").with_columns(wind=wind) for wind in (1.0, 2.0))) == 1
+    assert tables.replace("scores", [ROWS.head(1)]) == 2
+    assert_frame_equal(tables.read("scores", 0), pl.concat([ROWS, ROWS.reverse()]))
+    assert tables.read("scores", 1)["wind"].to_list() == [1.0] * 3 + [2.0] * 3
+    assert_frame_equal(tables.read("scores"), ROWS.head(1))
+    assert DeltaTables(tables.root).append("scores", ROWS, commit_id=None) == 3
+
+
+def test_a_replacement_that_does_not_fit_together_changes_nothing(tables: DeltaTables) -> None:
+    for pieces in ([ROWS, ROWS.drop("delay")], [ROWS.with_columns(delay=pl.lit(timedelta(1)))]):
+        with pytest.raises(TableRefused) as refused:
+            tables.replace("scores", pieces)
+        assert [fault.where for fault in refused.value.faults] == ["delay"]
+        assert not tables.exists("scores")
+    tables.replace("scores", [ROWS])
+    with pytest.raises(TableRefused):
+        tables.replace("scores", [ROWS, ROWS.drop("delay")])
+    assert_frame_equal(tables.read("scores"), ROWS)
+
+
 def test_what_is_not_there_is_named(tables: DeltaTables) -> None:
     with pytest.raises(TableNotFound, match="'flights'"):
         tables.read("flights")
