@@ -18,6 +18,7 @@ __all__ = [
     "Seal",
     "SegmentCorrupt",
     "SegmentWriter",
+    "encode",
     "ended_segments",
     "read",
     "remove",
@@ -128,13 +129,7 @@ class SegmentWriter:
 
     def __init__(self, folder: Path, *, limit: int = 16 * 2**20) -> None:
         self.folder, self.limit = folder, limit
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._folder)
-            raise LogInUse(folder) from error
+        self._folder = _take(folder)
         for unborn in folder.glob("*.new"):
             unborn.unlink()
         self._number = max(_numbers(folder), default=0)
@@ -145,14 +140,18 @@ class SegmentWriter:
             _cut_torn_line(_path(folder, self._number))
 
     def append(self, records: Sequence[LogRecord]) -> None:
-        """Bring records to disk, all or none.
+        """Bring records to disk, all or none; raises as `write`."""
+        self.write(b"".join(map(encode, records)))
+
+    def write(self, lines: bytes) -> None:
+        """Bring what `encode` gave for some records to disk, all or none.
 
         Raises
         ------
         LogUnwritable
-            The disk is full or fails. The log is as it was before, and may be written again.
+            The disk is full or fails, or the folder was taken away; that is made anew by the next call. The log is as
+            it was before, and may be written again.
         """
-        lines = b"".join(map(_line, records))
         try:
             if self._torn:
                 self._end_before_tear()
@@ -162,6 +161,8 @@ class SegmentWriter:
                 self._extend(self._file, lines)
         except OSError as error:
             raise LogUnwritable(self.folder, error.strerror or str(error)) from error
+        except LogInUse as error:  # of a folder that was deleted, and that another process has made anew
+            raise LogUnwritable(self.folder, "another process writes it by now") from error
         self._size += len(lines)
         if self._size > self.limit:
             self.roll()
@@ -187,6 +188,10 @@ class SegmentWriter:
         self.close()
 
     def _begin(self, lines: bytes) -> None:
+        if not os.fstat(self._folder).st_nlink:
+            renewed = _take(self.folder)
+            os.close(self._folder)
+            self._folder = renewed
         # Under another name until it is whole, so that a full disk leaves no trace that a reader might have seen.
         unborn = self.folder / f"{self._number + 1:08}.new"
         file = os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
@@ -214,6 +219,10 @@ class SegmentWriter:
             self._torn = True
             self._end_before_tear()
             raise
+        if not os.fstat(file).st_nlink:
+            # Whoever deletes the file under its writer takes this group along, and every later one.
+            self.roll()
+            raise LogUnwritable(self.folder, "its segment was deleted while it was written")
 
     def _end_before_tear(self) -> None:
         assert self._file is not None
@@ -322,6 +331,24 @@ def remove(folder: Path, segment: int) -> None:
     _path(folder, segment).unlink()
 
 
+def encode(record: LogRecord) -> bytes:
+    """Give a record's line."""
+    text = _ENCODER.encode(record)
+    return b"%08x %b\n" % (crc32(text), text)
+
+
+def _take(folder: Path) -> int:
+    """Make the folder and lock it; give what holds the lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(taken)
+        raise LogInUse(folder) from error
+    return taken
+
+
 def _path(folder: Path, number: int) -> Path:
     return folder / f"{number:08}.log"
 
@@ -334,11 +361,6 @@ def _need_no_gap(folder: Path, number: int) -> None:
     numbers = _numbers(folder)
     if number not in numbers and max(numbers, default=0) > number:
         raise SegmentCorrupt(_path(folder, number), 0, "the file is gone")
-
-
-def _line(record: LogRecord) -> bytes:
-    text = _ENCODER.encode(record)
-    return b"%08x %b\n" % (crc32(text), text)
 
 
 def _record(line: bytes) -> LogRecord:
