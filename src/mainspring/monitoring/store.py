@@ -1,8 +1,8 @@
-"""What monitoring keeps: where each log was read to, predictions that wait for labels, tables by day, alarms."""
+"""What monitoring keeps: where each log was read to, predictions open to labels, tables by day, alarms."""
 
 from __future__ import annotations
 
-__all__ = ["DayQuality", "LogCursor", "MonitoringStore", "OpenPrediction"]
+__all__ = ["DayQuality", "KnownLabel", "LogCursor", "MonitoringStore", "OpenPrediction"]
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -24,7 +24,7 @@ class LogCursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPrediction:
-    """A prediction that waits for its label."""
+    """A prediction that is open to labels: to its first ones, and to better ones."""
 
     prediction_id: str
     product: str
@@ -32,6 +32,16 @@ class OpenPrediction:
     at: datetime
     unit: str
     score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLabel:
+    """The newest label of an open prediction: the truth, or with a name in `metric` a business metric."""
+
+    prediction_id: str
+    metric: str = ""
+    value: bool | int | float | str
+    known_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +79,24 @@ class MonitoringStore(Protocol):
         """Move it; raises `mainspring.errors.Conflict` when another reader moved it first."""
         ...
 
-    def add_open(self, predictions: Sequence[OpenPrediction]) -> None:
-        """Keep predictions until their labels come; an id that is kept already stays as it is."""
+    def add_open(self, predictions: Sequence[OpenPrediction]) -> frozenset[str]:
+        """Keep predictions, and give the ids of those that are new; an id that is kept already stays as it is."""
         ...
 
-    def take_open(self, ids: Iterable[str]) -> Mapping[str, OpenPrediction]:
-        """Give and remove the predictions with these ids; ids that are not kept are left out."""
+    def find_open(self, ids: Iterable[str]) -> Mapping[str, OpenPrediction]:
+        """Give the predictions with these ids; ids that are not kept are left out."""
+        ...
+
+    def labels(self, ids: Iterable[str]) -> Mapping[tuple[str, str], KnownLabel]:
+        """Give all labels of these predictions, by id and metric."""
+        ...
+
+    def put_labels(self, labels: Sequence[KnownLabel]) -> None:
+        """Keep labels, each in place of the one of the same prediction and metric before; at most one of each."""
+        ...
+
+    def forget_labelled(self, before: datetime) -> int:
+        """Remove predictions that were asked before a moment and whose truth is known; give their number."""
         ...
 
     def add_quality(self, rows: Sequence[DayQuality]) -> None:

@@ -6,33 +6,39 @@ from __future__ import annotations
 
 __all__ = ["SqlMonitoringStore"]
 
+import json
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, bindparam, delete, select, update
+from sqlalchemy import Row, Select, bindparam, delete, exists, select, update
 
 from mainspring.clock import parse_time, time_text
 from mainspring.errors import Conflict
 from mainspring.monitoring.alarm import Alarm
-from mainspring.monitoring.store import DayQuality, LogCursor, OpenPrediction
+from mainspring.monitoring.store import DayQuality, KnownLabel, LogCursor, OpenPrediction
 from mainspring.stores.sql.insert import add, insert
-from mainspring.stores.sql.schema import alarms, daily_quality, daily_tables, log_cursors, open_predictions
+from mainspring.stores.sql.schema import (
+    alarms,
+    daily_quality,
+    daily_tables,
+    known_labels,
+    log_cursors,
+    open_predictions,
+)
 from mainspring.stores.sql.texts import fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
 _CHUNK = 500
 _SUMS = ("predictions", "labelled", "positives", "log_loss_millionths", "brier_millionths")
-_TAKE = (
-    delete(open_predictions)
-    .where(open_predictions.c.prediction_id.in_(bindparam("ids", expanding=True)))
-    .returning(open_predictions)
-)
+_IDS = bindparam("ids", expanding=True)
+_OPEN = select(open_predictions).where(open_predictions.c.prediction_id.in_(_IDS))
+_LABELS = select(known_labels).where(known_labels.c.prediction_id.in_(_IDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +67,62 @@ class SqlMonitoringStore:
                 "Read its cursor again."
             )
 
-    def add_open(self, predictions: Sequence[OpenPrediction]) -> None:
-        if predictions:
-            rows = [fields_of(prediction) | {"at": time_text(prediction.at)} for prediction in predictions]
-            self.connection.execute(insert(self.connection, open_predictions).on_conflict_do_nothing(), rows)
+    def add_open(self, predictions: Sequence[OpenPrediction]) -> frozenset[str]:
+        if not predictions:
+            return frozenset()
+        rows = [fields_of(prediction) | {"at": time_text(prediction.at)} for prediction in predictions]
+        statement = insert(self.connection, open_predictions).on_conflict_do_nothing()
+        added = self.connection.execute(statement.returning(open_predictions.c.prediction_id), rows)
+        return frozenset(added.scalars())
 
-    def take_open(self, ids: Iterable[str]) -> dict[str, OpenPrediction]:
+    def find_open(self, ids: Iterable[str]) -> dict[str, OpenPrediction]:
         asked = list(dict.fromkeys(ids))
-        taken = {}
-        for start in range(0, len(asked), _CHUNK):
-            for row in self.connection.execute(_TAKE, {"ids": asked[start : start + _CHUNK]}):
-                taken[row.prediction_id] = OpenPrediction(**{**row._mapping, "at": parse_time(row.at)})
+        found = {
+            row.prediction_id: OpenPrediction(**{**row._mapping, "at": parse_time(row.at)})
+            for row in self._rows(_OPEN, asked)
+        }
         # In the order of asking: that in which rows leave a table is the database's own.
-        return {prediction_id: taken[prediction_id] for prediction_id in asked if prediction_id in taken}
+        return {prediction_id: found[prediction_id] for prediction_id in asked if prediction_id in found}
+
+    def labels(self, ids: Iterable[str]) -> dict[tuple[str, str], KnownLabel]:
+        return {
+            (row.prediction_id, row.metric): KnownLabel(
+                prediction_id=row.prediction_id,
+                metric=row.metric,
+                value=json.loads(row.value),
+                known_at=parse_time(row.known_at),
+            )
+            for row in self._rows(_LABELS, list(dict.fromkeys(ids)))
+        }
+
+    def put_labels(self, labels: Sequence[KnownLabel]) -> None:
+        if labels:
+            statement = insert(self.connection, known_labels)
+            renewed = {name: statement.excluded[name] for name in ("value", "known_at")}
+            self.connection.execute(
+                statement.on_conflict_do_update(index_elements=["prediction_id", "metric"], set_=renewed),
+                [
+                    fields_of(each) | {"value": json.dumps(each.value), "known_at": time_text(each.known_at)}
+                    for each in labels
+                ],
+            )
+
+    def forget_labelled(self, before: datetime) -> int:
+        label, open_to = known_labels.c, open_predictions.c
+        of_old = open_to.at < time_text(before)
+        known = exists().where(label.prediction_id == open_to.prediction_id, label.metric == "")
+        gone = self.connection.execute(
+            delete(open_predictions).where(of_old, known).returning(open_to.prediction_id)
+        )
+        ids = list(gone.scalars())
+        for start in range(0, len(ids), _CHUNK):
+            some = ids[start : start + _CHUNK]
+            self.connection.execute(delete(known_labels).where(label.prediction_id.in_(some)))
+        return len(ids)
+
+    def _rows(self, statement: Select[Any], ids: list[str]) -> Iterator[Row[Any]]:
+        for start in range(0, len(ids), _CHUNK):
+            yield from self.connection.execute(statement, {"ids": ids[start : start + _CHUNK]})
 
     def add_quality(self, rows: Sequence[DayQuality]) -> None:
         if rows:

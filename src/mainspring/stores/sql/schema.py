@@ -16,6 +16,7 @@ __all__ = [
     "data_batches",
     "data_versions",
     "events",
+    "known_labels",
     "leases",
     "log_cursors",
     "metadata",
@@ -265,6 +266,16 @@ open_predictions = Table(
     Column("at", TEXT, nullable=False),
     Column("unit", TEXT, nullable=False),
     Column("score", Double, nullable=False),
+    Index("open_predictions_by_time", "at"),
+)
+
+known_labels = Table(
+    "known_labels",
+    metadata,
+    Column("prediction_id", TEXT, primary_key=True),
+    Column("metric", TEXT, primary_key=True),
+    Column("value", TEXT, nullable=False),
+    Column("known_at", TEXT, nullable=False),
 )
 
 daily_quality = Table(

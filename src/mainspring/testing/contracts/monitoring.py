@@ -13,7 +13,7 @@ import pytest
 
 from mainspring.errors import Conflict
 from mainspring.monitoring.alarm import Alarm
-from mainspring.monitoring.store import DayQuality, LogCursor, MonitoringStore, OpenPrediction
+from mainspring.monitoring.store import DayQuality, KnownLabel, LogCursor, MonitoringStore, OpenPrediction
 
 _NOON = datetime(2013, 2, 1, 12, 0, 0, 123456, tzinfo=UTC)
 _DAY = date(2013, 2, 1)
@@ -70,26 +70,53 @@ class MonitoringStoreContract:
             store.move_cursor("gateway-2", expected=LogCursor(1, 5), to=LogCursor(3, 0))
         assert (store.cursor("gateway-1"), store.cursor("gateway-2")) == (LogCursor(1, 100), LogCursor())
 
-    def test_an_open_prediction_is_taken_once(self, store: MonitoringStore) -> None:
+    def test_an_open_prediction_is_new_once_and_stays_as_it_came_first(self, store: MonitoringStore) -> None:
         second = replace(self.prediction, prediction_id="p2")
-        store.add_open([self.prediction, second])
-        assert store.take_open(["p1", "unknown"]) == {"p1": self.prediction}
-        assert list(store.take_open(["p2", "p1", "p2"]).values()) == [second]
-        assert store.take_open(["p2"]) == {}
+        assert store.add_open([self.prediction]) == {"p1"}
+        again = replace(self.prediction, score=0.9)
+        assert store.add_open([again, second, replace(second, score=0.9)]) == {"p2"}
+        assert store.add_open([]) == frozenset()
+        assert store.find_open(["p1", "unknown"]) == {"p1": self.prediction}
+        assert list(store.find_open(["p2", "p1", "p2"]).values()) == [second, self.prediction]
 
-    def test_an_open_prediction_stays_as_it_came_first(self, store: MonitoringStore) -> None:
-        store.add_open([self.prediction])
-        store.add_open([replace(self.prediction, score=0.9), replace(self.prediction, prediction_id="p2")])
-        assert store.take_open(["p1"]) == {"p1": self.prediction}
-        assert len(store.take_open(["p2"])) == 1
-
-    def test_thousands_of_predictions_are_taken_in_the_order_of_asking(self, store: MonitoringStore) -> None:
+    def test_thousands_of_predictions_are_found_in_the_order_of_asking(self, store: MonitoringStore) -> None:
         many = [replace(self.prediction, prediction_id=f"p{n:04}") for n in range(2500)]
-        store.add_open(many)
+        assert len(store.add_open(many)) == 2500
         asked = [prediction.prediction_id for prediction in reversed(many)]
-        assert list(store.take_open(iter(asked))) == asked
-        store.add_open([])
-        assert store.take_open([]) == {}
+        assert list(store.find_open(iter(asked))) == asked
+        assert store.find_open([]) == {}
+
+    @pytest.mark.parametrize("value", [True, 1, 0.1 + 0.2, "late"])
+    def test_a_label_is_kept_as_it_came_until_the_next(
+        self, store: MonitoringStore, value: bool | int | float | str
+    ) -> None:
+        label = KnownLabel(prediction_id="p1", value=value, known_at=_NOON)
+        paid = replace(label, metric="paid", value=12.5)
+        store.put_labels([label, paid, replace(label, prediction_id="p2")])
+        (kept, other) = store.labels(iter(["p1", "unknown"])).values()
+        assert {(each.metric, each.value, type(each.value)) for each in (kept, other)} == {
+            ("", value, type(value)),
+            ("paid", 12.5, float),
+        }
+        better = replace(label, value="better", known_at=_NOON + timedelta(days=1))
+        store.put_labels([better])
+        store.put_labels([])
+        assert store.labels(["p1"]) == {("p1", ""): better, ("p1", "paid"): paid}
+        assert store.labels([]) == {}
+
+    def test_predictions_are_forgotten_when_they_are_old_and_their_truth_is_known(
+        self, store: MonitoringStore
+    ) -> None:
+        young = replace(self.prediction, prediction_id="young", at=_NOON + timedelta(days=1))
+        waiting = replace(self.prediction, prediction_id="waiting")
+        store.add_open([self.prediction, young, waiting])
+        label = KnownLabel(prediction_id="p1", value=True, known_at=_NOON)
+        store.put_labels([label, replace(label, metric="paid"), replace(label, prediction_id="young")])
+        store.put_labels([replace(label, prediction_id="waiting", metric="paid", value=1.0)])
+        assert store.forget_labelled(_NOON + timedelta(hours=1)) == 1
+        assert store.forget_labelled(_NOON + timedelta(hours=1)) == 0
+        assert set(store.find_open(["p1", "young", "waiting"])) == {"young", "waiting"}
+        assert set(store.labels(["p1", "young", "waiting"])) == {("young", ""), ("waiting", "paid")}
 
     def test_quality_of_a_day_adds_up(self, store: MonitoringStore) -> None:
         store.add_quality([self.quality_row, replace(self.quality_row, version=2)])
