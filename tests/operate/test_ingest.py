@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -24,16 +27,24 @@ from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.signature import Signature
 from mainspring.gates.metrics import brier, log_loss, roc_auc
 from mainspring.monitoring import LossTable, Profile, frame, merge, profile
-from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
+from mainspring.monitoring.record import (
+    Failure,
+    Fetched,
+    LabelEntry,
+    LabelRecord,
+    LogRecord,
+    PredictionRecord,
+)
 from mainspring.monitoring.store import DayQuality
 from mainspring.operate.compact import GROUP, compact, prediction_log
 from mainspring.operate.declare import declare
-from mainspring.operate.ingest import ingest, reference_of
+from mainspring.operate.ingest import ingest, log_counts, reference_of
 from mainspring.operate.judging import PREDICTION, feed, read_columns
+from mainspring.operate.log_table import LABELS, STRAYS
 from mainspring.operate.review import review
 from mainspring.ref import ModelRef
 from mainspring.stores.blobs import BlobNotFound
-from mainspring.stores.segments import SegmentWriter, ended_segments
+from mainspring.stores.segments import SegmentCorrupt, SegmentWriter, ended_segments
 from mainspring.workspace import Workspace, open_workspace
 
 DAY = timedelta(days=1)
@@ -55,6 +66,18 @@ def log_labels(workspace: Workspace, record: LabelRecord, log: str = "gateway-0"
     with SegmentWriter(workspace.logs / log) as writer:
         writer.append([record])
         writer.roll()
+
+
+def record_of(name: str, at: datetime, **fields: Any) -> PredictionRecord:
+    """The record of one row."""
+    given: dict[str, Any] = {
+        "inputs": {"amount": [1.0], "hour": [3], "kind": ["book"]},
+        "versions": [1],
+        "scores": [0.5],
+        "ids": [name],
+        **fields,
+    }
+    return PredictionRecord(at=at, product="tiny", route=1, units=[name], **given)
 
 
 def quality(workspace: Workspace) -> tuple[DayQuality, ...]:
@@ -183,6 +206,160 @@ def test_traffic_of_a_product_that_is_not_declared_is_passed_over(workspace: Wor
     assert prediction_log(workspace, "tiny")[0].height == 5
 
 
+def counted(workspace: Workspace, product: str | None = "tiny") -> dict[str, int]:
+    with workspace.database.read() as tx:
+        return log_counts(tx, product)
+
+
+def test_an_id_that_is_asked_again_counts_once_and_is_named(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    rows = some(10)
+    ask(workspace, rows, labelled=False)
+    ask(workspace, rows[:4], labelled=False)  # unlabelled as yet
+    ingest(workspace)
+    log_labels(workspace, labels(rows, at=at))
+    ask(
+        workspace, rows[:6], labelled=False, log="gateway-1"
+    )  # labelled by now, and answered by another gateway
+    log_labels(workspace, labels(rows, at=at))
+    ingest(workspace)
+    assert counts(workspace) == (10, 10)
+    assert counted(workspace) == {"repeated_labels": 10, "repeated_predictions": 10}
+    with workspace.database.read() as tx:
+        text = tx.monitoring.table("tiny", 1, "profile", date(2024, 2, 1))
+    assert Profile.from_json(text or "").rows == 10
+    predictions, _ = prediction_log(workspace, "tiny")
+    assert predictions.height == 10
+    (month,) = review(workspace, "tiny")
+    assert month.rows == 10
+
+
+def test_a_label_that_is_known_later_takes_the_place_of_the_one_before(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    rows = some(20)
+    turned = rows.with_columns(~pl.col("late"))
+    ask(workspace, rows, labelled=False)
+    log_labels(workspace, labels(turned, at=at))
+    ingest(workspace)
+    with workspace.database.read() as tx:
+        evidence = tx.monitoring.tables("tiny", 1, "log_loss")
+    log_labels(workspace, labels(rows[:15], at=at + DAY))
+    log_labels(workspace, labels(turned[:15], at=at + DAY / 2))  # the later one came first
+    ingest(workspace)
+    truth = pl.concat([rows[:15], turned[15:]])
+    predictions, _ = prediction_log(workspace, "tiny")
+    mine = losses(predictions.join(truth.select(prediction_id="order_id", late="late"), on="prediction_id"))
+    (day,) = quality(workspace)
+    assert (day.predictions, day.labelled, day.positives) == (20, 20, truth["late"].sum())
+    assert day.log_loss_millionths / 1e6 == pytest.approx(mine["log_loss"].sum(), abs=60e-6)
+    assert day.brier_millionths / 1e6 == pytest.approx(mine["brier"].sum(), abs=60e-6)
+    assert counted(workspace) == {"outdated_labels": 15, "revised_labels": 15}
+    with workspace.database.read() as tx:  # a detector that has looked cannot look away again
+        assert tx.monitoring.tables("tiny", 1, "log_loss") == evidence
+    (month,) = review(workspace, "tiny")
+    assert month.positives == truth["late"].sum()
+
+
+@given(order=st.permutations(range(4)), cut=st.integers(0, 4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8)
+def test_in_whatever_order_revisions_come_quality_is_that_of_the_newest(
+    workspace: Workspace, order: list[int], cut: int
+) -> None:
+    at = go_to(workspace, 1)
+    before = sum(row.positives for row in quality(workspace)), counts(workspace)[1]
+    rows = some(3)
+    ask(workspace, rows, labelled=False)
+    versions = [rows.with_columns(late=pl.lit(n % 2 == 1)) for n in range(4)]
+    for place, n in enumerate(order):
+        log_labels(workspace, labels(versions[n], at=at + n * DAY))
+        if place == cut:
+            ingest(workspace)
+    ingest(workspace)
+    assert counts(workspace)[1] - before[1] == 3
+    assert sum(row.positives for row in quality(workspace)) - before[0] == 3  # the fourth says late
+
+
+def test_a_business_metric_is_summed_by_day_and_version_and_is_no_truth(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    rows = some(4)
+    ask(workspace, rows, labelled=False)
+    ids = rows["order_id"].to_list()
+    paid = [LabelEntry(an_id, value, at, "paid") for an_id, value in zip(ids, (10, 2.5, -1, 0), strict=True)]
+    log_labels(workspace, LabelRecord(at=at, labels=[*paid, paid[0], LabelEntry(ids[0], True, at)]))
+    log_labels(workspace, LabelRecord(at=at, labels=[LabelEntry(ids[1], 3, at + DAY, "paid")]))
+    ingest(workspace)
+    with workspace.database.read() as tx:
+        (sums,) = tx.monitoring.tables("tiny", 1, "metric:paid").values()
+    assert json.loads(sums) == {"rows": 4, "millionths": 12_000_000, "squared_millionths": 110_000_000}
+    assert counts(workspace) == (4, 1)
+    assert counted(workspace) == {"repeated_labels": 1, "revised_labels": 1}
+    _, truth = prediction_log(workspace, "tiny")
+    assert sorted(truth["metric"].unique()) == ["", "paid"]
+    (month,) = review(workspace, "tiny")
+    assert month.rows == 1
+
+
+def test_a_prediction_of_a_version_that_the_registry_lacks_does_not_stop_the_others(
+    workspace: Workspace,
+) -> None:
+    at = go_to(workspace, 1)
+    rows = some(5)
+    ask(workspace, rows)
+    with SegmentWriter(workspace.logs / "gateway-0") as writer:
+        writer.append([record_of("stray", at, versions=[99])])
+    ingest(workspace)
+    assert counts(workspace) == (6, 5)
+    assert counted(workspace) == {"of_unknown_version": 1}
+    assert "stray" in rows_of(workspace)[0]
+
+
+def test_what_the_gateway_left_out_is_counted_by_reason_and_has_no_profile(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    ask(workspace, some(5))
+    with SegmentWriter(workspace.logs / "gateway-0") as writer:
+        writer.append(
+            [
+                record_of("a", at, redacted=["kind"], unlogged={"unsampled": 3, "redacted": 1}),
+                record_of("b", at, unlogged={"unsampled": 2}, inputs={"kind": ["nothing else"]}),
+            ]
+        )
+    ingest(workspace)
+    assert counted(workspace) == {"unsampled": 5, "redacted": 1}
+    with workspace.database.read() as tx:
+        kept = Profile.from_json(tx.monitoring.table("tiny", 1, "profile", date(2024, 2, 1)) or "")
+    assert kept.rows == 7
+    assert {name: column.valid + column.missing for name, column in kept.columns.items()} == {
+        "amount": 6, "hour": 6, "kind": 6, PREDICTION: 7,
+    }  # fmt: skip
+
+
+def test_a_label_of_a_prediction_that_is_not_in_the_log_is_counted(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    log_labels(workspace, LabelRecord(at=at, labels=[LabelEntry("unsampled", True, at)]))
+    ingest(workspace)
+    assert counted(workspace, None) == {}
+    ingest(workspace)
+    assert counted(workspace, None) == {"labels_without_prediction": 1}
+    assert early(workspace) == []
+
+
+def test_labelled_predictions_are_forgotten_after_ninety_days(workspace: Workspace) -> None:
+    go_to(workspace, 1)
+    old, waiting = some(5), some(5)
+    ask(workspace, old)
+    ask(workspace, waiting, labelled=False)
+    ingest(workspace)
+    at = go_to(workspace, 95)
+    log_labels(workspace, labels(pl.concat([old, waiting]), at=at))
+    ask(workspace, some(5))
+    ingest(workspace)
+    log_labels(workspace, labels(pl.concat([old, waiting]), at=at))
+    ingest(workspace)
+    ingest(workspace)
+    assert counts(workspace) == (15, 15)
+    assert counted(workspace, None) == {"labels_without_prediction": 10}
+
+
 # --- sums ----------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +476,12 @@ def write(workspace: Workspace, segments: int, log: str = "gateway-0") -> None:
     ingest(workspace)
 
 
+def declare_other_inputs(workspace: Workspace) -> None:
+    file = workspace.settings.root / "product.py"
+    file.write_text(file.read_text().replace('["amount", "hour", "kind"]', '["amount", "kind", "hour"]', 1))
+    declare(workspace, actor="test")
+
+
 def rows_of(workspace: Workspace) -> tuple[list[str], list[str]]:
     """Ids of all predictions and of all labels in the log, with repetition."""
     predictions, truth = prediction_log(workspace, "tiny")
@@ -339,6 +522,130 @@ def test_segments_are_compacted_in_groups_of_each_log_and_only_when_they_were_co
     ingest(workspace)
     assert compact(workspace) == GROUP
     assert len(rows_of(workspace)[0]) == 3 * (4 * GROUP + 2)
+
+
+def test_whoever_reads_the_log_beside_a_compaction_gets_every_row_once(workspace: Workspace) -> None:
+    """Another process compacts at every place at which the reader may be."""
+    go_to(workspace, 1)
+    write(workspace, 2 * GROUP, log="gateway-0")
+    write(workspace, GROUP + 1, log="gateway-1")
+    before = rows_of(workspace)
+    places: list[str] = []
+    prediction_log(workspace, "tiny", places.append)
+    assert len(places) == 6
+    for place in range(len(places)):
+        told = count()
+
+        def boundary(_: str, place: int = place, told: Iterator[int] = told) -> None:
+            if next(told) == place:
+                with open_workspace(workspace.settings.root) as other:
+                    assert compact(other) > 0
+
+        predictions, truth = prediction_log(workspace, "tiny", boundary)
+        assert sorted(predictions["prediction_id"]) == before[0]
+        assert sorted(truth["prediction_id"]) == before[1]
+        write(workspace, GROUP, log="gateway-0")
+        write(workspace, GROUP, log="gateway-1")
+        before = rows_of(workspace)
+
+
+def test_a_segment_that_nobody_has_moved_is_missed_by_who_reads_the_log(workspace: Workspace) -> None:
+    go_to(workspace, 1)
+    write(workspace, 3)
+    (workspace.logs / "gateway-0" / "00000002.log").unlink()
+    with pytest.raises(SegmentCorrupt, match="gone"):
+        prediction_log(workspace, "tiny")
+
+
+def test_inputs_declared_anew_between_a_kill_and_the_next_turn_move_no_row_twice(
+    workspace: Workspace,
+) -> None:
+    go_to(workspace, 1)
+    write(workspace, GROUP + 1)
+    whole = rows_of(workspace)
+    with pytest.raises(Killed):
+        compact(workspace, kill_at("within Compact"))
+    declare_other_inputs(workspace)
+    assert rows_of(workspace) == whole
+    assert compact(workspace) == GROUP
+    assert rows_of(workspace) == whole
+
+
+def test_records_of_a_product_that_is_not_declared_are_kept_as_they_are(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    stray = msgspec.structs.replace(record_of("g", at), product="gone")
+    with SegmentWriter(workspace.logs / "gateway-0", limit=0) as writer:
+        for _ in range(GROUP + 1):
+            writer.append([stray])
+    ingest(workspace)
+    assert counted(workspace, None) == {"of_unknown_product": GROUP + 1}
+    assert compact(workspace) == GROUP
+    kept = workspace.predictions.read(STRAYS)
+    assert kept["product"].to_list() == ["gone"] * GROUP
+    assert [msgspec.json.decode(text, type=LogRecord) for text in kept["record"]] == [stray] * GROUP
+
+
+def test_a_request_that_nobody_could_answer_is_in_the_tables_without_an_answer(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    failures = [Failure(1, 2, "it broke"), Failure(1, 1, "it broke too")]
+    unanswered = PredictionRecord(
+        at=at, product="tiny", route=1, ids=[], units=["a", "b"], versions=[], scores=[], failures=failures,
+        inputs={"amount": [1.0, 2.0], "hour": [3, 4], "kind": ["book", None]},
+    )  # fmt: skip
+    with SegmentWriter(workspace.logs / "gateway-0", limit=0) as writer:
+        for _ in range(GROUP + 1):
+            writer.append([unanswered])
+    ingest(workspace)
+    assert compact(workspace) == GROUP
+    assert prediction_log(workspace, "tiny")[0].is_empty()
+    (table,) = workspace.predictions.names("tiny-")
+    rows = workspace.predictions.read(table).sort("unit")
+    assert rows.height == 2 * GROUP
+    assert rows[-1].select("prediction_id", "version", "score", "failures", "amount").rows() == [
+        (None, None, None, "2: it broke; 1: it broke too", 2.0)
+    ]
+
+
+def test_everything_that_a_record_says_reaches_the_tables(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    full = record_of(
+        "full", at, inputs={"amount": [1.0], "hour": [3]}, pinned=True, shadow={"2": [0.75], "3": [None]},
+        trace="4bf92f35", latency_s=0.002, redacted=["kind"], sampled=0.5,
+        features={"books": Fetched([at - DAY], {"kind": ["book"]}), "none": Fetched([None], {})},
+    )  # fmt: skip
+    with SegmentWriter(workspace.logs / "gateway-0", limit=0) as writer:
+        for n in range(GROUP + 1):
+            writer.append([msgspec.structs.replace(full, ids=[f"full-{n}"])])
+    ingest(workspace)
+    fresh = prediction_log(workspace, "tiny")[0]
+    assert compact(workspace) == GROUP
+    for row in (fresh.row(0, named=True), prediction_log(workspace, "tiny")[0].row(0, named=True)):
+        assert row["shadow"] == [{"version": 2, "score": 0.75}, {"version": 3, "score": None}]
+        assert row["features_at"] == [{"view": "books", "at": at - DAY}, {"view": "none", "at": None}]
+        assert (row["pinned"], row["trace"], row["latency_s"]) == (True, "4bf92f35", 0.002)
+        assert (row["kind"], row["redacted"], row["sampled"]) == ("book", ["kind"], 0.5)
+
+
+def test_tables_of_an_earlier_release_are_widened(workspace: Workspace) -> None:
+    go_to(workspace, 1)
+    write(workspace, GROUP + 1)
+    compact(workspace)
+    (table,) = workspace.predictions.names("tiny-")
+    later = ["pinned", "shadow", "trace", "latency_s", "features_at", "redacted", "sampled"]
+    for name, dropped in ((table, later), (LABELS, ["metric"])):
+        rows = workspace.predictions.read(name).drop(dropped)
+        shutil.rmtree(workspace.predictions.root / name)
+        with open_workspace(workspace.settings.root) as other:
+            other.predictions.append(name, rows, commit_id=("log-gateway-0", GROUP), partition_by=("day",))
+    with open_workspace(workspace.settings.root) as other:
+        write(other, GROUP)
+        whole = rows_of(other)
+        assert compact(other) == GROUP
+        assert rows_of(other) == whole
+        rows = other.predictions.read(table)
+        assert (rows["sampled"].null_count(), rows.height) == (3 * GROUP, 6 * GROUP)
+        (month,) = review(other, "tiny")
+        assert month.rows == 3 * (2 * GROUP + 1)
 
 
 class Killed(Exception):
@@ -384,9 +691,8 @@ def test_the_review_of_a_month_is_the_metrics_of_its_labelled_rows(workspace: Wo
     at = go_to(workspace, 31)
     ask(workspace, march, labelled=False)
     log_labels(workspace, labels(march[:40], at=at))
-    log_labels(
-        workspace, labels(march[:10].with_columns(~pl.col("late")), at=at + DAY)
-    )  # too late: they had one
+    turned = march[:10].with_columns(~pl.col("late"))
+    log_labels(workspace, labels(turned, at=at - DAY))  # the label at hand was known later
     ingest(workspace)
     months = review(workspace, "tiny")
     assert [month.month for month in months] == [date(2024, 2, 1), date(2024, 3, 1)]
@@ -426,9 +732,7 @@ def test_when_inputs_change_the_log_goes_on_in_a_table_of_the_new_columns(worksp
     go_to(workspace, 1)
     write(workspace, GROUP + 1)
     assert compact(workspace) == GROUP
-    file = workspace.settings.root / "product.py"
-    file.write_text(file.read_text().replace('["amount", "hour", "kind"]', '["amount", "kind", "hour"]', 1))
-    declare(workspace, actor="test")
+    declare_other_inputs(workspace)
     write(workspace, GROUP)
     assert compact(workspace) == GROUP
     assert len(workspace.predictions.names("tiny-")) == 2

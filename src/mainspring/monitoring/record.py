@@ -73,6 +73,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         Inputs and features whose values were left out or hashed before they came here.
     sampled : float
         The share of units whose predictions are logged; this one stands for 1 / sampled.
+    unlogged : dict of int
+        What of the product was not logged since the record before, by reason: rows, and values.
     """
 
     at: datetime
@@ -92,6 +94,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     features: dict[str, Fetched] = {}
     redacted: list[str] = []
     sampled: float = 1.0
+    unlogged: dict[str, int] = {}
 
 
 class LabelEntry(msgspec.Struct, frozen=True, array_like=True):

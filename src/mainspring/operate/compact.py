@@ -4,30 +4,28 @@ from __future__ import annotations
 
 __all__ = ["compact", "prediction_log"]
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mainspring.digest import digest_of_json
 from mainspring.events import Event, EventType
-from mainspring.monitoring.record import LabelRecord, LogRecord, PredictionRecord
 from mainspring.monitoring.store import LogCursor
-from mainspring.stores.segments import ended_segments, read, remove, seal
+from mainspring.operate.log_table import LABELS, frames, predictions_table
+from mainspring.stores.segments import SegmentCorrupt, ended_segments, read, remove, seal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import polars as pl
 
+    from mainspring.monitoring.record import LogRecord
     from mainspring.product import ProductSpec
     from mainspring.workspace import Workspace
 
 GROUP = 7
 """Segments that are compacted together: under light traffic one is a day, and a commit of a week costs no more."""
-
-LABELS = "labels"
 
 
 def compact(workspace: Workspace, boundary: Callable[[str], None] = lambda place: None) -> int:
@@ -46,7 +44,7 @@ def compact(workspace: Workspace, boundary: Callable[[str], None] = lambda place
         How many segments were sealed.
     """
     sealed = 0
-    for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
+    for folder in _logs(workspace):
         with workspace.database.read() as tx:
             counted = tx.monitoring.cursor(folder.name).segment
             specs = workspace.specs(tx)
@@ -78,9 +76,18 @@ def _compact(
 ) -> None:
     records = [record for number in segments for record in _records(folder, number)]
     # The id makes the append exactly-once: a commit that was made before a kill is found and not made again.
-    commit = (_appender(folder), segments[-1])
-    for table, frame in _frames(records, specs).items():
-        workspace.predictions.append(table, frame, commit_id=commit, partition_by=("day",))
+    appender, last = _appender(folder), segments[-1]
+    for owner, tables in frames(records, specs).items():
+        for table, frame in tables.items():
+            # Killed, and the inputs declared anew since: then another table of the product has these rows.
+            done = max(
+                workspace.predictions.committed(each, appender)
+                for each in {table, *_tables(workspace, owner)}
+            )
+            if done < last and not frame.is_empty():
+                workspace.predictions.append(
+                    table, frame, commit_id=(appender, last), partition_by=("day",), widen=True
+                )
     boundary("within Compact")
     seals = [seal(folder, number) for number in segments]
     now = workspace.clock.now()
@@ -103,142 +110,108 @@ def _compact(
     boundary("after Compact")
 
 
-def _records(folder: Path, segment: int) -> list[LogRecord]:
-    found: list[LogRecord] = []
-    cursor = LogCursor(segment, 0)
-    while cursor.segment == segment:
-        records, cursor = read(folder, cursor)
-        if not records or cursor.segment != segment:
-            break
-        found += records
-    return found
-
-
-def prediction_log(workspace: Workspace, product: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def prediction_log(
+    workspace: Workspace, product: str, boundary: Callable[[str], None] = lambda place: None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read a product's whole prediction log: what is in the tables, and what is still in segments.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Another process may log, count and compact at the same time.
+    product : str
+        Its name.
+    boundary : callable
+        Told where the reading stands.
 
     Returns
     -------
     polars.DataFrame
-        One row per prediction: `prediction_id`, `at`, `day`, `version`, `route`, `unit`, `score`, `failures`, inputs.
+        One row per prediction, in the order of time: `prediction_id`, `at`, `day`, `version`, `route`, `unit`, `score`,
+        `failures`, `pinned`, `shadow`, `trace`, `latency_s`, `features_at`, `redacted`, `sampled`, and the inputs.
+        Of predictions under the same id the first; those that nobody could answer are left out.
     polars.DataFrame
-        One row per label: `prediction_id`, `value` (as text), `known_at`, `day`.
+        One row per label: `prediction_id`, `value` (as text), `known_at`, `at`, `day`, `metric` (empty for the truth).
     """
     import polars as pl
 
     with workspace.database.read() as tx:
         specs = workspace.specs(tx)
-    parts = []
-    of_product = workspace.predictions.names(f"{product}-")
-    for names, table, empty in (
-        (of_product, predictions_table(specs[product]), _prediction_frame([], specs[product])),
-        ((LABELS,), LABELS, _label_frame([])),
-    ):
-        frames = [empty]
-        for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
-            # What a killed process has appended is in the table already, and not recorded as sealed.
-            kept = max(_sealed(workspace, folder), workspace.predictions.committed(table, _appender(folder)))
-            recent = _frames(_records_after(folder, kept), specs)
-            frames += [recent[table]] if table in recent else []
-        frames[1:1] = [
-            workspace.predictions.read(name) for name in names if workspace.predictions.exists(name)
-        ]
-        parts.append(pl.concat(frames, how="diagonal_relaxed"))
-    return parts[0], parts[1]
+    while True:
+        # In this order: what was sealed by now is in every later version of the tables.
+        sealed = {folder: _sealed(workspace, folder) for folder in _logs(workspace)}
+        try:
+            rows = _read(workspace, product, predictions_table(specs[product]), specs, sealed, boundary)
+            labels = _read(workspace, LABELS, LABELS, specs, sealed, boundary)
+        except SegmentCorrupt:
+            if sealed == {folder: _sealed(workspace, folder) for folder in sealed}:
+                raise
+            continue  # a compaction has moved segments on, and removed them
+        # Rows of an earlier release have nulls in the columns that have come since.
+        answered = (
+            rows.filter(pl.col("prediction_id").is_not_null())
+            .with_columns(pl.col("pinned").fill_null(False), pl.col("sampled").fill_null(1.0))
+            .sort("at", maintain_order=True)
+            .unique("prediction_id", keep="first", maintain_order=True)
+        )
+        return answered, labels.with_columns(pl.col("metric").fill_null(""))
+
+
+def _read(
+    workspace: Workspace,
+    owner: str,
+    table: str,
+    specs: dict[str, ProductSpec],
+    sealed: dict[Path, int],
+    boundary: Callable[[str], None],
+) -> pl.DataFrame:
+    """Read the tables of one owner at the versions that they have now, and the segments that those do not hold."""
+    import polars as pl
+
+    stored = workspace.predictions
+    versions = {name: stored.version(name) for name in _tables(workspace, owner)}
+    boundary("before segments")
+    parts = [frames((), specs)[owner][table]]
+    parts += [stored.read(name, version) for name, version in versions.items()]
+    for folder, done in sealed.items():
+        # What a killed process has appended is in a table already, and not recorded as sealed.
+        held = [stored.committed(name, _appender(folder), version) for name, version in versions.items()]
+        parts.append(frames(_after(folder, max(done, *held, 0)), specs)[owner][table])
+        boundary("after a log")
+    return pl.concat(parts, how="diagonal_relaxed")
+
+
+def _logs(workspace: Workspace) -> list[Path]:
+    return sorted(each for each in workspace.logs.glob("*") if each.is_dir())
+
+
+def _tables(workspace: Workspace, owner: str) -> list[str]:
+    """Name the tables that a product has had, or the one of all labels, or of strays."""
+    return [
+        name
+        for name in (owner, *workspace.predictions.names(f"{owner}-"))
+        if workspace.predictions.exists(name)
+    ]
 
 
 def _appender(folder: Path) -> str:
     return f"log-{folder.name}"
 
 
-def _records_after(folder: Path, segment: int) -> list[LogRecord]:
-    records: list[LogRecord] = []
+def _records(folder: Path, segment: int) -> Iterator[LogRecord]:
+    cursor = LogCursor(segment, 0)
+    while cursor.segment == segment:
+        records, cursor = read(folder, cursor)
+        if not records or cursor.segment != segment:
+            break
+        yield from records
+
+
+def _after(folder: Path, segment: int) -> Iterator[LogRecord]:
     cursor = LogCursor(segment + 1, 0)
     while True:
-        found, reached = read(folder, cursor)
+        records, reached = read(folder, cursor)
         if reached == cursor:
-            return records
-        records += found
+            return
+        yield from records
         cursor = reached
-
-
-def label_text(value: bool | int | float | str) -> str:
-    """A label as text, the same for equal values: true, 1 and 1.0 are one.
-
-    Examples
-    --------
-    >>> label_text(True), label_text(1.0), label_text("late")
-    ('1', '1', 'late')
-    """
-    return value if isinstance(value, str) else f"{float(value):.17g}"
-
-
-def predictions_table(spec: ProductSpec) -> str:
-    """Name of the table of a product's predictions; when its inputs change, a table of new columns begins."""
-    return f"{spec.name}-{digest_of_json(msgspec.to_builtins(spec.inputs))[:8]}"
-
-
-def _frames(records: Sequence[LogRecord], specs: dict[str, ProductSpec]) -> dict[str, pl.DataFrame]:
-    by_product: dict[str, list[PredictionRecord]] = defaultdict(list)
-    labels: list[LabelRecord] = []
-    for record in records:
-        if isinstance(record, LabelRecord):
-            labels.append(record)
-        elif record.product in specs:
-            by_product[record.product].append(record)
-    frames = {
-        predictions_table(specs[name]): _prediction_frame(kept, specs[name])
-        for name, kept in sorted(by_product.items())
-    }
-    return frames | ({LABELS: _label_frame(labels)} if labels else {})
-
-
-def _prediction_frame(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.DataFrame:
-    import polars as pl
-
-    types: dict[str, Any] = {"BYTES": pl.String, "BOOL": pl.Boolean, "FP64": pl.Float64, "FP32": pl.Float32}
-    inputs: dict[str, Any] = {column.name: types.get(column.dtype, pl.Int64) for column in spec.inputs}
-    columns: dict[str, list[Any]] = defaultdict(list)
-    for record in records:
-        rows = len(record.ids)
-        columns["prediction_id"] += record.ids
-        columns["at"] += [record.at] * rows
-        columns["version"] += record.versions
-        columns["route"] += [record.route] * rows
-        columns["unit"] += record.units
-        columns["score"] += record.scores
-        failed: list[str | None] = [None] * rows
-        for failure in record.failures:
-            failed[failure.row] = f"{failure.version}: {failure.error}"
-        columns["failures"] += failed
-        for name in inputs:
-            columns[name] += record.inputs.get(name) or [None] * rows
-    schema: dict[str, Any] = {
-        "prediction_id": pl.String,
-        "at": pl.Datetime("us", "UTC"),
-        "version": pl.Int64,
-        "route": pl.Int64,
-        "unit": pl.String,
-        "score": pl.Float64,
-        "failures": pl.String,
-        **inputs,
-    }
-    frame = pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
-    return frame.with_columns(pl.col("at").dt.date().alias("day"))
-
-
-def _label_frame(records: Sequence[LabelRecord]) -> pl.DataFrame:
-    import polars as pl
-
-    rows = [
-        (entry.prediction_id, label_text(entry.value), entry.known_at, record.at)
-        for record in records
-        for entry in record.labels
-    ]
-    schema: dict[str, Any] = {
-        "prediction_id": pl.String,
-        "value": pl.String,
-        "known_at": pl.Datetime("us", "UTC"),
-        "at": pl.Datetime("us", "UTC"),
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("at").dt.date().alias("day"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["ingest"]
+__all__ = ["ingest", "log_counts"]
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ import msgspec
 
 from mainspring.monitoring import Frame, LossTable, Profile, merge, profile
 from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
-from mainspring.monitoring.store import DayQuality, OpenPrediction
+from mainspring.monitoring.store import DayQuality, KnownLabel, OpenPrediction
 from mainspring.operate.judging import PREDICTION, Reference, read_columns
 from mainspring.ref import ModelRef
+from mainspring.registry import ModelVersionNotFound
 from mainspring.rollouts import OTHER, Rollout, UnitOutcome
 from mainspring.rollouts.timing import is_timed
 from mainspring.stores.segments import read
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
+REVISABLE = timedelta(days=90)
+"""How long after it was asked a labelled prediction is known, to tell its label from a revised or a repeated one."""
+
 _EARLY = "early_labels"
+_COUNTS = "log_counts:"
+_NOBODY = "-"  # no product can have this name
 
 
 def ingest(workspace: Workspace) -> int:
@@ -51,7 +57,21 @@ def ingest(workspace: Workspace) -> int:
         while read_count := _ingest_piece(workspace, folder):
             count += read_count
     _count_early(workspace, waited)
+    if count:
+        with workspace.database.write() as tx:
+            tx.monitoring.forget_labelled(workspace.clock.now() - REVISABLE)
     return count
+
+
+def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
+    """What of a product's traffic was not counted or not logged, by reason; of None what belongs to no product.
+
+    Rows of predictions: `repeated_predictions` (an id that was asked before), `of_unknown_version` (counted, but not in
+    a profile), and what the gateway has left out: `unsampled`. Values that it has left out: `redacted`. Labels:
+    `repeated_labels`, `revised_labels`, `outdated_labels` (known no later than the one at hand, which stays). Of no
+    product: `of_unknown_product`, `labels_without_prediction`.
+    """
+    return msgspec.json.decode(tx.values.get(_COUNTS + (product or _NOBODY)) or "{}", type=dict[str, int])
 
 
 def _ingest_piece(workspace: Workspace, folder: Path) -> int:
@@ -72,7 +92,7 @@ def _count_early(workspace: Workspace, waited: int) -> None:
     """Count labels that were read before their predictions, which another gateway may have logged.
 
     The first `waited` have waited since an earlier call: every log has been read to its end since, so that those
-    which are still unknown are labels of predictions that had one.
+    which are still unknown are labels of predictions that were not logged, or are forgotten.
     """
     with workspace.database.read() as tx:
         if not _early(tx):
@@ -80,8 +100,10 @@ def _count_early(workspace: Workspace, waited: int) -> None:
     with workspace.database.write() as tx:
         early = _early(tx)
         specs = workspace.specs(tx)
-        _Counting(tx, workspace.blobs, specs).count(early[:waited])
-        _wait(tx, _Counting(tx, workspace.blobs, specs).count(early[waited:]))
+        counting = _Counting(tx, workspace.blobs, specs)
+        homeless = counting.count(early[:waited])
+        counting.counts[_NOBODY]["labels_without_prediction"] += sum(len(each.labels) for each in homeless)
+        _wait(tx, counting.count(early[waited:]))
 
 
 def _early(tx: Transaction) -> list[LabelRecord]:
@@ -98,6 +120,26 @@ def reference_of(blobs: FileBlobs, digest: Digest) -> Reference:
     return msgspec.json.decode(blobs.get(digest), type=Reference)
 
 
+class MetricSums(msgspec.Struct, frozen=True):
+    """A business metric of a version on the predictions of one day; exact, in whatever order its values come.
+
+    `millionths` and `squared_millionths` are sums over `rows` values and their squares, each rounded before it is
+    added.
+    """
+
+    rows: int = 0
+    millionths: int = 0
+    squared_millionths: int = 0
+
+    def plus(self, sign: int, value: float) -> MetricSums:
+        """Add a value, or with a sign of -1 take it out again."""
+        return MetricSums(
+            self.rows + sign,
+            self.millionths + sign * round(value * 1e6),
+            self.squared_millionths + sign * round(value * value * 1e6),
+        )
+
+
 @dataclass(slots=True)
 class _Counting:
     """Adds one piece of a log to the tables, in one transaction."""
@@ -108,9 +150,7 @@ class _Counting:
     quality: dict[tuple[str, int, date], dict[str, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
-    rows: dict[tuple[str, int, date], list[PredictionRecord]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     rollouts: dict[str, Rollout | None] = field(default_factory=dict)
 
     def count(self, records: Sequence[LogRecord]) -> list[LabelRecord]:
@@ -136,44 +176,70 @@ class _Counting:
                 for (product, version, day), sums in sorted(self.quality.items())
             ]
         )
+        self.quality.clear()
+        for name, counts in self.counts.items():
+            known = Counter(log_counts(self.tx, name))
+            self.tx.values.put(_COUNTS + name, msgspec.json.encode(known + counts, order="sorted").decode())
+        self.counts.clear()
         return unknown
 
     def _predictions(self, records: list[PredictionRecord]) -> None:
-        waiting: list[OpenPrediction] = []
-        columns: dict[tuple[str, int, date], dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        fresh = set(self.tx.monitoring.add_open(self._open(records)))
+        columns: dict[tuple[str, int, date, tuple[str, ...]], dict[str, list[Any]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
         for record in records:
+            self.counts[record.product].update(record.unlogged)
             if record.product not in self.specs:
+                self.counts[_NOBODY]["of_unknown_product"] += len(record.ids)
                 continue
+            # What was left out or hashed is not missing, and has no distribution: no profile speaks of it.
+            logged = tuple(name for name in record.inputs if name not in record.redacted)
             for row, version in enumerate(record.versions):
-                place = (record.product, version, record.at.date())
-                self.quality[place]["predictions"] += 1
-                waiting.append(
-                    OpenPrediction(
-                        prediction_id=record.ids[row],
-                        product=record.product,
-                        version=version,
-                        at=record.at,
-                        unit="" if record.pinned else record.units[row],
-                        score=record.scores[row],
-                    )
-                )
-                columns[place][PREDICTION].append(record.scores[row])
-                for name, values in record.inputs.items():
-                    columns[place][name].append(values[row])
+                if record.ids[row] not in fresh:
+                    self.counts[record.product]["repeated_predictions"] += 1
+                    continue
+                fresh.remove(record.ids[row])
+                day = record.at.date()
+                self.quality[record.product, version, day]["predictions"] += 1
+                asked = columns[record.product, version, day, logged]
+                asked[PREDICTION].append(record.scores[row])
+                for name in logged:
+                    asked[name].append(record.inputs[name][row])
             rollout = self._rollout(record.product)
             if rollout is not None and record.at >= rollout.step_started_at and not record.pinned:
                 units[rollout.step_id] += _units_of(record, rollout)
-        self.tx.monitoring.add_open(waiting)
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
-        for (product, version, day), asked in columns.items():
+        for (product, version, day, _), asked in columns.items():
             self._profile(product, version, day, asked)
+
+    def _open(self, records: list[PredictionRecord]) -> list[OpenPrediction]:
+        return [
+            OpenPrediction(
+                prediction_id=record.ids[row],
+                product=record.product,
+                version=version,
+                at=record.at,
+                unit="" if record.pinned else record.units[row],
+                score=record.scores[row],
+            )
+            for record in records
+            if record.product in self.specs
+            for row, version in enumerate(record.versions)
+        ]
 
     def _profile(self, product: str, version: int, day: date, values: dict[str, list[Any]]) -> None:
         import numpy as np
 
-        frame = self._frame(product, version)
+        try:
+            frame = self._frame(product, version)
+        except (
+            ModelVersionNotFound
+        ):  # of a registry that was restored from a copy, say; the rows are in the log
+            self.counts[product]["of_unknown_version"] += len(values[PREDICTION])
+            return
         given = read_columns(self.specs[product].inputs, values)
         given[PREDICTION] = np.array(values[PREDICTION], dtype=np.float64)
         added = profile(given, frame)
@@ -188,32 +254,61 @@ class _Counting:
         return {**inputs.frame, **predictions.frame}
 
     def _labels(self, entries: list[tuple[LabelRecord, LabelEntry]]) -> list[LabelRecord]:
+        """Count labels; give those of no open prediction.
+
+        The sums of a day's quality follow the newest label of each prediction. What detectors and rollouts have been
+        told of it stays: evidence that was looked at cannot be taken back.
+        """
         import numpy as np
 
-        known = dict(self.tx.monitoring.take_open([entry.prediction_id for _, entry in entries]))
+        ids = [entry.prediction_id for _, entry in entries]
+        open_to, labels = self.tx.monitoring.find_open(ids), dict(self.tx.monitoring.labels(ids))
+        renewed: dict[tuple[str, str], KnownLabel] = {}
         unknown: list[LabelRecord] = []
         scored: dict[tuple[str, int, date], list[tuple[float, int]]] = defaultdict(list)
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
         for record, entry in entries:
-            prediction = known.pop(entry.prediction_id, None)  # only the first label of a prediction counts
+            prediction = open_to.get(entry.prediction_id)
             if prediction is None:
                 unknown.append(LabelRecord(at=record.at, labels=[entry]))
                 continue
             if prediction.product not in self.specs:
+                self.counts[_NOBODY]["of_unknown_product"] += 1
                 continue
-            outcome = int(entry.value == self.specs[prediction.product].task.positive)
-            scored[prediction.product, prediction.version, record.at.date()].append(
-                (prediction.score, outcome)
+            key = entry.prediction_id, entry.metric
+            before = labels.get(key)
+            if before is not None and entry.known_at <= before.known_at and entry.value != before.value:
+                self.counts[prediction.product]["outdated_labels"] += 1
+                continue
+            labels[key] = renewed[key] = KnownLabel(
+                prediction_id=entry.prediction_id,
+                metric=entry.metric,
+                value=entry.value,
+                known_at=max(entry.known_at, before.known_at) if before else entry.known_at,
             )
-            losses = row_losses(prediction.score, outcome)
-            sums = self.quality[prediction.product, prediction.version, prediction.at.date()]
-            sums["labelled"] += 1
-            sums["positives"] += outcome
-            for name in LOSSES:
-                sums[f"{name}_millionths"] += round(losses[name] * 1e6)
+            if before is not None and entry.value == before.value:
+                self.counts[prediction.product]["repeated_labels"] += 1
+                continue
+            if entry.metric:
+                self._metric(prediction, entry, before)
+                figures = {entry.metric: float(entry.value)}
+            else:
+                positive = self.specs[prediction.product].task.positive
+                outcome = int(entry.value == positive)
+                figures = self._truth(prediction, outcome, 1)
+                if before is not None:
+                    self._truth(prediction, int(before.value == positive), -1)
+            if before is not None:
+                self.counts[prediction.product]["revised_labels"] += 1
+                continue
+            if not entry.metric:
+                scored[prediction.product, prediction.version, record.at.date()].append(
+                    (prediction.score, outcome)
+                )
             rollout = self._rollout(prediction.product)
             if rollout is not None and prediction.at >= rollout.step_started_at:
-                units[rollout.step_id] += _metrics_of(prediction, rollout, losses)
+                units[rollout.step_id] += _metrics_of(prediction, rollout, figures)
+        self.tx.monitoring.put_labels(list(renewed.values()))
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
         for (product, version, day), pairs in scored.items():
@@ -227,6 +322,25 @@ class _Counting:
                     table = LossTable.from_json(kept).merge(table)
                 self.tx.monitoring.put_table(product, version, name, day, table.to_json())
         return unknown
+
+    def _truth(self, prediction: OpenPrediction, outcome: int, sign: int) -> dict[str, float]:
+        """Add a label to the sums of the prediction's day, or with a sign of -1 take it out again; give its losses."""
+        losses = row_losses(prediction.score, outcome)
+        sums = self.quality[prediction.product, prediction.version, prediction.at.date()]
+        sums["labelled"] += sign
+        sums["positives"] += sign * outcome
+        for name in LOSSES:
+            sums[f"{name}_millionths"] += sign * round(losses[name] * 1e6)
+        return losses
+
+    def _metric(self, prediction: OpenPrediction, entry: LabelEntry, before: KnownLabel | None) -> None:
+        """Add the value of a business metric to those of the prediction's day."""
+        place = prediction.product, prediction.version, f"metric:{entry.metric}", prediction.at.date()
+        kept = self.tx.monitoring.table(*place)
+        sums = MetricSums() if kept is None else msgspec.json.decode(kept, type=MetricSums)
+        if before is not None:
+            sums = sums.plus(-1, float(before.value))
+        self.tx.monitoring.put_table(*place, msgspec.json.encode(sums.plus(1, float(entry.value))).decode())
 
     def _rollout(self, product: str) -> Rollout | None:
         if product not in self.rollouts:

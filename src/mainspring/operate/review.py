@@ -11,7 +11,8 @@ import msgspec
 
 from mainspring.formats.served import feed, load
 from mainspring.gates import METRICS
-from mainspring.operate.compact import label_text, prediction_log
+from mainspring.operate.compact import prediction_log
+from mainspring.operate.log_table import input_column, label_text, truth
 from mainspring.ref import ModelRef
 
 if TYPE_CHECKING:
@@ -68,16 +69,12 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
         version = tx.registry.get(ModelRef(product, frozen))
         positive = workspace.specs(tx)[product].task.positive
     predictions, labels = prediction_log(workspace, product)
-    first = labels.sort("at", "prediction_id", maintain_order=True).unique(
-        "prediction_id", keep="first", maintain_order=True
-    )
-    rows = predictions.join(first.select("prediction_id", "value"), on="prediction_id").sort(
-        "at", "prediction_id"
-    )
+    rows = predictions.join(truth(labels), on="prediction_id").sort("at", "prediction_id")
     allow_code = workspace.settings.allows_code(product)
     model = load(workspace.blobs.get(version.artifact), threads=2, allow_code=allow_code)
+    inputs = rows.select(pl.col(input_column(name)).alias(name) for name in (*model.numbers, *model.texts))
     rows = rows.with_columns(
-        pl.Series("frozen", model.predict(feed(model, rows))),
+        pl.Series("frozen", model.predict(feed(model, inputs))),
         (pl.col("value") == label_text(positive)).cast(pl.Int8).alias("outcome"),
         pl.col("at").dt.truncate("1mo").dt.date().alias("month"),
     )

@@ -276,6 +276,7 @@ def _resolve(
         columns=tuple(name for name in dict.fromkeys(columns) if name not in (*rows.key, rows.event_time)),
         since=since,
         until=until,
+        allow_code=workspace.settings.allows_code(ref.product),
     )
     return _Asked(
         product=ref.product,

@@ -30,7 +30,7 @@ import msgspec
 
 from mainspring.digest import Digest
 from mainspring.errors import MainspringError
-from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.served import Served, feed, load
 from mainspring.formats.signature import Signature
 from mainspring.operate.joining import join_features, source_columns
 from mainspring.operate.tasks import Failed
@@ -72,6 +72,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         What is kept beside the answers.
     since, until : datetime or None
         The rows' event times: from, and before.
+    allow_code : bool
+        Whether the operator allows a model that is the product's own code.
     """
 
     rows: DatasetSpec
@@ -85,6 +87,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     since: datetime | None
     until: datetime | None
+    allow_code: bool = False
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -294,9 +297,9 @@ def read_part(work: Work, part: Part, tables: DeltaTables) -> pl.DataFrame:
 
 
 @lru_cache(maxsize=2)
-def _model(blobs: FileBlobs, artifact: Digest) -> OnnxModel:
+def _model(blobs: FileBlobs, artifact: Digest, allow_code: bool) -> Served:
     # One thread: the sum over the trees, and so the last bit, may depend on how the rows are shared out.
-    return OnnxModel.load(blobs.get(artifact), threads=1)
+    return load(blobs.get(artifact), threads=1, allow_code=allow_code)
 
 
 def ask(rows: pl.DataFrame, work: Work, blobs: FileBlobs) -> pl.Series:
@@ -304,11 +307,9 @@ def ask(rows: pl.DataFrame, work: Work, blobs: FileBlobs) -> pl.Series:
     import numpy as np
     import polars as pl
 
-    from mainspring.operate.judging import feed
-
+    model = _model(blobs, Digest(work.artifact), work.allow_code)
     with np.errstate(over="ignore"):  # what is beyond float32 is told of by `unsound`
-        fed = feed(work.signature, rows)
-    answers = _model(blobs, Digest(work.artifact)).predict(fed)
+        answers = model.predict(feed(model, rows))
     if answers.shape != (rows.height,):
         raise MainspringError(f"The model answers {rows.height} rows with the shape {answers.shape}.")
     return pl.Series("probability", answers, pl.Float32)

@@ -87,6 +87,7 @@ class DeltaTables:
         *,
         commit_id: CommitId | None,
         partition_by: Sequence[str] = (),
+        widen: bool = False,
     ) -> int:
         """Append rows, in one commit; the first append makes the table.
 
@@ -101,6 +102,8 @@ class DeltaTables:
             nothing is appended.
         partition_by : sequence of str
             Columns of days, whole numbers or names by which files are split; heeded by the first append.
+        widen : bool
+            Whether the table takes columns that it does not have; the rows before have nulls there.
 
         Returns
         -------
@@ -123,6 +126,8 @@ class DeltaTables:
                 done = table.transaction_version(commit_id[0])
                 if done is not None and done >= commit_id[1]:
                     return table.version()
+            if table is not None and widen:
+                _widen(table, frame)
             return self._commit(name, table, frame, commit_id, partition_by)
 
     def replace(self, name: str, pieces: Iterable[pl.DataFrame]) -> int:
@@ -201,10 +206,14 @@ class DeltaTables:
                 raise TableNotFound(name, None)
             return table.version()
 
-    def committed(self, name: str, appender: str) -> int:
-        """Give the number of an appender's newest commit id in the table, 0 before the first."""
+    def committed(self, name: str, appender: str, version: int | None = None) -> int:
+        """Give the number of an appender's newest commit id in a version, 0 before the first; by default the newest."""
+        from deltalake import DeltaTable
+
         with self._lock:
             table = self._open(name)
+            if table is not None and version is not None:
+                table = DeltaTable(self._path(name), version=version)
             return (table.transaction_version(appender) or 0) if table is not None else 0
 
     def names(self, prefix: str) -> tuple[str, ...]:
@@ -300,6 +309,19 @@ class DeltaTables:
         assert table is not None, "the commit made it"
         _sync_log(path, table.version())
         return table.version()
+
+
+def _widen(table: DeltaTable, frame: pl.DataFrame) -> None:
+    """Give a table the columns of a frame that it lacks."""
+    import polars as pl
+    from deltalake import Schema
+
+    have = {field.name for field in table.schema().fields}
+    lacking = {name: _kept_type(dtype) for name, dtype in frame.schema.items() if name not in have}
+    lacking = {name: dtype for name, dtype in lacking.items() if dtype != pl.Null}
+    if lacking:
+        table.alter.add_columns(Schema.from_arrow(pl.DataFrame(schema=lacking).schema).fields)
+        table.update_incremental()
 
 
 def _fitted(name: str, frame: pl.DataFrame, schema: pl.Schema | None, by: Sequence[str]) -> pl.DataFrame:

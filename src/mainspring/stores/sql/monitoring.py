@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, Select, bindparam, delete, exists, select, update
+from sqlalchemy import BindParameter, Row, Select, bindparam, delete, exists, select, update
 
 from mainspring.clock import parse_time, time_text
 from mainspring.errors import Conflict
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 500
 _SUMS = ("predictions", "labelled", "positives", "log_loss_millionths", "brier_millionths")
-_IDS = bindparam("ids", expanding=True)
+_IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _OPEN = select(open_predictions).where(open_predictions.c.prediction_id.in_(_IDS))
 _LABELS = select(known_labels).where(known_labels.c.prediction_id.in_(_IDS))
 

@@ -1,0 +1,194 @@
+"""The prediction log as tables: what becomes of each record, and which label of a prediction is the truth."""
+
+from __future__ import annotations
+
+__all__ = ["LABELS", "STRAYS", "frames", "input_column", "label_text", "predictions_table", "truth"]
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainspring.digest import digest_of_json
+from mainspring.monitoring.record import LabelRecord, LogRecord, PredictionRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import polars as pl
+
+    from mainspring.product import ProductSpec
+
+LABELS = "labels"
+STRAYS = "strays"
+"""Records of products that were not declared when their segment was compacted, each as it was logged."""
+
+_FIRST = {"prediction_id", "at", "day", "version", "route", "unit", "score", "failures"}
+_LATER = {"pinned", "shadow", "trace", "latency_s", "features_at", "redacted", "sampled"}
+
+
+def label_text(value: bool | int | float | str) -> str:
+    """A label as text, the same for equal values: true, 1 and 1.0 are one.
+
+    Examples
+    --------
+    >>> label_text(True), label_text(1.0), label_text("late")
+    ('1', '1', 'late')
+    """
+    return value if isinstance(value, str) else f"{float(value):.17g}"
+
+
+def predictions_table(spec: ProductSpec) -> str:
+    """Name of the table of a product's predictions; when its inputs change, a table of new columns begins."""
+    inputs = msgspec.to_builtins(spec.inputs)
+    for each in inputs:
+        each.pop("pii", None)  # no matter of columns
+    # A table of 0.1 may have given such a name to an input.
+    taken = sorted(_LATER & {each.name for each in spec.inputs})
+    return f"{spec.name}-{digest_of_json([*inputs, *taken])[:8]}"
+
+
+def input_column(name: str) -> str:
+    """Name of an input's column: its own, if no column of the log itself has that.
+
+    Examples
+    --------
+    >>> input_column("carrier"), input_column("score")
+    ('carrier', 'input_score')
+    """
+    return f"input_{name}" if name in _FIRST | _LATER else name
+
+
+def frames(records: Iterable[LogRecord], specs: dict[str, ProductSpec]) -> dict[str, dict[str, pl.DataFrame]]:
+    """Give the rows that records make, by what they belong to (a product, `LABELS`, `STRAYS`) and by table.
+
+    An empty frame, of the table in force, is there for every product and for the labels.
+    """
+    by_product: dict[str, list[PredictionRecord]] = {name: [] for name in specs}
+    labels: list[LabelRecord] = []
+    strays: list[PredictionRecord] = []
+    for record in records:
+        if isinstance(record, LabelRecord):
+            labels.append(record)
+        else:
+            by_product.get(record.product, strays).append(record)
+    found = {
+        name: {predictions_table(specs[name]): _predictions(kept, specs[name])}
+        for name, kept in sorted(by_product.items())
+    }
+    return found | {LABELS: {LABELS: _labels(labels)}, STRAYS: {STRAYS: _strays(strays)}}
+
+
+def truth(labels: pl.DataFrame) -> pl.DataFrame:
+    """Give the one label of each prediction that counts: the one known last, and of those the one that came first.
+
+    Parameters
+    ----------
+    labels : polars.DataFrame
+        As `prediction_log` gives them.
+
+    Returns
+    -------
+    polars.DataFrame
+        `prediction_id`, `value`.
+    """
+    import polars as pl
+
+    newest = labels.filter(pl.col("metric") == "").sort(
+        "known_at", "at", "prediction_id", descending=[True, False, False], maintain_order=True
+    )
+    return newest.unique("prediction_id", keep="first", maintain_order=True).select("prediction_id", "value")
+
+
+def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.DataFrame:
+    """One row per row that was asked; one that nobody could answer has no id, no version and no score."""
+    import polars as pl
+
+    types: dict[str, Any] = {"BYTES": pl.String, "BOOL": pl.Boolean, "FP64": pl.Float64, "FP32": pl.Float32}
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for record in records:
+        rows = len(record.units)
+        nothing = [None] * rows
+        columns["prediction_id"] += record.ids or nothing
+        columns["at"] += [record.at] * rows
+        columns["version"] += record.versions or nothing
+        columns["route"] += [record.route] * rows
+        columns["unit"] += record.units
+        columns["score"] += record.scores or nothing
+        columns["failures"] += _failures(record)
+        columns["pinned"] += [record.pinned] * rows
+        columns["shadow"] += [
+            [{"version": int(version), "score": scores[row]} for version, scores in record.shadow.items()]
+            for row in range(rows)
+        ]
+        columns["trace"] += [record.trace or None] * rows
+        columns["latency_s"] += [record.latency_s] * rows
+        columns["features_at"] += [
+            [{"view": view, "at": fetched.at[row]} for view, fetched in record.features.items()]
+            for row in range(rows)
+        ]
+        columns["redacted"] += [record.redacted] * rows
+        columns["sampled"] += [record.sampled] * rows
+        fetched = {name: of for view in record.features.values() for name, of in view.columns.items()}
+        for column in spec.inputs:
+            given = record.inputs.get(column.name) or fetched.get(column.name) or nothing
+            columns[input_column(column.name)] += given
+    schema: dict[str, Any] = {
+        "prediction_id": pl.String,
+        "at": pl.Datetime("us", "UTC"),
+        "version": pl.Int64,
+        "route": pl.Int64,
+        "unit": pl.String,
+        "score": pl.Float64,
+        "failures": pl.String,
+        "pinned": pl.Boolean,
+        "shadow": pl.List(pl.Struct({"version": pl.Int64, "score": pl.Float64})),
+        "trace": pl.String,
+        "latency_s": pl.Float64,
+        "features_at": pl.List(pl.Struct({"view": pl.String, "at": pl.Datetime("us", "UTC")})),
+        "redacted": pl.List(pl.String),
+        "sampled": pl.Float64,
+        **{input_column(column.name): types.get(column.dtype, pl.Int64) for column in spec.inputs},
+    }
+    return _by_day(pl.DataFrame({name: columns[name] for name in schema}, schema=schema))
+
+
+def _failures(record: PredictionRecord) -> list[str | None]:
+    told: list[str | None] = [None] * len(record.units)
+    for failure in record.failures:
+        before = told[failure.row]
+        what = f"{failure.version}: {failure.error}"
+        told[failure.row] = what if before is None else f"{before}; {what}"
+    return told
+
+
+def _labels(records: Sequence[LabelRecord]) -> pl.DataFrame:
+    import polars as pl
+
+    rows = [
+        (entry.prediction_id, label_text(entry.value), entry.known_at, record.at, entry.metric)
+        for record in records
+        for entry in record.labels
+    ]
+    schema: dict[str, Any] = {
+        "prediction_id": pl.String,
+        "value": pl.String,
+        "known_at": pl.Datetime("us", "UTC"),
+        "at": pl.Datetime("us", "UTC"),
+        "metric": pl.String,
+    }
+    return _by_day(pl.DataFrame(rows, schema=schema, orient="row"))
+
+
+def _strays(records: Sequence[PredictionRecord]) -> pl.DataFrame:
+    import polars as pl
+
+    rows = [(record.product, record.at, msgspec.json.encode(record).decode()) for record in records]
+    schema: dict[str, Any] = {"product": pl.String, "at": pl.Datetime("us", "UTC"), "record": pl.String}
+    return _by_day(pl.DataFrame(rows, schema=schema, orient="row"))
+
+
+def _by_day(rows: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    return rows.with_columns(pl.col("at").dt.date().alias("day"))
