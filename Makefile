@@ -74,7 +74,7 @@ oldest: $(UV)  ## the tests against the oldest releases that pyproject.toml allo
 
 .PHONY: clean
 clean:  ## throw away the environments and what the tools left
-	rm -rf .venv .oldest .tools build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .oldest .peers .tools build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(UV): locks/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,0 +1,175 @@
+"""Load over loopback and what it shows: some connections, each with one request at a time, every answer checked."""
+
+from __future__ import annotations
+
+import math
+import selectors
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import servers
+
+CONNECTIONS = 16
+_PATIENCE_S = 10
+_TOLERANCE = 1e-5
+
+
+class Failed(Exception):
+    """A server that cannot be measured; its text says why."""
+
+
+class Question(NamedTuple):
+    """A request as it is sent, and the score that is the right answer."""
+
+    message: bytes
+    score: float
+
+
+class Answer(NamedTuple):
+    question: int
+    seconds: float
+    body: bytes
+
+
+class Round(NamedTuple):
+    """What one stretch of load showed; the CPU is that of the server's processes, by request."""
+
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process that answers at a port: `questions` has one for each connection, `read` takes the score from a body."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    questions: Sequence[Question]
+    read: Callable[[bytes], float]
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it answers, and answers rightly."""
+        deadline, why = time.monotonic() + seconds, "nobody listens"
+        while time.monotonic() < deadline:
+            if (code := self.process.poll()) is not None:
+                raise Failed(f"it ended with {code}: {last_words(self.log)}")
+            try:
+                answers = load(self.port, [each.message for each in self.questions], 0.05)
+            except (OSError, Failed) as error:
+                why = str(error)
+                time.sleep(0.1)
+            else:
+                self._check(answers)
+                return
+        raise Failed(f"no answer within {seconds:.0f} s of its start ({why}): {last_words(self.log)}")
+
+    def measure(self, seconds: float) -> Round:
+        """Load it; every answer must be 200 and right."""
+        before = servers.cpu_s(self.process.pid)
+        answers = load(self.port, [each.message for each in self.questions], seconds)
+        cpu_s = servers.cpu_s(self.process.pid) - before
+        if not answers:
+            raise Failed(f"it gave no answer within {seconds:g} s")
+        self._check(answers)
+        p50, p99 = np.quantile([each.seconds for each in answers], [0.5, 0.99])
+        return Round(len(answers) / seconds, 1000 * p50, 1000 * p99, 1e6 * cpu_s / len(answers))
+
+    def _check(self, answers: Sequence[Answer]) -> None:
+        for n, _, body in answers:
+            try:
+                score = self.read(body)
+            except (ValueError, LookupError, TypeError) as error:
+                raise Failed(f"its answer cannot be read ({error!r}): {body[:300]!r}") from error
+            if not math.isclose(score, self.questions[n].score, abs_tol=_TOLERANCE):
+                raise Failed(f"it answered {score} where {self.questions[n].score} is right")
+
+
+def last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return " | ".join(line.strip() for line in lines if line.strip())[-400:] or "it said nothing"
+
+
+def load(port: int, messages: Sequence[bytes], seconds: float) -> list[Answer]:
+    """Keep a connection for each message busy with it; give the answers that came in time.
+
+    Raises
+    ------
+    Failed
+        An answer was not 200, a connection was closed, or nothing came for ten seconds.
+    OSError
+        Nobody listens.
+    """
+    answers, connections = [], []
+    try:
+        with selectors.DefaultSelector() as ready:
+            for n, message in enumerate(messages):
+                connection = socket.create_connection(("127.0.0.1", port), _PATIENCE_S)
+                connections.append(connection)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                ready.register(connection, selectors.EVENT_READ, [n, time.perf_counter(), b""])
+                connection.sendall(message)
+            end = time.perf_counter() + seconds
+            while ready.get_map():
+                events = ready.select(_PATIENCE_S)
+                if not events:
+                    raise Failed(f"it gave no answer for {_PATIENCE_S} s")
+                for key, _ in events:
+                    n, sent_at, before = key.data
+                    connection = connections[n]
+                    if not (received := connection.recv(1 << 18)):
+                        raise Failed(f"it closed a connection {'amid' if before else 'instead of'} an answer")
+                    body = _body(before + received)
+                    if body is None:
+                        key.data[2] = before + received
+                        continue
+                    now = time.perf_counter()
+                    if now > end:  # what is under way is heard out, so that it is no load on the next
+                        ready.unregister(connection)
+                        continue
+                    answers.append(Answer(n, now - sent_at, body))
+                    key.data[1:] = now, b""
+                    connection.sendall(messages[n])
+    finally:
+        for connection in connections:
+            connection.close()
+    return answers
+
+
+def _body(reply: bytes) -> bytes | None:
+    """The body of an answer, or None when it is not whole."""
+    head, end, body = reply.partition(b"\r\n\r\n")
+    if not end:
+        return None
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise Failed(f"it answered {reply[:400]!r}")
+    _, named, length = head.lower().partition(b"\r\ncontent-length:")
+    if named:
+        return body if len(body) >= int(length.partition(b"\r\n")[0]) else None
+    if not body.endswith(b"\r\n0\r\n\r\n"):
+        return None
+    whole = b""
+    while size := int((parts := body.partition(b"\r\n"))[0], 16):
+        whole, body = whole + parts[2][:size], parts[2][size + 2 :]
+    return whole
+
+
+def median(rounds: Sequence[Round]) -> Round:
+    """Each figure's median over the rounds."""
+    return Round(*(statistics.median(figures) for figures in zip(*rounds, strict=True)))
+
+
+def ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> float:
+    """Our requests a second to theirs: the median over rounds that ran one after the other."""
+    return statistics.median(
+        our.requests_per_s / their.requests_per_s for our, their in zip(ours, theirs, strict=True)
+    )

@@ -1,0 +1,123 @@
+"""Server processes of a benchmark: started on free ports, watched for the CPU they take, and ended with all of theirs."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_BECOME_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <sys/prctl.h>
+_GRACE_S = 10
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def start(
+    command: Sequence[str], *, log: Path, folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a server whose working folder is `folder` and whose words go to `log`."""
+    with log.open("wb") as words:
+        return subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=words, stderr=words,
+            env={**os.environ, **(environment or {})},
+        )  # fmt: skip
+
+
+@contextmanager
+def all_ended() -> Iterator[None]:
+    """End every process that was started inside, and those that they have started and left behind.
+
+    A server's workers whose parent has gone would be adopted by the machine's first process, and nobody would know
+    whose they are; so this process adopts them.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_BECOME_SUBREAPER, 1, 0, 0, 0)
+
+    def leave(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        roots = [pid for pid, parent in _parents().items() if parent == os.getpid()]
+        for kill in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            for pid in roots:
+                with suppress(ProcessLookupError):  # it has ended by itself
+                    os.kill(pid, kill)
+            deadline = time.monotonic() + _GRACE_S
+            while _reap(roots) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            # What is left has lost its parent, or has not heard.
+            if not (roots := descendants(os.getpid())):
+                break
+        signal.signal(signal.SIGTERM, before)
+
+
+def _reap(pids: Sequence[int]) -> bool:
+    """Take leave of the children that have ended; say whether any of those asked for still runs."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return any(pid in pids for pid in _parents())
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every process of this machine that is alive."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        if fields[0] != "Z":
+            found[int(stat.parent.name)] = int(fields[1])
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs, and so on."""
+    parents = _parents()
+    found, waiting = [], [pid]
+    while waiting:
+        parent = waiting.pop()
+        children = [child for child, its in parents.items() if its == parent]
+        found += children
+        waiting += children
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process and its descendants have used, those that have ended included."""
+    ticks = 0
+    for each in (pid, *descendants(pid)):
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / _TICKS
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process and its descendants, in MB; what they share is counted once."""
+    kilobytes = 0
+    for each in (pid, *descendants(pid)):
+        try:
+            text = Path(f"/proc/{each}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        kilobytes += int(text.partition("\nPss:")[2].split()[0])
+    return kilobytes / 1000
