@@ -1,14 +1,15 @@
 """One-row predictions per second of our gateway beside other servers of models, all with the same trees.
 
-    python benchmarks/gateway_peers.py [--only mlserver,kserve] [--seconds 3] [--json]
+    python benchmarks/gateway_peers.py [--only mlserver,kserve] [--seconds 2] [--json]
 
 Each peer runs in an environment of its own, made by uv from `peers/*.in` in `.peers/`, which can be thrown away. Each
 has one worker and is tuned as its documentation advises for one; how, says its program in `peers/`. They are asked in
 the shortest JSON that they take, and with a model that takes a row as it comes; the gateway does all that it does in
 use. The bare floor is our web server doing parse, infer and encode only.
 
-Every answer of a server must be 200 and hold the right score, or it is not measured. The rounds of all follow one
-another, and a ratio is the median over them. What cannot be installed, started or measured is named with the reason.
+Every answer of a server must be 200 and hold the right score, or it is not measured. Each peer runs alone beside ours,
+their rounds in turns, and a ratio is the median over them. What cannot be installed, started or measured is named with
+the reason.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ENVIRONMENTS = HERE.parent / ".peers"
 UV = HERE.parent / ".tools" / "bin" / "uv"
 
 ROUNDS = 5
-START_S = 90
+START_S = 120
 INSTALL_S = 300
 
 
@@ -44,7 +45,10 @@ class Peer:
     Attributes
     ----------
     name : str
-        Of its requirements in `peers/NAME.in`, and of its program `peers/on_NAME.py`.
+    server : str
+        It has its requirements in `peers/SERVER.in`, and its program is `peers/on_SERVER.py`.
+    arguments : tuple of str
+        For the program, behind the model, the port and the folder.
     bar : float
     path : str
     ask : callable
@@ -58,6 +62,11 @@ class Peer:
     path: str
     ask: Callable[[Sequence[float]], Any]
     read: Callable[[Any], float]
+    server: str = ""
+    arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "server", self.server or self.name)
 
 
 def as_tensor(row: Sequence[float]) -> Any:
@@ -71,7 +80,9 @@ def oip_score(answer: Any) -> float:
 PEERS = [
     Peer(name="mlserver", bar=3, path=scoring.PATH, ask=as_tensor, read=oip_score),
     Peer(name="kserve", bar=4.5, path=scoring.PATH, ask=as_tensor, read=oip_score),
-    Peer(name="bentoml", bar=8, path="/score", ask=lambda row: {"rows": [row]}, read=lambda answer: answer[0]),
+    Peer(
+        name="bentoml", bar=8, path="/score", ask=lambda row: {"rows": [row]}, read=lambda answer: answer[0]
+    ),
     Peer(
         name="litserve",
         bar=7,
@@ -88,6 +99,16 @@ PEERS = [
     ),
     Peer(
         name="ray",
+        bar=20,
+        path="/",
+        ask=lambda row: {"rows": [row]},
+        read=lambda answer: answer["scores"][0],
+    ),
+    # The bar was set beside this one: what Ray Serve starts when nothing is set.
+    Peer(
+        name="ray-proxy",
+        server="ray",
+        arguments=("own-proxy",),
         bar=20,
         path="/",
         ask=lambda row: {"rows": [row]},
@@ -116,7 +137,7 @@ def of_matrix(content: bytes) -> bytes:
 
 def python_of(peer: Peer) -> Path:
     """The interpreter of a peer's environment, which is made if it is not as the requirements say."""
-    folder, requirements = ENVIRONMENTS / peer.name, HERE / "peers" / f"{peer.name}.in"
+    folder, requirements = ENVIRONMENTS / peer.server, HERE / "peers" / f"{peer.server}.in"
     python, made_of = folder / "bin" / "python", folder / "made-of.in"
     if made_of.exists() and made_of.read_bytes() == requirements.read_bytes():
         return python
@@ -148,7 +169,8 @@ def start(peer: Peer, content: bytes, folder: Path) -> load.Server:
         load.Question(scoring.post(peer.path, json.dumps(peer.ask(row)).encode()), score)
         for row, score in zip(asked.tolist(), scoring.scores(content, asked), strict=True)
     ]
-    command = [str(python), str(HERE / "peers" / f"on_{peer.name}.py"), str(path), str(port), str(folder)]
+    program = HERE / "peers" / f"on_{peer.server}.py"
+    command = [str(python), str(program), str(path), str(port), str(folder), *peer.arguments]
     # Threads of numerical libraries would compete for the cores with the server, and with the load.
     process = servers.start(command, log=log, folder=folder, environment={"OMP_NUM_THREADS": "1"})
     return load.Server(process, port, log, questions, lambda body: peer.read(json.loads(body)))
@@ -157,35 +179,43 @@ def start(peer: Peer, content: bytes, folder: Path) -> load.Server:
 def measure(peers: Sequence[Peer], seconds: float) -> dict[str, Any]:
     """Run all rounds."""
     content = scoring.model()
-    started: dict[str, load.Server] = {}
+    rounds: dict[str, list[load.Round]] = {kind: [] for kind in OURS}
+    ratios: dict[str, float] = {}
     failed: dict[str, str] = {}
     # Ray's sockets lie in it, and a socket's path may have no more than 107 characters.
     with tempfile.TemporaryDirectory(prefix="p-") as temporary, servers.all_ended():
-        for kind in OURS:
-            started[kind] = scoring.start(kind, content, Path(temporary) / kind)
-        for peer in peers:
+        ours = {kind: scoring.start(kind, content, Path(temporary) / kind) for kind in OURS}
+        for server in ours.values():
+            server.wait(scoring.START_S)
+
+        def own(kind: str) -> load.Round:
             try:
-                started[peer.name] = start(peer, content, Path(temporary) / peer.name)
+                return ours[kind].measure(seconds)
             except load.Failed as error:
+                raise SystemExit(f"our {kind} cannot be measured: {error}") from error
+
+        # One peer at a time: some are busy while nobody asks them.
+        for peer in peers:
+            server = None
+            try:
+                server = start(peer, content, Path(temporary) / peer.name)
+                server.wait(START_S)
+                beside, theirs = [], []
+                for _ in range(ROUNDS):
+                    for kind in OURS:
+                        rounds[kind].append(own(kind))
+                    beside.append(rounds["gateway"][-1])
+                    theirs.append(server.measure(seconds))
+            except (load.Failed, OSError) as error:
                 failed[peer.name] = str(error)
-        rounds: dict[str, list[load.Round]] = {name: [] for name in started}
-
-        def each(act: Callable[[str, load.Server], object]) -> None:
-            for name in [*started]:
-                try:
-                    act(name, started[name])
-                except (load.Failed, OSError) as error:
-                    if name in OURS:
-                        raise
-                    failed[name] = str(error)
-                    del started[name], rounds[name]
-
-        each(lambda name, server: server.wait(START_S))
-        each(lambda name, server: server.measure(seconds / 2))  # warms it up
-        for _ in range(ROUNDS):
-            each(lambda name, server: rounds[name].append(server.measure(seconds)))
+            else:
+                rounds[peer.name], ratios[peer.name] = theirs, load.ratio(beside, theirs)
+            finally:
+                if server:
+                    servers.end(server.process.pid)
+    ratios["floor"], ratios["gateway"] = load.ratio(rounds["gateway"], rounds["floor"]), 1.0
     return {
-        "figures": {name: figures(rounds[name], rounds["gateway"]) for name in rounds},
+        "figures": {name: figures(rounds[name], ratios[name]) for name in rounds},
         "failed": failed,
         "connections": load.CONNECTIONS,
         "rounds": ROUNDS,
@@ -194,14 +224,14 @@ def measure(peers: Sequence[Peer], seconds: float) -> dict[str, Any]:
     }
 
 
-def figures(rounds: Sequence[load.Round], ours: Sequence[load.Round]) -> dict[str, float]:
+def figures(rounds: Sequence[load.Round], ratio: float) -> dict[str, float]:
     median = load.median(rounds)
     return {
         "requests_per_s": round(median.requests_per_s),
         "p50_ms": round(median.p50_ms, 2),
         "p99_ms": round(median.p99_ms, 2),
         "cpu_us": round(median.cpu_us),
-        "ratio": round(load.ratio(ours, rounds), 2),
+        "ratio": round(ratio, 2),
     }
 
 
@@ -243,7 +273,7 @@ def main() -> None:
     )
     names = [peer.name for peer in PEERS]
     parser.add_argument("--only", help=f"some of {','.join(names)}")
-    parser.add_argument("--seconds", type=float, default=3.0, help="the length of a round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="the length of a round")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",") if arguments.only else names

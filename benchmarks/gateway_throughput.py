@@ -56,7 +56,6 @@ def measure() -> dict[str, Any]:
         }
         for server in started.values():
             server.wait(scoring.START_S)
-            server.measure(ROUND_S / 2)  # warms it up
         rounds: dict[str, list[load.Round]] = {kind: [] for kind in started}
         for _ in range(ROUNDS):
             for kind, server in started.items():

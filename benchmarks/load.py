@@ -18,6 +18,7 @@ import servers
 
 CONNECTIONS = 16
 _PATIENCE_S = 10
+_WARM_UP_S = 1.0
 _TOLERANCE = 1e-5
 
 
@@ -58,13 +59,13 @@ class Server:
     read: Callable[[bytes], float]
 
     def wait(self, seconds: float) -> None:
-        """Wait until it answers, and answers rightly."""
+        """Wait until it answers a second long, and rightly: it is then warm, and what stands before it has settled."""
         deadline, why = time.monotonic() + seconds, "nobody listens"
         while time.monotonic() < deadline:
             if (code := self.process.poll()) is not None:
                 raise Failed(f"it ended with {code}: {last_words(self.log)}")
             try:
-                answers = load(self.port, [each.message for each in self.questions], 0.05)
+                answers = load(self.port, [each.message for each in self.questions], _WARM_UP_S)
             except (OSError, Failed) as error:
                 why = str(error)
                 time.sleep(0.1)

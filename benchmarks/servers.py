@@ -1,4 +1,4 @@
-"""Server processes of a benchmark: started on free ports, watched for the CPU they take, and ended with all of theirs."""
+"""Server processes of a benchmark: started on free ports, watched for what they take, and ended with all of theirs."""
 
 from __future__ import annotations
 
@@ -50,28 +50,36 @@ def all_ended() -> Iterator[None]:
     try:
         yield
     finally:
-        roots = [pid for pid, parent in _parents().items() if parent == os.getpid()]
-        for kill in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-            for pid in roots:
-                with suppress(ProcessLookupError):  # it has ended by itself
-                    os.kill(pid, kill)
-            deadline = time.monotonic() + _GRACE_S
-            while _reap(roots) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            # What is left has lost its parent, or has not heard.
-            if not (roots := descendants(os.getpid())):
-                break
+        for pid in [pid for pid, parent in _parents().items() if parent == os.getpid()]:
+            end(pid)
+        _end(descendants(os.getpid()))
         signal.signal(signal.SIGTERM, before)
 
 
-def _reap(pids: Sequence[int]) -> bool:
-    """Take leave of the children that have ended; say whether any of those asked for still runs."""
-    try:
+def end(pid: int) -> None:
+    """End a process, and then what it has started and has not ended itself."""
+    its = descendants(pid)
+    _end([pid])
+    _end(its)
+
+
+def _end(pids: Sequence[int]) -> None:
+    for kill in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, kill)
+        deadline = time.monotonic() + _GRACE_S
+        while _alive(pids) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not (pids := _alive(pids)):
+            return
+
+
+def _alive(pids: Sequence[int]) -> list[int]:
+    with suppress(ChildProcessError):  # take leave of those that have ended
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        return False
-    return any(pid in pids for pid in _parents())
+    return [pid for pid in pids if pid in _parents()]
 
 
 def _parents() -> dict[int, int]:

@@ -1,4 +1,8 @@
-"""Ray Serve: one replica, in the mode that its page on high throughput describes, HAProxy in front included."""
+"""Ray Serve: one replica.
+
+With HAProxy in front and the other settings of its page on high throughput; or, with the argument `own-proxy`, behind
+its own proxy, which is what it starts when nothing is set.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,9 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from typing import Any
 
-model, port, folder = sys.argv[1:]
+model, port, folder, *mode = sys.argv[1:]
 
 
 def free_port() -> str:
@@ -18,22 +21,23 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-os.environ |= {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
-    "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
-    "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
-    "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
-    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-    "RAY_SERVE_HAPROXY_METRICS_PORT": free_port(),
-    "RAY_SERVE_HAPROXY_STATS_PORT": free_port(),
-}
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+if mode != ["own-proxy"]:
+    os.environ |= {
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        "RAY_SERVE_HAPROXY_METRICS_PORT": free_port(),
+        "RAY_SERVE_HAPROXY_STATS_PORT": free_port(),
+    }
 
-import ray
-from ray import serve
-from scorer import Scorer
+import ray  # noqa: E402 - it reads its settings when it is imported
+from ray import serve  # noqa: E402
+from scorer import Scorer  # noqa: E402
 
 
 @serve.deployment(num_replicas=1, max_ongoing_requests=100)
