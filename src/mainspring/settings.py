@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from mainspring.clock import parse_time
 from mainspring.errors import Fault, Faults, Invalid
@@ -39,6 +39,8 @@ class Settings:
         Address that the servers bind.
     port, gateway_port : int
         Ports of the control plane with its pages, and of the gateway; 0 takes a free one.
+    grpc_port : int, optional
+        Port of the gateway for gRPC, 8601 by custom; 0 takes a free one. Unset, it speaks HTTP alone.
     gateways : int
         How many gateway processes listen at the gateway's port.
     gateway_pending : int
@@ -65,6 +67,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8500
     gateway_port: int = 8600
+    grpc_port: int | None = None
     gateways: int = 1
     gateway_pending: int = 1_000
     gateway_timeout_s: float = 10.0
@@ -104,7 +107,7 @@ class Settings:
                 faults.append(Fault(name, "is no setting.", f"There are: {', '.join(sorted(names))}."))
                 continue
             try:
-                values[name] = _read(name, value, types[name])
+                values[name] = _read(name, value, next(iter(get_args(types[name])), types[name]))
             except Invalid as error:
                 faults.append(Fault(name, str(error)))
         settings = replace(cls(root=root.resolve()), **values)
@@ -166,7 +169,7 @@ def _read(name: str, value: object, kind: type) -> Any:
     match name:
         case _ if read is None:
             raise Invalid(f"is {value!r}, which is no {_KINDS[kind]}.")
-        case "port" | "gateway_port" if not 0 <= read <= 65535:
+        case "port" | "gateway_port" | "grpc_port" if not 0 <= read <= 65535:
             raise Invalid(f"is {value!r}, but ports are numbered from 0 to 65535.")
         case "gateways" | "gateway_pending" if not 1 <= read <= 100_000:
             raise Invalid(f"is {value!r}, but there must be at least 1.")

@@ -1,6 +1,6 @@
 """Runs a gateway over a folder of files, as the composition root does over a workspace.
 
-python served.py FOLDER PORT [NOW]
+python served.py FOLDER PORT [NOW | --grpc=PORT]
 """
 
 from __future__ import annotations
@@ -42,11 +42,14 @@ class FileSource:
 
 if __name__ == "__main__":
     folder, port, *rest = sys.argv[1:]
-    clock = DrivenClock(parse_time(rest[0]), seed=1) if rest else SystemClock()
+    ports = [int(each[7:]) for each in rest if each.startswith("--grpc=")]
+    nows = [parse_time(each) for each in rest if not each.startswith("--grpc=")]
+    clock = DrivenClock(nows[0], seed=1) if nows else SystemClock()
     serve(
         FileSource(Path(folder)),
         log=Path(folder) / "log",
         secret=b"of this workspace",
         clock=clock,
         port=int(port),
+        grpc_port=ports[0] if ports else None,
     )

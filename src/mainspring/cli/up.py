@@ -100,6 +100,7 @@ def gateway(root: Path, name: str = "gateway-0") -> None:
             port=settings.gateway_port,
             limits=Limits(settings.gateway_pending, settings.gateway_timeout_s),
             shared=settings.gateways > 1,
+            grpc_port=settings.grpc_port,
         )
 
 
@@ -108,9 +109,13 @@ def up(root: Path, *, json: bool = False) -> None:
     with running(Settings.load(root)) as processes:
         if json:
             addresses = {"url": processes.url, "gateway_url": processes.gateway_url}
+            if processes.grpc_address:
+                addresses["grpc_address"] = processes.grpc_address
             print(msgspec.json.encode(addresses).decode(), flush=True)
         else:
             at = f"pages and API at {processes.url}, predictions at {processes.gateway_url}"
+            if processes.grpc_address:
+                at += f", over gRPC at {processes.grpc_address}"
             print(f"mainspring is up: {at}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             processes.watch()
@@ -139,6 +144,12 @@ class Processes:
         """Address of the gateway."""
         return f"http://{self.settings.host}:{self.settings.gateway_port}"
 
+    @property
+    def grpc_address(self) -> str | None:
+        """Address of the gateway for gRPC, where it speaks it."""
+        port = self.settings.grpc_port
+        return None if port is None else f"{self.settings.host}:{port}"
+
     def watch(self) -> None:
         """Start again what has died, until a signal comes; raises `DidNotStart` when it does not come up again."""
         while True:
@@ -158,6 +169,8 @@ class Processes:
             "MAINSPRING_PORT": str(self.settings.port),
             "MAINSPRING_GATEWAY_PORT": str(self.settings.gateway_port),
         }
+        if self.settings.grpc_port is not None:
+            environment["MAINSPRING_GRPC_PORT"] = str(self.settings.grpc_port)
         command = [sys.executable, "-m", "mainspring.cli.up", str(self.settings.root), name]
         with said:
             self.said_before[name] = said.tell()
@@ -231,7 +244,10 @@ def running(settings: Settings) -> Iterator[Processes]:
     settings.state.mkdir(exist_ok=True)
     with _up_lock(settings):
         settings = replace(
-            settings, port=settings.port or _free_port(), gateway_port=settings.gateway_port or _free_port()
+            settings,
+            port=settings.port or _free_port(),
+            gateway_port=settings.gateway_port or _free_port(),
+            grpc_port=_free_port() if settings.grpc_port == 0 else settings.grpc_port,
         )
         processes = Processes(settings, {}, {})
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
@@ -239,7 +255,9 @@ def running(settings: Settings) -> Iterator[Processes]:
             if settings.gateways > 1:
                 from mainspring.gateway import need_port
 
-                need_port(settings.host, settings.gateway_port)
+                for port in (settings.gateway_port, settings.grpc_port):
+                    if port is not None:
+                        need_port(settings.host, port)
             for name in processes.names:
                 processes.start(name)
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PortInUse", "need_port", "serve"]
+__all__ = ["GrpcMissing", "PortInUse", "need_port", "serve"]
 
 import asyncio
 import atexit
@@ -11,9 +11,10 @@ import os
 import signal
 import socket
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from mainspring.errors import Conflict
+from mainspring.errors import Conflict, Invalid
 from mainspring.gateway.admission import USUAL, Limits
 from mainspring.gateway.app import Gateway
 from mainspring.gateway.ids import PredictionIds
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from mainspring.gateway.source import GatewaySource
 
 _DRAIN_S = 10
+
+
+class GrpcMissing(Invalid):
+    """A port for gRPC in an environment without it."""
+
+    def __str__(self) -> str:
+        return "There is a grpc_port, but no gRPC: run `pip install 'mainspring[grpc]'`, or take the port out."
 
 
 class PortInUse(Conflict):
@@ -51,6 +59,7 @@ def serve(
     port: int,
     limits: Limits = USUAL,
     shared: bool = False,
+    grpc_port: int | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what has been asked, and return.
 
@@ -69,17 +78,24 @@ def serve(
         How much may be in progress.
     shared : bool
         Whether other gateways listen there as well; the kernel then splits the connections between them.
+    grpc_port : int, optional
+        Where to listen for gRPC; without it there is none.
 
     Raises
     ------
+    GrpcMissing
+        A port for gRPC, which is not installed.
     LogInUse
         Another process writes the log.
     PortInUse
         Another process listens there.
     """
-    if not shared:
-        need_port(host, port)
-    asyncio.run(_serve(source, log, secret, clock, host, port, limits))
+    if grpc_port is not None and not find_spec("grpc"):
+        raise GrpcMissing
+    for each in (port, grpc_port):
+        if each is not None and not shared:
+            need_port(host, each)
+    asyncio.run(_serve(source, log, secret, clock, host, port, limits, grpc_port))
     atexit.register(_leave)
 
 
@@ -95,7 +111,14 @@ def _leave() -> None:
 
 
 async def _serve(
-    source: GatewaySource, log: Path, secret: bytes, clock: Clock, host: str, port: int, limits: Limits
+    source: GatewaySource,
+    log: Path,
+    secret: bytes,
+    clock: Clock,
+    host: str,
+    port: int,
+    limits: Limits,
+    grpc_port: int | None,
 ) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
@@ -105,6 +128,12 @@ async def _serve(
         source, PredictionLog(SegmentWriter(log)), PredictionIds(secret), clock, name=log.name, limits=limits
     )
     await gateway.start()
+    grpc_door = None
+    if grpc_port is not None:
+        from mainspring.gateway.grpc import GrpcDoor
+
+        grpc_door = GrpcDoor(gateway)
+        await grpc_door.open(host, grpc_port)
     server = Server(
         gateway,
         address=host,
@@ -117,15 +146,23 @@ async def _serve(
         log_level=LogLevels.error,
     )
     server.workers_kill_timeout = _DRAIN_S
+
+    def drain() -> None:
+        server.stop()  # type: ignore[no-untyped-call]
+        if grpc_door:
+            grpc_door.drain(_DRAIN_S)
+
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, server.stop)
+        loop.add_signal_handler(each, drain)
     # What has been loaded stays: to look at it again with every full collection would cost answers milliseconds.
     gc.collect()
     gc.freeze()
     try:
         await server.serve()
     finally:
+        if grpc_door:
+            await grpc_door.closed()
         await gateway.stop()
 
 

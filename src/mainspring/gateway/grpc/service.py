@@ -1,0 +1,351 @@
+"""What each call of the protocol is answered, and which status an error becomes."""
+
+from __future__ import annotations
+
+__all__ = ["Service"]
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+
+from mainspring.errors import Invalid, MainspringError, NotFound, Refused
+from mainspring.gateway.follow import NotYetServed
+from mainspring.gateway.grpc.messages import Message, message
+from mainspring.gateway.grpc.tensors import read_request, write_reply
+from mainspring.gateway.predict import ModelFailed
+from mainspring.gateway.protocols.oip import OUTPUTS
+from mainspring.stores.segments import LogUnwritable
+
+if TYPE_CHECKING:
+    from mainspring.gateway.app import Gateway
+    from mainspring.gateway.predict import Prediction
+
+INFERENCE = "inference.GRPCInferenceService"
+HEALTH = "grpc.health.v1.Health"
+
+_AT_WORK = 64
+"""How many requests of one stream are answered at the same time."""
+
+_DETAILS_LIMIT = 4000
+"""Bytes of an error's text: clients take 8 KiB of metadata, and hang up on more."""
+
+_STATUS: tuple[tuple[type[MainspringError], StatusCode], ...] = (
+    (NotFound, StatusCode.NOT_FOUND),
+    (Invalid, StatusCode.INVALID_ARGUMENT),
+    (NotYetServed, StatusCode.UNAVAILABLE),
+    (LogUnwritable, StatusCode.UNAVAILABLE),
+    (ModelFailed, StatusCode.INTERNAL),
+    (Refused, StatusCode.FAILED_PRECONDITION),
+)
+_HTTP = {
+    StatusCode.OK: 200,
+    StatusCode.INVALID_ARGUMENT: 400,
+    StatusCode.NOT_FOUND: 404,
+    StatusCode.UNAVAILABLE: 503,
+    StatusCode.DEADLINE_EXCEEDED: 504,
+}
+"""Requests are counted by the status that they would have had over HTTP, whichever door they came to."""
+
+_SERVING, _NOT_SERVING = 1, 2
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+_log = logging.getLogger(__name__)
+_InferRequest = message("inference.ModelInferRequest")
+_StreamReply = message("inference.ModelStreamInferResponse")
+
+
+class Undone(Exception):
+    """A call that is not answered, by its status and the text for the person who asked."""
+
+    def __init__(self, code: StatusCode, why: str) -> None:
+        super().__init__(code, why)
+        self.code, self.why = code, why
+
+
+class Call:
+    """What comes with a message: metadata, and how long the caller waits."""
+
+    __slots__ = ("_context", "metadata")
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self.metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
+
+    def need_time(self) -> None:
+        """Do nothing for a caller whose deadline is over."""
+        left_s = self._context.time_remaining()
+        if left_s is not None and left_s <= 0:
+            raise Undone(StatusCode.DEADLINE_EXCEEDED, "The deadline was over before the work had begun.")
+
+    @property
+    def trace(self) -> str:
+        """W3C trace id; empty without one."""
+        given = self.metadata.get("traceparent")
+        read = _TRACE.fullmatch(given) if isinstance(given, str) else None
+        return read[1] if read else ""
+
+    def answered_by(self, route: int) -> None:
+        """Tell the route with the answer."""
+        self._context.set_trailing_metadata((("mainspring-route", str(route)),))
+
+
+_Answer = Callable[[Message, Call], Awaitable[Message]]
+
+
+class Service:
+    """The calls of `inference.GRPCInferenceService` and of the health check, answered by a gateway.
+
+    Parameters
+    ----------
+    gateway : Gateway
+        Whose routes, models, log and figures these are, as over HTTP.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._draining = False
+        self._listening: set[asyncio.Task[None]] = set()
+
+    def handlers(self) -> tuple[Any, ...]:
+        """Give the handlers of all calls, as a server takes them."""
+        unary: Mapping[str, _Answer] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._model_infer,
+            "RepositoryIndex": self._repository_index,
+            "RepositoryModelLoad": self._repository_model_load,
+            "RepositoryModelUnload": self._repository_model_unload,
+        }
+        # Messages are read here and not by the server, which would answer malformed ones with a fault of its own.
+        inference = {
+            name: grpc.unary_unary_rpc_method_handler(self._unary(message(f"inference.{name}Request"), answer))
+            for name, answer in unary.items()
+        }
+        inference["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._model_stream_infer)
+        check = self._unary(message("grpc.health.v1.HealthCheckRequest"), self._health)
+        return (
+            grpc.method_handlers_generic_handler(INFERENCE, inference),
+            grpc.method_handlers_generic_handler(
+                HEALTH, {"Check": grpc.unary_unary_rpc_method_handler(check)}
+            ),
+        )
+
+    def drain(self) -> None:
+        """Say that the gateway is not ready, and end every stream when what it has asked is answered."""
+        self._draining = True
+        for each in self._listening:
+            each.cancel()
+
+    # --- around the calls ------------------------------------------------------------------------------------------
+
+    def _unary(self, form: Message, answer: _Answer) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def handle(content: bytes, context: Any) -> bytes:
+            try:
+                reply: bytes = (await answer(_read(form, content), Call(context))).SerializeToString()
+            except Exception as error:  # noqa: BLE001 - every one becomes a status
+                undone = _undone(error)
+            else:
+                return reply
+            await context.abort(undone.code, undone.why)
+            raise AssertionError("abort raises")
+
+        return handle
+
+    async def _model_stream_infer(self, contents: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        """Answer each message of a stream, in their order; an error is the answer to its own message alone."""
+        call = Call(context)
+        at_work: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(_AT_WORK)
+
+        async def listen() -> None:
+            try:
+                async for content in contents:
+                    await at_work.put(asyncio.create_task(self._stream_reply(content, call)))
+            finally:
+                await at_work.put(None)
+
+        listening = asyncio.create_task(listen())
+        self._listening.add(listening)
+        try:
+            if self._draining:
+                listening.cancel()
+            while (task := await at_work.get()) is not None:
+                yield (await task).SerializeToString()
+        finally:
+            self._listening.discard(listening)
+            listening.cancel()
+            while not at_work.empty():
+                if (left := at_work.get_nowait()) is not None:
+                    left.cancel()
+        if self._draining:
+            await context.abort(StatusCode.UNAVAILABLE, "The gateway shuts down: open another stream.")
+
+    async def _stream_reply(self, content: bytes, call: Call) -> Message:
+        reply = _StreamReply()
+        asked = None
+        try:
+            asked = _read(_InferRequest, content)
+            prediction, answer = await self._infer(asked, call)
+            reply.infer_response.CopyFrom(answer)
+            reply.infer_response.parameters["mainspring_route"].int64_param = prediction.route
+        except Exception as error:  # noqa: BLE001 - as above
+            reply.error_message = _undone(error).why
+            if asked is not None:
+                reply.infer_response.model_name, reply.infer_response.id = asked.model_name, asked.id
+        # What is asked once is answered once: clients of models that stream wait for this mark.
+        reply.infer_response.parameters["triton_final_response"].bool_param = True
+        return reply
+
+    # --- predictions -----------------------------------------------------------------------------------------------
+
+    async def _model_infer(self, asked: Message, call: Call) -> Message:
+        prediction, reply = await self._infer(asked, call)
+        call.answered_by(prediction.route)
+        return reply
+
+    async def _infer(self, asked: Message, call: Call) -> tuple[Prediction, Message]:
+        call.need_time()
+        await self._keep_time(call)
+        gateway = self._gateway
+        serving = gateway.follower.serving(asked.model_name)
+        status = StatusCode.INTERNAL
+        try:
+            named = call.metadata.get("mainspring-variant") or asked.model_version
+            pinned = serving.version(named) if named else None
+            wishes, rows = read_request(serving.inputs, asked)
+            prediction = await gateway.predictor.predict(
+                serving, rows, pinned=pinned, request=wishes.id, trace=call.trace
+            )
+            status = StatusCode.OK
+        except Exception as error:
+            status = _code(error)
+            raise
+        finally:
+            gateway.metrics.answered(serving.route.product, _HTTP.get(status, 500))
+        return prediction, write_reply(serving.route.product, asked, wishes, prediction)
+
+    async def _keep_time(self, call: Call) -> None:
+        told = call.metadata.get("mainspring-now")
+        if told is not None:
+            self._gateway.hear_time(told)
+        await self._gateway.follow(told=told is not None)
+
+    # --- about the gateway and its models --------------------------------------------------------------------------
+
+    @property
+    def _ready(self) -> bool:
+        return self._gateway.follower.ready and not self._draining
+
+    async def _server_live(self, asked: Message, call: Call) -> Message:
+        return message("inference.ServerLiveResponse")(live=True)
+
+    async def _server_ready(self, asked: Message, call: Call) -> Message:
+        await self._keep_time(call)
+        return message("inference.ServerReadyResponse")(ready=self._ready)
+
+    async def _server_metadata(self, asked: Message, call: Call) -> Message:
+        return message("inference.ServerMetadataResponse")(
+            name="mainspring", version=metadata.version("mainspring"), extensions=["model_repository"]
+        )
+
+    async def _model_ready(self, asked: Message, call: Call) -> Message:
+        await self._keep_time(call)
+        ready = False
+        with suppress(NotFound, NotYetServed):  # one that is not there is not ready: callers wait for it so
+            serving = self._gateway.follower.serving(asked.name)
+            ready = not asked.version or bool(serving.version(asked.version))
+        return message("inference.ModelReadyResponse")(ready=ready and not self._draining)
+
+    async def _model_metadata(self, asked: Message, call: Call) -> Message:
+        await self._keep_time(call)
+        serving = self._gateway.follower.serving(asked.name)
+        versions = [serving.version(asked.version)] if asked.version else serving.loaded
+        reply = message("inference.ModelMetadataResponse")(
+            name=asked.name, versions=[str(each.version) for each in versions], platform="onnx_onnxv1"
+        )
+        for tensors, datatypes in ((reply.inputs, serving.inputs.datatypes), (reply.outputs, OUTPUTS)):
+            for name, datatype in datatypes.items():
+                tensors.add(name=name, datatype=datatype, shape=[-1])
+        return reply
+
+    async def _repository_index(self, asked: Message, call: Call) -> Message:
+        await self._keep_time(call)
+        reply = message("inference.RepositoryIndexResponse")()
+        follower = self._gateway.follower
+        for product, serving in sorted(follower.servings.items()):
+            for each in serving.loaded:
+                reply.models.add(name=product, version=str(each.version), state="READY")
+        for product, why in sorted(follower.waiting.items()):
+            if not asked.ready:
+                reply.models.add(name=product, state="UNAVAILABLE", reason=why)
+        return reply
+
+    async def _repository_model_load(self, asked: Message, call: Call) -> Message:
+        """Look at the routes at once; what is loaded is what they name."""
+        if asked.parameters:
+            named = ", ".join(sorted(asked.parameters))[:200]
+            raise Invalid(
+                f"Models come from the registry and not with a request: load without the parameters {named}."
+            )
+        await self._gateway.follower.check()
+        self._gateway.follower.serving(asked.model_name)
+        return message("inference.RepositoryModelLoadResponse")()
+
+    async def _repository_model_unload(self, asked: Message, call: Call) -> Message:
+        product = self._gateway.follower.serving(asked.model_name).route.product
+        raise Refused(
+            f"{product} is served because its route says so, which the control plane publishes: it changes there."
+        )
+
+    async def _health(self, asked: Message, call: Call) -> Message:
+        if asked.service not in ("", INFERENCE, HEALTH):
+            raise NotFound(f"There is no service {asked.service[:100]!r} here. There is {INFERENCE}.")
+        await self._keep_time(call)
+        status = _SERVING if self._ready else _NOT_SERVING
+        return message("grpc.health.v1.HealthCheckResponse")(status=status)
+
+
+def _read(form: Message, content: bytes) -> Message:
+    try:
+        return form.FromString(content)
+    except DecodeError as error:
+        raise Invalid(f"The message is no {form.DESCRIPTOR.full_name}: it cannot be read.") from error
+
+
+def _code(error: Exception) -> StatusCode:
+    if isinstance(error, Undone):
+        return error.code
+    return next((code for kind, code in _STATUS if isinstance(error, kind)), StatusCode.INTERNAL)
+
+
+def _undone(error: Exception) -> Undone:
+    """The status and text that an error becomes; of a fault of our own, the caller is told no more than that."""
+    if isinstance(error, Undone):
+        return error
+    if isinstance(error, MainspringError):
+        return Undone(_code(error), _shortened(str(error)))
+    _log.error("A fault of the gateway itself, on a call over gRPC", exc_info=error)
+    return Undone(StatusCode.INTERNAL, "The gateway has a fault that this call has met; its log says which.")
+
+
+def _shortened(text: str) -> str:
+    """As many whole lines of a text as fit, each byte that is not plain ASCII being sent as three."""
+    lines, size = text.split("\n"), 0
+    for n, line in enumerate(lines):
+        size += len(quote(line, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")) + 3
+        if size > _DETAILS_LIMIT:
+            if n == 0:
+                return text[: _DETAILS_LIMIT // 12]
+            return "\n".join((*lines[:n], f"  - and {len(lines) - n} more"))
+    return text

@@ -1,0 +1,148 @@
+"""From a `ModelInferRequest` to tensors and wishes, and from a prediction to a `ModelInferResponse`."""
+
+from __future__ import annotations
+
+__all__ = ["read_request", "write_reply"]
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mainspring.errors import Fault
+from mainspring.gateway.grpc.messages import Message, message
+from mainspring.gateway.inputs import Tensor
+from mainspring.gateway.protocols.oip import Wanted, Wishes, outputs
+from mainspring.gateway.protocols.raw import from_raw, to_raw
+
+if TYPE_CHECKING:
+    from mainspring.gateway.inputs import Inputs, Rows
+    from mainspring.gateway.predict import Prediction
+
+_TYPED = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""In which field of `InferTensorContents` a datatype's values are."""
+
+_FLOATS = {"FP32": np.float32, "FP64": np.float64}
+
+_NOT_HERE = ("shared_memory_region", "classification")
+"""Parameters that say where values are, or what they mean: to pass them over would give wrong answers."""
+
+_Reply = message("inference.ModelInferResponse")
+
+
+def read_request(inputs: Inputs, asked: Message) -> tuple[Wishes, Rows]:
+    """Read and check a request.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Of the product.
+    asked : ModelInferRequest
+
+    Raises
+    ------
+    BadRequest
+        With everything that is wrong.
+    """
+    wanted = [Wanted(each.name) for each in asked.outputs]
+    wishes = Wishes(id=asked.id or None, outputs=wanted or None)
+    faults = wishes.faults()
+    for each in asked.outputs:
+        if each.parameters:
+            _need_understood(each, faults)
+    tensors = _raw(asked, faults) if asked.raw_input_contents else _typed(asked.inputs, faults)
+    return wishes, inputs.check(tensors, faults, unread=len(tensors) < len(asked.inputs))
+
+
+def _raw(asked: Message, faults: list[Fault]) -> list[Tensor]:
+    contents: Sequence[bytes] = asked.raw_input_contents
+    if len(contents) != len(asked.inputs):
+        what = f"there are {len(contents)} of them for {len(asked.inputs)} tensors."
+        mend = "Send the contents of all tensors raw, in the order of the tensors, or of none."
+        faults.append(Fault("raw_input_contents", what, mend))
+        return []
+    tensors = []
+    for tensor, content in zip(asked.inputs, contents, strict=True):
+        if tensor.HasField("contents"):
+            mend = "Send the contents of all tensors raw, or of none."
+            faults.append(Fault(tensor.name[:100], "it has typed contents beside raw ones.", mend))
+            continue
+        if tensor.parameters:
+            _need_understood(tensor, faults)
+        read = from_raw(tensor.name, tensor.datatype, tensor.shape, content, faults)
+        if read is not None:
+            tensors.append(read)
+    return tensors
+
+
+def _typed(asked: Iterable[Message], faults: list[Fault]) -> list[Tensor]:
+    tensors = []
+    for tensor in asked:
+        name, datatype, contents = tensor.name, tensor.datatype, tensor.contents
+        if tensor.parameters and _need_understood(tensor, faults):
+            continue
+        field = _TYPED.get(datatype)
+        if field is None:
+            what = f"its datatype is {datatype[:20]!r}, which has no typed contents."
+            faults.append(Fault(name[:100], what, "Send it in raw_input_contents."))
+            continue
+        filled = [each.name for each, _ in contents.ListFields()]
+        if filled and filled != [field]:
+            what = f"its values are in {', '.join(filled)}."
+            faults.append(Fault(name[:100], what, f"Those of {datatype} belong in {field}."))
+            continue
+        values = getattr(contents, field)
+        # An array says with NaN what is missing, a list with None, which no message can hold.
+        made = np.array(values, _FLOATS[datatype]) if datatype in _FLOATS else list(values)
+        tensors.append(Tensor(name, datatype, tensor.shape, made))
+    return tensors
+
+
+def _need_understood(tensor: Message, faults: list[Fault]) -> bool:
+    """Add a fault for each parameter of a tensor that cannot be passed over; say whether there was one."""
+    found = [each for each in _NOT_HERE if each in tensor.parameters]
+    faults += [
+        Fault(tensor.name[:100], f"its parameter {each} asks for what is not done here.", "Leave it out.")
+        for each in found
+    ]
+    return bool(found)
+
+
+def write_reply(product: str, asked: Message, wishes: Wishes, prediction: Prediction) -> Message:
+    """Answer in the form of the question: raw contents to raw ones, typed to typed.
+
+    Parameters
+    ----------
+    product : str
+    asked : ModelInferRequest
+    wishes : Wishes
+        As they were read from it.
+    prediction : Prediction
+
+    Returns
+    -------
+    ModelInferResponse
+        It names a version of the model when all rows have the same.
+    """
+    version = prediction.version
+    reply = _Reply(model_name=product, model_version="" if version is None else str(version), id=asked.id)
+    raw = bool(asked.raw_input_contents)
+    for each in outputs(wishes, prediction):
+        output = reply.outputs.add(name=each.name, datatype=each.datatype, shape=each.shape)
+        values = each.data or ()
+        if raw:
+            reply.raw_output_contents.append(to_raw(each.datatype, values))
+        elif each.datatype == "BYTES":
+            output.contents.bytes_contents.extend([text.encode() for text in values])
+        else:
+            getattr(output.contents, _TYPED[each.datatype]).extend(values)
+    return reply
