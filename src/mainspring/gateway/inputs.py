@@ -229,7 +229,9 @@ class Inputs:
         if len(rows) != 1 or any([*_shape_faults(tensors[name], len(read[name]))] for name in read):
             return {}, {}
         matrix = np.concatenate([*read.values()]).reshape(len(read), -1)
-        if not -LARGEST_FLOAT <= matrix.min() <= matrix.max() <= LARGEST_FLOAT:  # false for NaN as well
+        if (
+            not -LARGEST_FLOAT <= float(matrix.min()) <= float(matrix.max()) <= LARGEST_FLOAT
+        ):  # false for NaN as well
             return {}, {}
         columns: Mapping[str, list[Value]] = dict(zip(read, matrix.tolist(), strict=True))
         return dict(columns), dict(zip(read, matrix.astype(np.float32), strict=True))

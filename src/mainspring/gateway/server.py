@@ -34,7 +34,9 @@ class GrpcMissing(Invalid):
     """A port for gRPC in an environment without it."""
 
     def __str__(self) -> str:
-        return "There is a grpc_port, but no gRPC: run `pip install 'mainspring[grpc]'`, or take the port out."
+        return (
+            "There is a grpc_port, but no gRPC: run `pip install 'mainspring[grpc]'`, or take the port out."
+        )
 
 
 class PortInUse(Conflict):

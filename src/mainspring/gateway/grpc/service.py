@@ -130,7 +130,9 @@ class Service:
         }
         # Messages are read here and not by the server, which would answer malformed ones with a fault of its own.
         inference = {
-            name: grpc.unary_unary_rpc_method_handler(self._unary(message(f"inference.{name}Request"), answer))
+            name: grpc.unary_unary_rpc_method_handler(
+                self._unary(message(f"inference.{name}Request"), answer)
+            )
             for name, answer in unary.items()
         }
         inference["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._model_stream_infer)
