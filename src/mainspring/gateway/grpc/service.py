@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Service"]
+__all__ = ["Call", "Service", "Undone"]
 
 import asyncio
 import logging
