@@ -35,6 +35,7 @@ class EventType(StrEnum):
     ROLLOUT_ARM_DROPPED = "rollout.arm.dropped"
     ROLLOUT_MEASURED = "rollout.measured"
     ROLLOUT_CERTIFIED = "rollout.certified"
+    ROLLOUT_NOT_CERTIFIED = "rollout.not_certified"
     ROLLOUT_PAUSED = "rollout.paused"
     ROLLOUT_RESUMED = "rollout.resumed"
     ROLLOUT_APPROVAL_ASKED = "rollout.approval.asked"

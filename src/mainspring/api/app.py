@@ -20,8 +20,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from mainspring.api.openapi import describe
-from mainspring.api.operation import Operation
+from mainspring.api.operation import Operation, actor_of, body_of, product_of
 from mainspring.api.problem import Problem, problem_of, respond
+from mainspring.api.rollouts import ROLLOUTS
 from mainspring.clock import parse_time
 from mainspring.errors import Invalid, MainspringError
 from mainspring.governance import verify
@@ -101,17 +102,6 @@ class Verified(msgspec.Struct, frozen=True):
     fault: str
 
 
-def _actor(request: Request) -> str:
-    return request.headers.get("mainspring-actor") or "api"
-
-
-def _body(content: bytes, kind: type) -> Any:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.DecodeError as error:
-        raise Invalid(f"The request's body is not as described: {error}. See /v1/openapi.json.") from None
-
-
 def _number(request: Request, name: str, default: int, most: int) -> int:
     text = request.query_params.get(name, str(default))
     if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
@@ -124,7 +114,7 @@ _turning = threading.Lock()
 
 
 def _move_clock(workspace: Workspace, request: Request, content: bytes) -> Now:
-    to = parse_time(_body(content, MoveClock).now)
+    to = parse_time(body_of(content, MoveClock).now)
     with _turning:
         moved = workspace.advance(to)
         done = turn(workspace)
@@ -134,7 +124,7 @@ def _move_clock(workspace: Workspace, request: Request, content: bytes) -> Now:
 def _add_batch(workspace: Workspace, request: Request, content: bytes) -> object:
     dataset = request.path_params["dataset"]
     reason = request.query_params.get("reason", "")
-    batch = add_batch(workspace, dataset, content, actor=_actor(request), reason=reason)
+    batch = add_batch(workspace, dataset, content, actor=actor_of(request), reason=reason)
     row = status.batch_row(batch)
     if batch.version is None:
         return Problem(
@@ -148,12 +138,12 @@ def _add_batch(workspace: Workspace, request: Request, content: bytes) -> object
 
 
 def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Asked:
-    asked: AskTraining = _body(content, AskTraining)
+    asked: AskTraining = body_of(content, AskTraining)
     taken = request_training(
         workspace,
         request.path_params["product"],
         request_id=asked.request_id or uuid4().hex,
-        actor=_actor(request),
+        actor=actor_of(request),
         reason=asked.reason,
         params=asked.params,
         data=[DataRef.parse(ref) for ref in asked.data],
@@ -187,10 +177,6 @@ def _products(workspace: Workspace, request: Request, content: bytes) -> list[st
     return [status.product_status(workspace, name) for name in names]
 
 
-def _product(request: Request) -> str:
-    return str(request.path_params["product"])
-
-
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/v1/health", "Whether the control plane answers", lambda w, r, c: Health(True), gives=Health
@@ -204,14 +190,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/v1/products/{product}",
         "One product at a glance",
-        lambda w, r, c: status.product_status(w, _product(r)),
+        lambda w, r, c: status.product_status(w, product_of(r)),
         gives=status.ProductStatus,
     ),
     Operation(
         "GET",
         "/v1/products/{product}/cycles",
         "Its cycles, oldest first",
-        lambda w, r, c: status.cycle_rows(w, _product(r)),
+        lambda w, r, c: status.cycle_rows(w, product_of(r)),
         gives=list[status.CycleRow],
     ),
     Operation(
@@ -236,14 +222,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/v1/products/{product}/quality",
         "Its quality by day and version",
-        lambda w, r, c: status.quality_rows(w, _product(r)),
+        lambda w, r, c: status.quality_rows(w, product_of(r)),
         gives=list[status.QualityRow],
     ),
     Operation(
         "GET",
         "/v1/products/{product}/runs",
         "Its newest runs",
-        lambda w, r, c: status.run_rows(w, _product(r), limit=_number(r, "limit", 100, 1000)),
+        lambda w, r, c: status.run_rows(w, product_of(r), limit=_number(r, "limit", 100, 1000)),
         gives=list[status.RunRow],
         query=("limit",),
     ),
@@ -251,9 +237,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/v1/products/{product}/versions",
         "Its model versions",
-        lambda w, r, c: status.version_rows(w, _product(r)),
+        lambda w, r, c: status.version_rows(w, product_of(r)),
         gives=list[status.VersionRow],
     ),
+    *ROLLOUTS,
     Operation(
         "GET",
         "/v1/datasets/{dataset}/batches",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from mainspring.errors import MainspringError
 from mainspring.loop import decide
 from mainspring.operate.acts import carry_out
+from mainspring.operate.certify import certify_due
 from mainspring.operate.compact import compact
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest
@@ -62,6 +63,8 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
     for spec in specs.values():
         try:
             alarms += [f"{alarm.product}: {alarm.monitor}" for alarm in watch(workspace, spec)]
+            if (certificate := certify_due(workspace, spec)) is not None:
+                acts.append(f"{spec.name}: Certify ({certificate.verdict.value})")
             while (action := decide(observe(workspace, spec))) is not None:
                 carry_out(workspace, spec, action, boundary)
                 acts.append(f"{spec.name}: {type(action).__name__}")

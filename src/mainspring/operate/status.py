@@ -17,6 +17,7 @@ __all__ = [
     "cycle_rows",
     "data_row",
     "data_rows",
+    "event_row",
     "events",
     "explain_cycle",
     "only_product",
@@ -369,9 +370,9 @@ def events(
     """Give the newest entries of the ledger, newest first; with `before`, of all subjects, those older than it."""
     with workspace.database.read() as tx:
         if before is None:
-            return [_event(entry) for entry in tx.ledger.newest(limit=limit, subject=subject)]
+            return [event_row(entry) for entry in tx.ledger.newest(limit=limit, subject=subject)]
         first = max(0, before - 1 - limit)
-        older = [_event(entry) for entry in tx.ledger.entries(after=first, limit=before - 1 - first)]
+        older = [event_row(entry) for entry in tx.ledger.entries(after=first, limit=before - 1 - first)]
         return older[::-1]
 
 
@@ -396,7 +397,7 @@ def explain_cycle(
         told = [
             event
             for entry in tx.ledger.entries()
-            if (event := _event(entry)).data.get("cycle") == cycle.cycle_id
+            if (event := event_row(entry)).data.get("cycle") == cycle.cycle_id
         ]
         return _cycle(tx, cycle), told
 
@@ -481,7 +482,8 @@ def _rollout(workspace: Workspace, tx: Transaction, product: str) -> RolloutRow 
     )
 
 
-def _event(entry: Entry) -> EventRow:
+def event_row(entry: Entry) -> EventRow:
+    """Tell of an entry of the ledger."""
     return EventRow(
         number=entry.number,
         type=entry.type,

@@ -6,16 +6,18 @@ are put in order by the database, and the second is told what the first has left
 
 from __future__ import annotations
 
-__all__ = ["NoRollout", "abort", "approve", "certify", "pause", "resume"]
+__all__ = ["NoRollout", "NotPromotable", "abort", "approve", "certify", "pause", "promote", "resume"]
 
 from typing import TYPE_CHECKING
 
-from mainspring.errors import NotFound
+from mainspring.errors import Conflict, NotFound
 from mainspring.events import EventType
-from mainspring.operate.acts.roll_out import keep_champion
+from mainspring.loop import CycleOutcome
+from mainspring.operate.acts.roll_out import keep_champion, publish_route
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.status import check_product
 from mainspring.ref import ModelRef
+from mainspring.rollouts import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,17 @@ class NoRollout(NotFound):
 
     def __str__(self) -> str:
         return f"No rollout of {self.product!r} is in progress. To see how the last one ended, run `mainspring cycles`."
+
+
+class NotPromotable(Conflict):
+    """A promotion by hand that would skip what a person cannot make up for."""
+
+    def __init__(self, product: str, why: str) -> None:
+        super().__init__(product, why)
+        self.product, self.why = product, why
+
+    def __str__(self) -> str:
+        return f"The rollout of {self.product!r} cannot be promoted: {self.why}."
 
 
 def pause(workspace: Workspace, product: str, *, actor: str, reason: str) -> Rollout:
@@ -132,6 +145,59 @@ def abort(workspace: Workspace, product: str, *, actor: str, reason: str) -> Rol
         ended = rollout.aborted()
         cycle = tx.loop.get(rollout.rollout_id)  # a rollout has the id of its cycle
         keep_champion(stage, tx, cycle, ended, f"aborted by {actor}: {reason}", actor=actor)
+    return ended
+
+
+def promote(
+    workspace: Workspace, product: str, *, actor: str, reason: str, version: int | None = None
+) -> Rollout:
+    """Make a challenger champion now, whatever the guards still wait for; its cycle is closed.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    product : str
+    actor, reason : str
+        Who, and why.
+    version : int, optional
+        Which challenger; needed where there are several.
+
+    Raises
+    ------
+    UnknownProduct, NoRollout
+        There is nothing to promote.
+    IllegalMove
+        It is paused, or waits for approval.
+    NotPromotable
+        Its shadow has no certificate, or it is not said which of several challengers is meant.
+    """
+    with workspace.database.write() as tx:
+        rollout = _in_progress(tx, product)
+        stage = _stage(workspace, tx, product)
+        step = rollout.present
+        if step is not None and step.mode is Mode.SHADOW and rollout.certificate is None:
+            raise NotPromotable(product, "its shadow has no certificate; `mainspring rollout certify` asks for one")
+        if version is None and len(rollout.live) > 1:
+            raise NotPromotable(product, f"say which of versions {', '.join(map(str, rollout.live))} is meant")
+        chosen = rollout.live[0] if version is None else version
+        if chosen not in rollout.live:
+            raise NotPromotable(product, f"version {chosen} is none of its challengers")
+        ended = rollout.promoted()
+        tx.rollouts.put(ended)
+        tx.registry.move(product, "challenger", expected=rollout.challenger, to=None)
+        tx.registry.move(product, "champion", expected=rollout.champion, to=chosen)
+        publish_route(stage, tx, None)
+        told = f"promoted by {actor}: {reason}"
+        stage.event(
+            tx,
+            EventType.ROLLOUT_PROMOTED,
+            ModelRef(product, chosen),
+            told,
+            actor=actor,
+            cycle=rollout.rollout_id,
+            before=rollout.champion,
+        )
+        stage.close(tx, tx.loop.get(rollout.rollout_id), CycleOutcome.PROMOTED, told)
     return ended
 
 

@@ -203,6 +203,8 @@ class Plan:
     hours : float or None
         Until a challenger that is like the champion is promoted; None where that is not to be expected.
     horizon_hours : float or None
+    fits : bool
+        Whether that is expected before the horizon.
     probability : float
         With which each of the needs is met.
     assumed : tuple of str
@@ -216,17 +218,13 @@ class Plan:
     needs: tuple[Need, ...]
     hours: float | None
     horizon_hours: float | None
+    fits: bool
     probability: float = PROBABILITY
     assumed: tuple[str, ...] = ()
 
-    @property
-    def fits(self) -> bool:
-        """Whether a decision is expected before the horizon."""
-        return self.hours is not None and (self.horizon_hours is None or self.hours <= self.horizon_hours)
-
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {**msgspec.to_builtins(self), "fits": self.fits}
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
 
 
 def plan(rollout: Rollout, baseline: Baseline, harm: Harm, pace: Pace, *, seed: int = 0) -> Plan:
@@ -263,16 +261,19 @@ def plan(rollout: Rollout, baseline: Baseline, harm: Harm, pace: Pace, *, seed: 
         )
         needs += found
         steps.append(_step_plan(step, found, pace))
-    hours = [step.hours for step in steps]
+    each_hours = [step.hours for step in steps]
+    hours = None if None in each_hours else sum(each for each in each_hours if each is not None)
     horizon = horizon_of(rollout.strategy, rollout.steps[-1].mode) if rollout.steps else None
+    horizon_hours = horizon.total_seconds() / 3600 if horizon is not None else None
     return Plan(
         product=rollout.product,
         strategy=type(rollout.strategy).__name__,
         pace=pace,
         steps=tuple(steps),
         needs=tuple(needs),
-        hours=None if None in hours else sum(each for each in hours if each is not None),
-        horizon_hours=horizon.total_seconds() / 3600 if horizon is not None else None,
+        hours=hours,
+        horizon_hours=horizon_hours,
+        fits=hours is not None and (horizon_hours is None or hours <= horizon_hours),
         assumed=baseline.assumed,
     )
 
@@ -393,7 +394,8 @@ class _Arm:
         self, random: np.random.Generator, baseline: Baseline, effect: tuple[Guard, Harm] | None
     ) -> None:
         self.random, self.baseline = random, baseline
-        self.guard, self.harm = effect or (None, None)
+        self.guard: Guard | None = effect[0] if effect else None
+        self.harm: Harm | None = effect[1] if effect else None
         self.counts = ArmCounts()
 
     def more(self, units: int) -> _Arm:

@@ -192,7 +192,7 @@ class Simulation:
                 runs=len(runs),
                 share=len(runs) / len(self.runs),
                 hours=tuple(np.quantile([run.lasted_s / 3600 for run in runs], (0.5, 0.9)).tolist()),
-                units=tuple(int(each) for each in np.quantile([run.units for run in runs], (0.5, 0.9))),
+                units=tuple(np.quantile([run.units for run in runs], (0.5, 0.9)).astype(int).tolist()),
             )
             for outcome, runs in sorted(by_outcome.items(), key=lambda each: (-len(each[1]), each[0]))
         ]

@@ -1,0 +1,386 @@
+"""Forecasts of rollouts from the prediction log: what one will need, and how it would have gone on past traffic."""
+
+from __future__ import annotations
+
+__all__ = ["NothingServes", "plan_rollout", "simulate_rollout"]
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mainspring.errors import Conflict
+from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.signature import Signature
+from mainspring.operate.compact import label_text, prediction_log
+from mainspring.operate.ingest import row_losses
+from mainspring.operate.judging import feed
+from mainspring.operate.status import check_product
+from mainspring.ref import ModelRef
+from mainspring.rollouts import OTHER, Rollout, latency_bucket
+from mainspring.rollouts.observed import answer_bin
+from mainspring.rollouts.plan import Baseline, Harm, Moments, Pace, Plan, plan
+from mainspring.rollouts.simulate import Answers, Effect, Simulation, Traffic, simulate
+from mainspring.strategy import LOSSES, Shadow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from mainspring.product import ProductSpec
+    from mainspring.stores.sql.database import Transaction
+    from mainspring.strategy import Strategy
+    from mainspring.workspace import Workspace
+
+_LATELY = timedelta(days=7)
+_SLICES = 20
+_ASSUMED_FAILING = 0.01
+_ASSUMED_MS = (5.0, 0.5)  # median, and spread of the logarithm
+
+
+class NothingServes(Conflict):
+    """A product without a champion, so that a version would be promoted without a rollout."""
+
+    def __init__(self, product: str) -> None:
+        super().__init__(product)
+        self.product = product
+
+    def __str__(self) -> str:
+        return f"No version of {self.product!r} serves yet: its first one is promoted without a rollout."
+
+
+def plan_rollout(workspace: Workspace, product: str, harm: Harm | None = None) -> Plan:
+    """Say what the rollout in progress, or else the next one, is expected to need.
+
+    How the champion's units behave, and how many come, is read from the last seven days of the prediction log.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    product : str
+    harm : Harm, optional
+        To be found.
+
+    Raises
+    ------
+    UnknownProduct, NothingServes
+        There is no such product, or no champion to compare with.
+    """
+    with workspace.database.read() as tx:
+        spec, rollout = _begin(workspace, tx, product)
+        latencies = _latencies(tx, rollout)
+    log = _Log.read(workspace, spec, last=_LATELY)
+    return plan(rollout, log.baseline(rollout.champion, latencies), harm or Harm(), log.pace(_LATELY))
+
+
+def simulate_rollout(
+    workspace: Workspace,
+    product: str,
+    effect: Effect,
+    *,
+    versions: Sequence[int] = (),
+    runs: int = 200,
+    days: float = 30.0,
+) -> Simulation:
+    """Run the declared rollout over logged traffic, many times.
+
+    A version is asked again for the rows that another one has answered.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    product : str
+    effect : Effect
+        Put into the challengers' answers.
+    versions : sequence of int
+        The champion, then the challengers; without any, the champion against itself.
+    runs : int
+        Each with another split.
+    days : float
+        How much of the newest traffic.
+
+    Raises
+    ------
+    UnknownProduct, NothingServes, mainspring.registry.ModelVersionNotFound
+        There is no such product, or version.
+    Invalid
+        No traffic is in the log.
+    """
+    with workspace.database.read() as tx:
+        spec, begun = _begin(workspace, tx, product)
+        for version in versions:
+            tx.registry.get(ModelRef(product, version))
+        latencies = _latencies(tx, begun)
+    champion = versions[0] if versions else begun.champion
+    # Against itself a version needs another number, since a split is one of versions.
+    rest = tuple(versions[1:]) or (max(champion, begun.challenger) + 1,)
+    strategy = begun.strategy.then if isinstance(begun.strategy, Shadow) else begun.strategy
+    log = _Log.read(workspace, spec, last=timedelta(days=days))
+    rollout = Rollout.start(
+        rollout_id=f"simulation-{product}",
+        product=product,
+        champion=champion,
+        challengers=rest,
+        strategy=strategy,
+        at=begun.started_at,
+        slices=begun.slices or log.slices(strategy),
+    )
+    traffic = log.traffic(rollout.slices)
+    answers = {champion: log.answers(workspace, champion, latencies)}
+    for version in rest:
+        answers[version] = log.answers(workspace, version, latencies) if versions[1:] else answers[champion]
+    return simulate(rollout, traffic, answers, effect, range(runs))
+
+
+def _begin(workspace: Workspace, tx: Transaction, product: str) -> tuple[ProductSpec, Rollout]:
+    """The rollout in progress as it began, or the next one as it would begin."""
+    check_product(tx, product)
+    spec = workspace.specs(tx)[product]
+    running = tx.rollouts.running(product)
+    if running is not None:
+        return spec, replace(running, step=0)
+    champion = tx.registry.aliases(product).get("champion")
+    if champion is None:
+        raise NothingServes(product)
+    newest = max(version.number for version in tx.registry.versions(product))
+    count = _challengers(spec.rollout)
+    return spec, Rollout.start(
+        rollout_id=f"{product}-next",
+        product=product,
+        champion=champion,
+        challengers=tuple(range(newest + 1, newest + 1 + count)),
+        strategy=spec.rollout,
+        at=workspace.clock.now(),
+    )
+
+
+def _challengers(strategy: Strategy) -> int:
+    test = strategy.then if isinstance(strategy, Shadow) else strategy
+    return len(getattr(test, "shares", (None,)))
+
+
+def _latencies(tx: Transaction, rollout: Rollout) -> dict[int, float]:
+    """How long the calls of units have taken in the newest rollouts, by bucket; those of challengers stand for all."""
+    for earlier in reversed(tx.rollouts.rollouts(rollout.product)):
+        counts: dict[int, float] = {}
+        for step in range(earlier.step + 1):
+            for unit in tx.rollouts.units(f"{earlier.rollout_id}/{step}"):
+                if unit.took_s is not None and unit.version == earlier.champion:
+                    bucket = latency_bucket(1000 * unit.took_s)
+                    counts[bucket] = counts.get(bucket, 0.0) + 1
+        if counts:
+            return counts
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """The newest rows of a product's prediction log, oldest first, each with its outcome where that is known."""
+
+    spec: ProductSpec
+    rows: pl.DataFrame
+    reported: dict[str, pl.DataFrame]
+
+    @classmethod
+    def read(cls, workspace: Workspace, spec: ProductSpec, *, last: timedelta) -> _Log:
+        import polars as pl
+
+        predictions, labels = prediction_log(workspace, spec.name)
+        predictions = predictions.filter(pl.col("version").is_not_null())
+        if "pinned" in predictions.columns:
+            predictions = predictions.filter(~pl.col("pinned").fill_null(value=False))
+        if predictions.height:
+            newest = predictions["at"].max()
+            predictions = predictions.filter(pl.col("at") > newest - last)  # type: ignore[operator]
+        truths = labels.filter(pl.col("metric") == "") if "metric" in labels.columns else labels
+        first = truths.sort("at", "prediction_id", maintain_order=True).unique(
+            "prediction_id", keep="first", maintain_order=True
+        )
+        positive = label_text(spec.task.positive)
+        rows = (
+            predictions.join(
+                first.select(
+                    "prediction_id",
+                    pl.col("at").alias("known"),
+                    (pl.col("value") == positive).cast(pl.Int8).alias("outcome"),
+                ),
+                on="prediction_id",
+                how="left",
+            )
+            .sort("at", "prediction_id", maintain_order=True)
+            .with_row_index("row")
+        )
+        reported = {}
+        if "metric" in labels.columns:
+            for (metric,), part in labels.filter(pl.col("metric") != "").group_by("metric"):
+                figures = part.unique("prediction_id", keep="first", maintain_order=True)
+                reported[str(metric)] = figures.select(
+                    "prediction_id",
+                    pl.col("at").alias("known"),
+                    pl.col("value").cast(pl.Float64, strict=False).alias("figure"),
+                )
+        return cls(spec, rows, reported)
+
+    def pace(self, last: timedelta) -> Pace:
+        """How many different units have asked, over the time since the first did; a day at least."""
+        if not self.rows.height:
+            return Pace(units=0, days=last / timedelta(days=1))
+        covered: timedelta = self.rows["at"].max() - self.rows["at"].min()  # type: ignore[operator, assignment]
+        return Pace(units=self.rows["unit"].n_unique(), days=max(1.0, covered / timedelta(days=1)))
+
+    def baseline(self, champion: int, latencies: dict[int, float]) -> Baseline:
+        import polars as pl
+
+        assumed = []
+        of_champion = self.rows.filter(pl.col("version") == champion)
+        units = of_champion["unit"].n_unique() if of_champion.height else 0
+        failed = of_champion.filter(_failed(champion))["unit"].n_unique()
+        if not units:
+            failing = _ASSUMED_FAILING
+            assumed.append(f"{failing:.0%} of the units fail, since the champion has not been asked of late")
+        else:
+            failing = (failed + 0.5) / (units + 1)
+            if not failed:
+                assumed.append(f"{failing:.2%} of the units fail, since none of {units:,} did of late")
+        if not latencies:
+            latencies = _assumed_latencies()
+            assumed.append("calls take 5 ms at the median and 11 ms at the 95th percentile, since none is known")
+        first = of_champion.unique("unit", keep="first", maintain_order=True)
+        outputs: dict[int, float] = {}
+        for score in first["score"].drop_nulls().to_list():
+            outputs[answer_bin(score)] = outputs.get(answer_bin(score), 0.0) + 1
+        return Baseline(
+            failing=failing,
+            latencies=latencies,
+            outputs=outputs,
+            metrics=self._moments(of_champion, units),
+            assumed=tuple(assumed),
+        )
+
+    def _moments(self, rows: pl.DataFrame, units: int) -> dict[str, Moments]:
+        import polars as pl
+
+        found = {}
+        labelled = rows.filter(pl.col("outcome").is_not_null()).unique(
+            "unit", keep="first", maintain_order=True
+        )
+        if labelled.height > 1:
+            losses = [
+                row_losses(score, outcome)
+                for score, outcome in labelled.select("score", "outcome").iter_rows()
+            ]
+            for metric in LOSSES:
+                figures = pl.Series([loss[metric] for loss in losses])
+                found[metric] = _moments(figures, units)
+        for metric, part in self.reported.items():
+            known = rows.join(part.drop("known"), on="prediction_id").unique("unit", keep="first")
+            if known.height > 1:
+                found[metric] = _moments(known["figure"].drop_nulls(), units)
+        return found
+
+    def slices(self, strategy: Strategy) -> dict[str, tuple[str, ...]]:
+        """By column, the values that most rows have."""
+        import polars as pl
+
+        columns = {column for guard in strategy.guards for column in getattr(guard, "slices", ())}
+        found = {}
+        for column in sorted(columns & set(self.rows.columns)):
+            counts = self.rows[column].cast(pl.String).drop_nulls().value_counts(sort=True)
+            found[column] = tuple(sorted(counts[column].head(_SLICES).to_list()))
+        return found
+
+    def traffic(self, slices: Any) -> Traffic:
+        import numpy as np
+        import polars as pl
+
+        rows = self.rows
+        began = rows["at"].min() if rows.height else None
+        seconds = [(rows[name] - began).dt.total_microseconds() / 1e6 for name in ("at", "known")]
+        units = rows["unit"].unique(maintain_order=True)
+        index = pl.DataFrame({"unit": units, "index": np.arange(len(units))})
+        return Traffic(
+            began=began,  # type: ignore[arg-type]
+            at_s=seconds[0].to_numpy().astype(np.float64),
+            known_s=seconds[1].fill_null(float("inf")).to_numpy().astype(np.float64),
+            units=tuple(units.to_list()),
+            unit=rows.join(index, on="unit", how="left", maintain_order="left")["index"].to_numpy(),
+            slices={
+                column: np.array(
+                    [value if value in named else OTHER for value in rows[column].cast(pl.String).to_list()]
+                )
+                for column, named in slices.items()
+            },
+        )
+
+    def answers(self, workspace: Workspace, version: int, latencies: dict[int, float]) -> Answers:
+        """What a version answered, or would have answered, to every row."""
+        import numpy as np
+        import polars as pl
+
+        rows = self.rows
+        given = rows.select(pl.when(pl.col("version") == version).then(pl.col("score")).alias("score"))["score"]
+        scores = given.fill_null(float("nan")).to_numpy().astype(np.float64, copy=True)
+        failed = rows.select(_failed(version).alias("failed"))["failed"].fill_null(value=False).to_numpy()
+        unknown = np.isnan(scores) & ~failed
+        if unknown.any():
+            with workspace.database.read() as tx:
+                registered = tx.registry.get(ModelRef(self.spec.name, version))
+            model = OnnxModel.load(workspace.blobs.get(registered.artifact), threads=2)
+            asked = rows.filter(pl.Series(unknown))
+            scores[unknown] = model.predict(feed(Signature.from_json(registered.signature), asked))
+        scores[failed] = np.nan
+        outcome = rows["outcome"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        metrics = {metric: np.full(rows.height, np.nan) for metric in LOSSES}
+        for row in np.flatnonzero(np.isfinite(outcome) & np.isfinite(scores)).tolist():
+            for metric, loss in row_losses(float(scores[row]), int(outcome[row])).items():
+                metrics[metric][row] = loss
+        for metric, part in self.reported.items():
+            joined = rows.select("prediction_id").join(
+                part, on="prediction_id", how="left", maintain_order="left"
+            )
+            metrics[metric] = joined["figure"].fill_null(float("nan")).to_numpy()
+        return Answers(scores=scores, took_s=self._took(latencies), metrics=metrics)
+
+    def _took(self, latencies: dict[int, float]) -> NDArray[np.float64]:
+        """Durations drawn from those that are known: the log has those of requests, and not of a version's call."""
+        import numpy as np
+
+        from mainspring.rollouts.comparison import latency_of
+
+        law = latencies or _assumed_latencies()
+        at = sorted(law)
+        chances = np.array([law[bucket] for bucket in at])
+        drawn = np.random.default_rng(0).choice(
+            [latency_of(bucket) / 1000 for bucket in at], size=self.rows.height, p=chances / chances.sum()
+        )
+        return np.asarray(drawn, np.float64)
+
+
+def _failed(version: int) -> pl.Expr:
+    import polars as pl
+
+    return pl.col("failures").str.contains(rf"(^|; ){version}: ").fill_null(value=False)
+
+
+def _moments(figures: pl.Series, units: int) -> Moments:
+    mean, sd = figures.mean(), figures.std()
+    return Moments(
+        mean=msgspec.convert(mean, float),
+        sd=msgspec.convert(sd, float),
+        arrives=min(1.0, figures.len() / max(1, units)),
+    )
+
+
+def _assumed_latencies() -> dict[int, float]:
+    import numpy as np
+
+    median, spread = _ASSUMED_MS
+    law: dict[int, float] = {}
+    for each in np.linspace(-2.5, 2.5, 101):
+        bucket = latency_bucket(median * float(np.exp(spread * each)))
+        law[bucket] = law.get(bucket, 0.0) + float(np.exp(-(each**2) / 2))
+    return law
