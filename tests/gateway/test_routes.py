@@ -9,7 +9,7 @@ from tests.gateway.conftest import INPUTS, Process, Workspace, body, column, mod
 
 from mainspring.digest import Digest
 from mainspring.rollouts.route import Challenger, Route, Variant
-from mainspring.rollouts.split import Arm, arm
+from mainspring.rollouts.split import CHAMPION, Part, Split
 
 # The time at which a replay begins. There a request without a time has the routes looked at.
 LOOKS_EACH_TIME = "2013-02-01T00:00:00Z"
@@ -31,7 +31,9 @@ def test_a_unit_stays_with_its_version_and_the_challengers_units_stay_when_its_s
         assert (
             one_by_one
             == first
-            == [2 if arm(each, salt="rollout-1", share=0.3) is Arm.CHALLENGER else 1 for each in CARRIERS]
+            == [
+                1 if part == CHAMPION else 2 for part in Split("rollout-1", [Part(0.0, 0.3)]).assign(CARRIERS)
+            ]
         )
         workspace.put_route(3, champion, challenger, share=0.6)
         grown = column(gateway.infer(body(60, carrier=CARRIERS)), "model_version")

@@ -42,7 +42,9 @@ def rollout_of(strategy: Strategy) -> Rollout:
     )
 
 
-def planned(strategy: Strategy, baseline: Baseline = BASELINE, harm: Harm | None = None, pace: Pace = PACE) -> Plan:
+def planned(
+    strategy: Strategy, baseline: Baseline = BASELINE, harm: Harm | None = None, pace: Pace = PACE
+) -> Plan:
     return plan(rollout_of(strategy), baseline, harm or Harm(), pace)
 
 

@@ -12,7 +12,16 @@ import pytest
 
 from mainspring.errors import Faults, Invalid
 from mainspring.rollouts import Observed, Rollout, UnitOutcome
-from mainspring.rollouts.simulate import UNDECIDED, Answers, Effect, Simulation, Traffic, _Binned, _Step, simulate
+from mainspring.rollouts.simulate import (
+    UNDECIDED,
+    Answers,
+    Effect,
+    Simulation,
+    Traffic,
+    _Binned,
+    _Step,
+    simulate,
+)
 from mainspring.strategy import (
     BlueGreen,
     Canary,

@@ -152,12 +152,12 @@ def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Ask
 
 
 def _score_data(workspace: Workspace, request: Request, content: bytes) -> Scoring:
-    asked: AskScoring = _body(content, AskScoring)
+    asked: AskScoring = body_of(content, AskScoring)
     return score_data(
         workspace,
-        str(ModelRef.parse(f"{_product(request)}@{asked.version}")),
+        str(ModelRef.parse(f"{request.path_params['product']}@{asked.version}")),
         asked.data,
-        actor=_actor(request),
+        actor=actor_of(request),
         reason=asked.reason,
         since=parse_time(asked.since) if asked.since else None,
         until=parse_time(asked.until) if asked.until else None,

@@ -1,4 +1,4 @@
-"""One operation of the control plane, as the application answers it and the description tells it, and what it is asked."""
+"""One operation of the control plane, as the application answers it and the description tells it."""
 
 from __future__ import annotations
 

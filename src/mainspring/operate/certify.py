@@ -15,7 +15,8 @@ from mainspring.errors import Conflict
 from mainspring.events import EventType
 from mainspring.operate.acts.roll_out import keep_champion
 from mainspring.operate.acts.stage import LOOP, Stage
-from mainspring.operate.compact import label_text, prediction_log
+from mainspring.operate.compact import prediction_log
+from mainspring.operate.log_table import label_text
 from mainspring.operate.status import check_product
 from mainspring.operate.steer import NoRollout
 from mainspring.ref import ModelRef
@@ -147,7 +148,9 @@ def _certify(
                 tx.rollouts.put(now.certified(digest))
             case Verdict.REFUSED:
                 cycle = tx.loop.get(now.rollout_id)  # a rollout has the id of its cycle
-                keep_champion(stage, tx, cycle, now.rolled_back(), f"its shadow certificate is {told}", actor=actor)
+                keep_champion(
+                    stage, tx, cycle, now.rolled_back(), f"its shadow certificate is {told}", actor=actor
+                )
             case Verdict.INSUFFICIENT_DATA:
                 pass
     return found
@@ -247,7 +250,9 @@ def read_pairs(workspace: Workspace, spec: ProductSpec, rollout: Rollout) -> tup
             champion=score,
             shadow=theirs,
             outcome=outcome,
-            values={name: str(value) for name, value in zip(columns, values, strict=True) if value is not None},
+            values={
+                name: str(value) for name, value in zip(columns, values, strict=True) if value is not None
+            },
         )
         for example, unit, score, theirs, outcome, *values in given.iter_rows()
     ]

@@ -12,10 +12,10 @@ import msgspec
 
 from mainspring.errors import Conflict
 from mainspring.formats.onnx import OnnxModel
-from mainspring.formats.signature import Signature
-from mainspring.operate.compact import label_text, prediction_log
+from mainspring.formats.served import feed, is_native
+from mainspring.operate.compact import prediction_log
 from mainspring.operate.ingest import row_losses
-from mainspring.operate.judging import feed
+from mainspring.operate.log_table import label_text
 from mainspring.operate.status import check_product
 from mainspring.ref import ModelRef
 from mainspring.rollouts import OTHER, Rollout, latency_bucket
@@ -248,7 +248,9 @@ class _Log:
                 assumed.append(f"{failing:.2%} of the units fail, since none of {units:,} did of late")
         if not latencies:
             latencies = _assumed_latencies()
-            assumed.append("calls take 5 ms at the median and 11 ms at the 95th percentile, since none is known")
+            assumed.append(
+                "calls take 5 ms at the median and 11 ms at the 95th percentile, since none is known"
+            )
         first = of_champion.unique("unit", keep="first", maintain_order=True)
         outputs: dict[int, float] = {}
         for score in first["score"].drop_nulls().to_list():
@@ -322,16 +324,23 @@ class _Log:
         import polars as pl
 
         rows = self.rows
-        given = rows.select(pl.when(pl.col("version") == version).then(pl.col("score")).alias("score"))["score"]
+        given = rows.select(pl.when(pl.col("version") == version).then(pl.col("score")).alias("score"))[
+            "score"
+        ]
         scores = given.fill_null(float("nan")).to_numpy().astype(np.float64, copy=True)
         failed = rows.select(_failed(version).alias("failed"))["failed"].fill_null(value=False).to_numpy()
         unknown = np.isnan(scores) & ~failed
         if unknown.any():
             with workspace.database.read() as tx:
                 registered = tx.registry.get(ModelRef(self.spec.name, version))
-            model = OnnxModel.load(workspace.blobs.get(registered.artifact), threads=2)
-            asked = rows.filter(pl.Series(unknown))
-            scores[unknown] = model.predict(feed(Signature.from_json(registered.signature), asked))
+            artifact = workspace.blobs.get(registered.artifact)
+            if is_native(artifact):
+                raise Conflict(
+                    f"{registered.ref} was not asked for all of these rows, and cannot be asked now: it is served in its "
+                    "library's form, which is loaded in the gateway's workers alone. Simulate with a version in ONNX."
+                )
+            model = OnnxModel.load(artifact, threads=2)
+            scores[unknown] = model.predict(feed(model, rows.filter(pl.Series(unknown))))
         scores[failed] = np.nan
         outcome = rows["outcome"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         metrics = {metric: np.full(rows.height, np.nan) for metric in LOSSES}

@@ -272,14 +272,20 @@ def _step(rollout: Rollout, index: int, observed: Observed) -> StepRow:
     shares = at.shares if step.mode is not Mode.SHADOW else {at.champion: 1.0}
     champion = observed.reference if step.mode is Mode.SWITCHED and observed.reference else observed.champion
     arms = {at.champion: champion} | {
-        version: observed.of_version(version) for version in (at.challengers if step.mode is not Mode.SHADOW else ())
+        version: observed.of_version(version)
+        for version in (at.challengers if step.mode is not Mode.SHADOW else ())
     }
     return StepRow(
         index=index,
         mode=step.mode.value,
         share=sum(step.shares),
         arms=[
-            _arm(version, "champion" if version == at.champion else "challenger", shares.get(version, 0.0), counts)
+            _arm(
+                version,
+                "champion" if version == at.champion else "challenger",
+                shares.get(version, 0.0),
+                counts,
+            )
             for version, counts in arms.items()
         ],
         differences=[
@@ -393,11 +399,15 @@ def _sentences(
 def _outcome(rollout: Rollout, summary: RolloutSummary) -> str:
     challengers = " and ".join(f"version {each}" for each in rollout.challengers)
     began = f"{summary.started_at:%-d %B %Y}"
-    opening = f"On {began}, {challengers} began to take over from version {rollout.champion} ({summary.strategy})."
+    opening = (
+        f"On {began}, {challengers} began to take over from version {rollout.champion} ({summary.strategy})."
+    )
     if summary.ended_at is None:
         return f"{opening} The rollout is {summary.phase.replace('_', ' ')}, and nothing is decided yet."
     lasted = summary.ended_at - summary.started_at
-    after = f"after {duration_text(timedelta(seconds=round(lasted.total_seconds())))}" if lasted else "at once"
+    after = (
+        f"after {duration_text(timedelta(seconds=round(lasted.total_seconds())))}" if lasted else "at once"
+    )
     ends = {
         Phase.PROMOTED: "a challenger was promoted" if len(rollout.challengers) > 1 else "it was promoted",
         Phase.ROLLED_BACK: "it was rolled back, and the champion kept",
@@ -417,9 +427,7 @@ def _difference(row: DifferenceRow) -> str:
         least_text, most_text = _alike(least, most)
         return f"Its {name} was {way} by {least_text} to {most_text} ({'better' if good else 'worse'}), {on}."
     low, high = _alike(-row.low, row.high)
-    return (
-        f"No difference of {name} is shown, {on}: it may have been lower by up to {low}, or higher by up to {high}."
-    )
+    return f"No difference of {name} is shown, {on}: it may have been lower by up to {low}, or higher by up to {high}."
 
 
 def _promises(rollout: Rollout, unit: str) -> Iterator[str]:

@@ -176,9 +176,13 @@ def promote(
         stage = _stage(workspace, tx, product)
         step = rollout.present
         if step is not None and step.mode is Mode.SHADOW and rollout.certificate is None:
-            raise NotPromotable(product, "its shadow has no certificate; `mainspring rollout certify` asks for one")
+            raise NotPromotable(
+                product, "its shadow has no certificate; `mainspring rollout certify` asks for one"
+            )
         if version is None and len(rollout.live) > 1:
-            raise NotPromotable(product, f"say which of versions {', '.join(map(str, rollout.live))} is meant")
+            raise NotPromotable(
+                product, f"say which of versions {', '.join(map(str, rollout.live))} is meant"
+            )
         chosen = rollout.live[0] if version is None else version
         if chosen not in rollout.live:
             raise NotPromotable(product, f"version {chosen} is none of its challengers")

@@ -15,7 +15,6 @@ from typing import Any, assert_never
 import msgspec
 import numpy as np
 
-from mainspring.clock import duration_text, parse_duration
 from mainspring.errors import Fault, Faults
 from mainspring.rollouts.comparison import Finding
 from mainspring.rollouts.guards import weigh
@@ -282,7 +281,10 @@ def _step_plan(step: Step, needs: list[Need], pace: Pace) -> StepPlan:
     arms = [1.0] if step.mode is not Mode.SPLIT else [*step.shares, 1 - sum(step.shares)]
     if step.mode is Mode.SHADOW:
         arms = list(step.shares)
-    counts = [round(max(1, step.minimum_units) / min(arms)), *(need.units for need in needs if need.question != "harm")]
+    counts = [
+        round(max(1, step.minimum_units) / min(arms)),
+        *(need.units for need in needs if need.question != "harm"),
+    ]
     units = None if None in counts else max(each for each in counts if each is not None)
     bake, comes = step.bake.total_seconds() / 3600, None if units is None else pace.hours(units)
     return StepPlan(
@@ -444,7 +446,9 @@ class _Arm:
         if not law:
             return dict(known)
         at = np.array(sorted(law))
-        drawn = self.random.multinomial(units, np.array([law[each] for each in at.tolist()]) / sum(law.values()))
+        drawn = self.random.multinomial(
+            units, np.array([law[each] for each in at.tolist()]) / sum(law.values())
+        )
         moving = self.random.binomial(drawn, part if bins else 0.0)
         counts = dict(known)
         for place, stay, move in zip(at.tolist(), (drawn - moving).tolist(), moving.tolist(), strict=True):
@@ -484,4 +488,8 @@ def _about(guard: Guard, baseline: Baseline, harm: Harm) -> str:
 
 
 def _name(guard: Guard) -> str:
-    return f"{type(guard).__name__}({guard.metric})" if isinstance(guard, NotWorse | NotLess) else type(guard).__name__
+    return (
+        f"{type(guard).__name__}({guard.metric})"
+        if isinstance(guard, NotWorse | NotLess)
+        else type(guard).__name__
+    )

@@ -85,7 +85,9 @@ class Traffic:
 
     def __post_init__(self) -> None:
         if not self.at_s.size:
-            raise Invalid("There is no traffic to simulate with: no prediction of this product is in the log.")
+            raise Invalid(
+                "There is no traffic to simulate with: no prediction of this product is in the log."
+            )
         if np.any(np.diff(self.at_s) < 0):
             raise Invalid("Traffic must be in the order in which it was asked.")
 
