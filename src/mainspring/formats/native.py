@@ -6,11 +6,26 @@ begins with a digest of all that, because libraries end the process when they re
 
 from __future__ import annotations
 
-__all__ = ["CodeNotAllowed", "Format", "NativeModel", "Tampered", "WrongAnswer", "format_of", "to_bytes"]
+__all__ = [
+    "MAGIC",
+    "ONE_THREAD",
+    "CodeNotAllowed",
+    "Format",
+    "NativeModel",
+    "Tampered",
+    "Unloadable",
+    "WrongAnswer",
+    "format_named",
+    "format_of",
+    "one_thread",
+    "sealed",
+    "to_bytes",
+]
 
 import hashlib
 import importlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -28,6 +43,9 @@ if TYPE_CHECKING:
     from mainspring.formats.signature import Signature
 
 MAGIC = b"mainspring native model 1\n"
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+"""The environment of a process that serves one model, and leaves the other cores to others."""
 
 _LIBRARIES = ("lightgbm", "xgboost", "sklearn")
 RUNS_CODE = "pyfunc"
@@ -53,6 +71,20 @@ class Tampered(Invalid):
 
     def __str__(self) -> str:
         return f"The model cannot be read: {self.reason}. Restore it from a copy, or train again."
+
+
+class Unloadable(Invalid):
+    """A model that is as it was written, and that its library or its code cannot load."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"The model cannot be loaded: {self.reason}. "
+            "Compare the installed versions with those of the environment that it was made in."
+        )
 
 
 class WrongAnswer(MainspringError):
@@ -205,6 +237,8 @@ class NativeModel:
             It is code, and that is not allowed.
         Tampered
             It is not as it was written.
+        Unloadable
+            Its library or its code cannot load it.
         """
         if not data.startswith(MAGIC):
             raise Tampered("it does not begin as a native model does")
@@ -222,10 +256,10 @@ class NativeModel:
         described = format_named(written.format)
         try:
             model = described.load(written.model)
-        except (MainspringError, ImportError):
+        except (MainspringError, MemoryError):
             raise
-        except Exception as error:  # each library has errors of its own for bytes that it cannot read
-            raise Tampered(f"{type(error).__name__}: {error}") from error
+        except Exception as error:  # each library has errors of its own, and code may raise anything
+            raise Unloadable(f"{type(error).__name__}: {error}") from error
         texts = tuple(each.name for each in written.inputs if each.dtype == "BYTES")
         fitted = Fitted(
             model=model,
@@ -282,3 +316,15 @@ def _series(column: Column, values: NDArray[Any]) -> pl.Series:
         return pl.Series(column.name, [each or None for each in values.tolist()], dtype=pl.String)
     types = {"INT64": pl.Int64, "BOOL": pl.Boolean, "FP32": pl.Float32, "FP64": pl.Float64}
     return pl.Series(column.name, values).fill_nan(None).cast(types[column.dtype])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep libraries to one thread: many calls of a few rows wait longer for other threads than they gain by them."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # it comes with scikit-learn; the others are told by their own parameters
+        yield
+        return
+    with threadpool_limits(1):
+        yield

@@ -11,7 +11,7 @@ import msgspec
 
 from mainspring.errors import Fault, Faults, MainspringError
 from mainspring.formats.fitted import Fitted
-from mainspring.formats.native import NativeModel, format_named, format_of, to_bytes
+from mainspring.formats.native import NativeModel, format_named, format_of, one_thread, to_bytes
 from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.parity import TOLERANCE, ParityReport, compare
 from mainspring.formats.rowwise import Rowwise, rowwise
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mainspring.stores.blobs import BlobStore
 
 _PARITY_ROWS = 5_000
-_SAMPLE_ROWS = 200
+_SAMPLE_ROWS = 100
 
 _UNTRIED = Rowwise(False, "it was packaged before this was looked at", 0, (), 0.0)
 
@@ -142,6 +142,8 @@ def package(
         if fitted.quantise:
             form, quantised = _quantise(form, trained, asked)
     columns = feed(form.model, asked.gather_every(max(1, asked.height // _SAMPLE_ROWS)))
+    with one_thread():
+        batching = rowwise(form.model.predict, columns)
     packed = Package(
         artifact=blobs.put(form.data),
         native=blobs.put(native_bytes),
@@ -150,7 +152,7 @@ def package(
         quantised=quantised,
         signature=signature,
         parity=form.parity,
-        batching=rowwise(form.model.predict, columns),
+        batching=batching,
         sample=blobs.put(msgspec.json.encode(Sample.of(columns, form.model.predict(columns)))),
         metrics={name: float(value) for name, value in fitted.metrics.items()},
     )

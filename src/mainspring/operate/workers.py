@@ -16,6 +16,7 @@ import msgspec
 from mainspring.digest import digest_of_file, digest_of_json
 from mainspring.engines import LocalEngine, LocalPool, Pool, Worker
 from mainspring.errors import MainspringError
+from mainspring.formats.native import ONE_THREAD
 from mainspring.operate.tasks import Answer, Failed, ProbeModel, Task
 
 if TYPE_CHECKING:
@@ -103,8 +104,9 @@ class Workers:
                 worker.close()
 
     def probe(self, task: ProbeModel, wanted: type[T], blobs: Path) -> T:
-        """Ask a clean process that knows no product."""
-        with LocalEngine("mainspring.operate.probe", [str(blobs)], self.settings.root).start() as worker:
+        """Ask a clean process that knows no product, and has one thread, as one that serves a model has."""
+        engine = LocalEngine("mainspring.operate.probe", [str(blobs)], self.settings.root, ONE_THREAD)
+        with engine.start() as worker:
             return _ask(worker, task, wanted)
 
     @contextmanager
