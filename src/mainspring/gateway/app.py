@@ -9,17 +9,20 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from importlib import metadata
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qs
 
 import msgspec
 
 from mainspring.clock import DrivenClock, parse_time
-from mainspring.errors import Invalid
-from mainspring.gateway.admission import USUAL, Admission, Limits, Overloaded
+from mainspring.errors import Invalid, MainspringError
+from mainspring.gateway import protocols
+from mainspring.gateway.admission import USUAL, Admission, Limits
 from mainspring.gateway.asker import asker, remember
-from mainspring.gateway.follow import Follower, NotServed, NotYetServed, VersionNotServed
+from mainspring.gateway.follow import Follower
 from mainspring.gateway.http import (
+    WORTH_COMPRESSING,
     ClientGone,
     Headers,
     Message,
@@ -28,30 +31,32 @@ from mainspring.gateway.http import (
     Reply,
     Send,
     body,
+    compressed,
     need_method,
 )
-from mainspring.gateway.inputs import BadRequest
 from mainspring.gateway.labels import BadLabels, read_labels
-from mainspring.gateway.metrics import Metrics
-from mainspring.gateway.predict import ModelFailed, Predictor
-from mainspring.gateway.protocols import oip
-from mainspring.gateway.protocols.oip import OUTPUTS
+from mainspring.gateway.metrics import Metrics, Timed
+from mainspring.gateway.models import Models
+from mainspring.gateway.predict import Predictor
+from mainspring.gateway.protocols import mlflow
+from mainspring.gateway.refusals import refusal
+from mainspring.gateway.trace import trace_of, tracer
 from mainspring.monitoring.record import LabelRecord
-from mainspring.stores.segments import LogUnwritable
 
 if TYPE_CHECKING:
     from mainspring.clock import Clock
-    from mainspring.gateway.follow import Serving
     from mainspring.gateway.ids import PredictionIds
+    from mainspring.gateway.inputs import Inputs
     from mainspring.gateway.log import PredictionLog
-    from mainspring.gateway.score import Served
+    from mainspring.gateway.protocols import Asked
     from mainspring.gateway.source import GatewaySource
 
-# Besides JSON what clients send that do not say what they send: curl with -d, and Triton's with a bare body.
-_JSON_TYPES = {"", "application/json", "application/octet-stream", "application/x-www-form-urlencoded"}
+    Read: TypeAlias = Callable[[Inputs, Headers, bytes], Asked]
+
+_NOW, _VARIANT = b"mainspring-now", b"mainspring-variant"
+_ABOUT = ("", "ready", "config", "stats")
 
 _log = logging.getLogger(__name__)
-_encode = msgspec.json.Encoder().encode
 
 
 class Gateway:
@@ -86,11 +91,13 @@ class Gateway:
         self.admission = Admission(limits.pending, limits.timeout_s)
         self.follower = Follower(source)
         self.metrics = Metrics()
+        self.models = Models(self.follower, self.metrics)
         self.predictor = Predictor(log, ids, clock, self.metrics)
         self._log, self._ids, self._clock = log, ids, clock
         self._drive = clock.advance if isinstance(clock, DrivenClock) else None
         self._moved = True
         self._polling: asyncio.Task[None] | None = None
+        self._tracer = tracer()
 
     async def start(self) -> None:
         """Load what the routes name, and begin to follow them."""
@@ -107,6 +114,8 @@ class Gateway:
         await self.admission.close()
         self.follower.close()
         await self._log.close()
+        if self._tracer:
+            self._tracer.close()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
@@ -114,47 +123,51 @@ class Gateway:
             reply = await self._answer(scope, receive)
         except (ClientGone, asyncio.CancelledError):  # granian cancels what a client that has gone had asked
             return
-        except Refusal as refusal:
-            reply = refusal.reply
-        except LogUnwritable as error:
-            reply = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after="1").reply
-        except Exception:  # noqa: BLE001 - a fault of ours must not cost the client its connection
-            _log.exception("A fault of the gateway itself, on %s %s", scope["method"], scope["path"])
-            why = "The gateway has a fault that this request has met; its log says which."
-            reply = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, why).reply
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the client its connection
+            if not isinstance(error, Refusal | MainspringError):
+                _log.exception("A fault of the gateway itself, on %s %s", scope["method"], scope["path"])
+            refused = refusal(error)
+            reply = mlflow.refusal(refused) if scope["path"].startswith("/invocations") else refused.reply
+        if len(reply.content) >= WORTH_COMPRESSING:
+            reply = compressed(reply, dict(scope["headers"]))
         length = b"%d" % len(reply.content)
         headers = [(b"content-type", reply.kind), (b"content-length", length), *reply.headers]
         await send({"type": "http.response.start", "status": int(reply.status), "headers": headers})
-        await send({"type": "http.response.body", "body": reply.content})
+        content = b"" if scope["method"] == "HEAD" else reply.content
+        await send({"type": "http.response.body", "body": content})
 
     async def _answer(self, scope: Message, receive: Receive) -> Reply:
         path: str = scope["path"]
         headers: Headers = dict(scope["headers"])
-        if b"mainspring-now" in headers:
-            try:
-                self.hear_time(headers[b"mainspring-now"].decode("latin-1"))
-            except Invalid as error:
-                raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
-        if path.startswith("/v2/models/"):
-            product, *rest = path[11:].split("/")
-            version = None
-            if rest[:1] == ["versions"] and len(rest) > 1:
-                version, rest = rest[1], rest[2:]
-            if rest == ["infer"]:
+        if _NOW in headers:
+            self.hear_time(headers[_NOW].decode("latin-1"))
+        match path.split("/"):
+            case ["", "v2", "models", product, "infer"]:
+                return await self._infer(product, "", protocols.read, scope, headers, receive)
+            case ["", "v2", "models", product, "versions", version, "infer"]:
+                return await self._infer(product, version, protocols.read, scope, headers, receive)
+            case ["", "invocations"]:
+                return await self._infer(self.models.only, "", mlflow.read, scope, headers, receive)
+            case ["", "invocations", product]:
+                return await self._infer(product, "", mlflow.read, scope, headers, receive)
+            case ["", "v1", "labels"]:
                 need_method(scope, "POST")
-                return await self._infer(product, version, headers, receive)
-            if rest in ([], ["ready"]):
-                need_method(scope, "GET")
-                await self.follow(told=b"mainspring-now" in headers)
-                return self._ready(product, version) if rest else self._describe(product, version)
-        elif path == "/v1/labels":
-            need_method(scope, "POST")
-            return await self._take_labels(headers, receive)
-        elif path in _PAGES:
+                return await self._take_labels(headers, receive)
+            case ["", "v2", "repository", *rest]:
+                return await self._repository(rest, scope, headers, receive)
+        if path in _PAGES:
             need_method(scope, "GET")
-            if path == "/v2/health/ready":
-                await self.follow(told=b"mainspring-now" in headers)
+            await self.follow(told=_NOW in headers)
             return _PAGES[path](self)
+        match path.split("/"):
+            case ["", "v2", "models", product, "versions", version, *rest] if "/".join(rest) in _ABOUT:
+                need_method(scope, "GET")
+                await self.follow(told=_NOW in headers)
+                return self.models.about(product, version, *rest)
+            case ["", "v2", "models", product, *rest] if "/".join(rest) in _ABOUT:
+                need_method(scope, "GET")
+                await self.follow(told=_NOW in headers)
+                return self.models.about(product, "", *rest)
         why = f"There is nothing at {path[:200]}. Predictions are at /v2/models/PRODUCT/infer."
         raise Refusal(HTTPStatus.NOT_FOUND, why)
 
@@ -186,81 +199,74 @@ class Gateway:
             # Only now: whoever asks at the same moment must wait for the same look.
             self._moved = self._moved and self._clock.now() != at
 
-    def _serving(self, product: str) -> Serving:
-        try:
-            return self.follower.serving(product)
-        except NotYetServed as error:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after="1") from error
-        except NotServed as error:
-            raise Refusal(HTTPStatus.NOT_FOUND, str(error)) from error
-
-    def _pinned(self, serving: Serving, version: str) -> Served:
-        try:
-            return serving.version(version)
-        except VersionNotServed as error:
-            raise Refusal(HTTPStatus.NOT_FOUND, str(error)) from error
-
     # --- predictions -----------------------------------------------------------------------------------------------
 
-    async def _infer(self, product: str, version: str | None, headers: Headers, receive: Receive) -> Reply:
-        try:
-            task = self.admission.enter()
-        except Overloaded as error:
-            self._count(product, 429)
-            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, str(error), retry_after="1") from error
-        status = 500
-        try:
-            content = await _json_body(headers, receive)
-            if self._drive is not None:
-                await self.follow(told=b"mainspring-now" in headers)
-            serving = self._serving(product)
-            pinned = self._pinned(serving, version) if version else None
-            reply = await self._predict(serving, pinned, content, asker(headers))
-            status = 200
-        except Refusal as refusal:
-            status = refusal.reply.status
-            raise
-        except LogUnwritable:
-            status = 503
-            raise
-        except asyncio.CancelledError:
-            if not self.admission.gave_up(task):
-                status = 499
-                raise
-            status = 503
-            why = "The answer was not ready in time, and was given up: ask again, under the same id if it has one."
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after="1") from None
-        finally:
-            self.admission.leave(task)
-            self._count(product, status)
-        return reply
-
-    def _count(self, product: str, status: int) -> None:
-        if product in self.follower.servings:  # any other name is the caller's invention
-            self.metrics.answered(product, status)
+    async def _infer(
+        self, product: str, version: str, read: Read, scope: Message, headers: Headers, receive: Receive
+    ) -> Reply:
+        need_method(scope, "POST")
+        if scope["query_string"] or _VARIANT in headers:
+            version = _variant(version, scope, headers)
+        if self._tracer is None:
+            return await self._predict(product, version, read, headers, receive, trace_of(headers))
+        with self._tracer.span(scope["path"], product, headers) as trace:
+            return await self._predict(product, version, read, headers, receive, trace)
 
     async def _predict(
-        self, serving: Serving, pinned: Served | None, content: bytes, unit: str | None
+        self, product: str, version: str, read: Read, headers: Headers, receive: Receive, trace: str
     ) -> Reply:
+        timed, status, content = Timed(perf_counter()), 500, None
+        task = None
         try:
-            wishes, rows = oip.read(serving.inputs, {}, content)
+            task = self.admission.enter()
+            content = await body(headers, receive)
+            timed.arrived = perf_counter()
+            if self._drive is not None:
+                await self.follow(told=_NOW in headers)
+            serving = self.follower.serving(product)
+            timed.versions = (serving.champion.version,)  # whose a failure would be
+            pinned = None
+            if version:
+                pinned = serving.version(version)
+                timed.versions = (pinned.version,)
+            asked = read(serving.inputs, headers, content)
+            if asked.timeout_s:
+                self.admission.shorten(task, asked.timeout_s)
+            unit = asker(headers)
+            timed.read = perf_counter()
             prediction = await self.predictor.predict(
-                serving, rows, pinned=pinned, request=wishes.id, unit=unit
+                serving, asked.rows, pinned=pinned, request=asked.id, unit=unit, trace=trace
             )
-        except BadRequest as error:
-            raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
-        except ModelFailed as error:
-            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
-        reply = oip.write(serving.route.product, wishes, prediction)
-        headers: tuple[tuple[bytes, bytes], ...] = ((b"mainspring-route", b"%d" % prediction.route),)
-        if serving.challengers and serving.route.split_by is None and unit is None:
-            headers = (*headers, remember(prediction.ids[0]))
-        return msgspec.structs.replace(reply, headers=headers)
+            timed.predicted, timed.versions = perf_counter(), prediction.versions
+            reply = asked.write(product, prediction)
+            status = 200
+        except asyncio.CancelledError:
+            if task is None or not self.admission.gave_up(task):
+                status = 499
+                raise
+            gave_up = _too_slow(content)
+            status = gave_up.status
+            raise gave_up from None
+        except ClientGone:
+            status = 499
+            raise
+        except Exception as error:
+            status = refusal(error).status
+            raise
+        finally:
+            if task is not None:
+                self.admission.leave(task)
+            if product in self.follower.servings:  # any other name is the caller's invention
+                self.metrics.answered(product, status, timed)
+        told: tuple[tuple[bytes, bytes], ...] = ((b"mainspring-route", b"%d" % prediction.route),)
+        if serving.challengers and serving.route.split_by is None and unit is None and not pinned:
+            told = (*told, remember(prediction.ids[0]))
+        return msgspec.structs.replace(reply, headers=reply.headers + told)
 
-    # --- labels ----------------------------------------------------------------------------------------------------
+    # --- labels, and about the gateway -----------------------------------------------------------------------------
 
     async def _take_labels(self, headers: Headers, receive: Receive) -> Reply:
-        content = await _json_body(headers, receive)
+        content = await self._body(headers, receive)
         now = self._clock.now()
         try:
             labels = read_labels(content, self._ids, now)
@@ -275,75 +281,77 @@ class Gateway:
                     {"where": each.where, "what": each.what, "mend": each.mend} for each in error.faults
                 ],
             }
-            return Reply(_encode(problem), status, b"application/problem+json")
+            return Reply(msgspec.json.encode(problem), status, b"application/problem+json")
         if labels:
             await self._log.append(LabelRecord(at=now, labels=labels))
-        return Reply(_encode({"accepted": len(labels)}))
+        return Reply.of({"accepted": len(labels)})
 
-    # --- about the gateway and its models --------------------------------------------------------------------------
+    async def _repository(self, rest: list[str], scope: Message, headers: Headers, receive: Receive) -> Reply:
+        match rest:
+            case ["index"]:
+                need_method(scope, "POST")
+                content = await self._body(headers, receive)
+                await self.follow(told=_NOW in headers)
+                return self.models.index(content)
+            case ["models", product, "load"]:
+                need_method(scope, "POST")
+                return await self.models.load(product, await self._body(headers, receive))
+            case ["models", product, "unload"]:
+                need_method(scope, "POST")
+                await self._body(headers, receive)
+                return self.models.unload(product)
+        why = "There are /v2/repository/index and /v2/repository/models/PRODUCT/load or unload."
+        raise Refusal(HTTPStatus.NOT_FOUND, why)
 
-    def _server(self) -> Reply:
-        return Reply(
-            _encode({"name": "mainspring", "version": metadata.version("mainspring"), "extensions": []})
-        )
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        """The body of a request that is bounded as those for predictions are."""
+        task = self.admission.enter()
+        try:
+            return await body(headers, receive)
+        except asyncio.CancelledError:
+            if not self.admission.gave_up(task):
+                raise
+            raise _too_slow(None) from None
+        finally:
+            self.admission.leave(task)
 
     def _live(self) -> Reply:
-        return Reply(_encode({"live": True}), headers=((b"mainspring-gateway", self.name.encode()),))
-
-    def _all_ready(self) -> Reply:
-        ready = self.follower.ready
-        return Reply(_encode({"ready": ready}), HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+        return Reply(self.models.live().content, headers=((b"mainspring-gateway", self.name.encode()),))
 
     def _metrics(self) -> Reply:
-        text = self.metrics.text(self.follower.servings.values(), self._log.queue)
+        text = self.metrics.text(self.follower.servings.values(), self._log.queue, self.admission.pending)
         return Reply(text.encode(), kind=b"text/plain; version=0.0.4; charset=utf-8")
-
-    def _ready(self, product: str, version: str | None) -> Reply:
-        serving = self._serving(product)
-        if version:
-            self._pinned(serving, version)
-        return Reply(_encode({"name": product, "ready": True}))
-
-    def _describe(self, product: str, version: str | None) -> Reply:
-        serving = self._serving(product)
-        versions = [self._pinned(serving, version)] if version else serving.loaded
-        return Reply(
-            _encode(
-                {
-                    "name": product,
-                    "versions": [str(each.version) for each in versions],
-                    "platform": "onnx_onnxv1",
-                    "inputs": _tensors(serving.inputs.datatypes),
-                    "outputs": _tensors(OUTPUTS),
-                }
-            )
-        )
 
 
 _PAGES: Mapping[str, Callable[[Gateway], Reply]] = {
-    "/v2": Gateway._server,
-    "/v2/": Gateway._server,
+    "/v2": lambda gateway: gateway.models.server(),
+    "/v2/": lambda gateway: gateway.models.server(),
     "/v2/health/live": Gateway._live,
-    "/v2/health/ready": Gateway._all_ready,
+    "/v2/health/ready": lambda gateway: gateway.models.ready(),
+    "/livez": Gateway._live,
+    "/readyz": lambda gateway: gateway.models.ready(),
+    "/v2/models": lambda gateway: gateway.models.names(),
+    "/v2/models/stats": lambda gateway: gateway.models.all_stats(),
     "/metrics": Gateway._metrics,
+    "/ping": lambda gateway: gateway.models.ping(),
+    "/health": lambda gateway: gateway.models.ping(),
+    "/version": lambda gateway: gateway.models.version(),
 }
 
 
-def _tensors(datatypes: Mapping[str, str]) -> list[dict[str, object]]:
-    return [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in datatypes.items()]
+def _variant(version: str, scope: Message, headers: Headers) -> str:
+    """The version that a request is for, when its path, its query or a header names one."""
+    query = parse_qs(scope["query_string"].decode("latin-1")).get("variant", [])
+    named = {version, headers.get(_VARIANT, b"").decode("latin-1"), *query} - {""}
+    if len(named) > 1:
+        told = " and ".join(sorted(each[:100] for each in named))
+        raise Invalid(f"The request names several versions, {told}: name one, in one place.")
+    return next(iter(named), "")
 
 
-async def _json_body(headers: Headers, receive: Receive) -> bytes:
-    """The request's body, if it is JSON."""
-    kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-    if kind not in _JSON_TYPES and not kind.endswith("+json"):
-        raise _unsupported(f"The content type {kind[:100]!r} is not read here: send application/json.")
-    if b"inference-header-content-length" in headers:
-        raise _unsupported("Binary tensors are not read here: send the tensors' data as JSON.")
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise _unsupported("Compressed bodies are not read here: send it as it is.")
-    return await body(headers, receive)
-
-
-def _unsupported(why: str) -> Refusal:
-    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, why)
+def _too_slow(content: bytes | None) -> Refusal:
+    if content is None:
+        why = "The body has not come in time: send it at once."
+        return Refusal(HTTPStatus.REQUEST_TIMEOUT, why, connection="close")
+    why = "The answer was not ready in time, and was given up: ask again, under the same id if it has one."
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after="1")

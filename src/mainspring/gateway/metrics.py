@@ -1,15 +1,26 @@
-"""What the gateway measures, in Prometheus' text format. By the machine's time: none of it reaches the ledger."""
+"""What the gateway measures, in Prometheus' text format. By the machine's time: none of it reaches the ledger.
+
+Beside our own names stand Triton's, which the dashboards of many clusters read already [1]_.
+
+References
+----------
+.. [1] Triton Inference Server, `docs/user_guide/metrics.md`.
+"""
 
 from __future__ import annotations
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "Spent", "Timed", "statistics"]
 
 from bisect import bisect_left
 from collections import defaultdict
+from http import HTTPStatus
+from time import perf_counter, time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.score import Scored
@@ -25,60 +36,221 @@ class _Histogram:
         self.total_s = 0.0
 
 
+_REASONS = {429: "REJECTED", 499: "CANCELED", 500: "BACKEND", 503: "REJECTED"}
+
+
+class Timed(msgspec.Struct):
+    """When a request reached which point, by `perf_counter`.
+
+    Attributes
+    ----------
+    arrived, read, predicted : float
+        When it was there, was checked, and had its prediction; 0 as long as it has not come so far.
+    versions : sequence of int
+        Who has answered it, or was to.
+    """
+
+    arrived: float
+    read: float = 0.0
+    predicted: float = 0.0
+    versions: Sequence[int] = ()
+
+
+class Spent(msgspec.Struct):
+    """What one version has done since the process started, in Triton's terms; times in seconds.
+
+    Attributes
+    ----------
+    success, fail : int
+        Requests. One that several versions answered counts for each of them.
+    success_s, fail_s : float
+        From the moment that the request was there to the moment that its answer was, the log's write included.
+    rows, executions : int
+        Rows answered, and calls of the model.
+    read_s, infer_s, write_s : float
+        Reading and checking requests, in the model, writing answers.
+    last : float
+        When it last answered, in seconds since 1970.
+    """
+
+    success: int = 0
+    fail: int = 0
+    success_s: float = 0.0
+    fail_s: float = 0.0
+    rows: int = 0
+    executions: int = 0
+    read_s: float = 0.0
+    infer_s: float = 0.0
+    write_s: float = 0.0
+    last: float = 0.0
+
+
 class Metrics:
     """Counts since the process started."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, int], int] = defaultdict(int)
-        self._rows: dict[tuple[str, int], int] = defaultdict(int)
         self._failures: dict[tuple[str, int], int] = defaultdict(int)
         self._took: dict[tuple[str, int], _Histogram] = defaultdict(_Histogram)
+        self._refused: dict[tuple[str, int, str], int] = defaultdict(int)
+        self.spent: dict[tuple[str, int], Spent] = defaultdict(Spent)
 
-    def answered(self, product: str, status: int) -> None:
-        """Count a request for predictions."""
+    def answered(self, product: str, status: int, timed: Timed | None = None) -> None:
+        """Count a request for predictions, by the status that its answer has or would have over HTTP."""
         self._requests[product, status] += 1
+        if timed is None:
+            return
+        now = perf_counter()
+        if status != HTTPStatus.OK:
+            reason = _REASONS.get(status, "OTHER")
+            for version in timed.versions:
+                self._refused[product, version, reason] += 1
+                spent = self.spent[product, version]
+                spent.fail += 1
+                spent.fail_s += now - timed.arrived
+            return
+        for version in set(timed.versions):
+            spent = self.spent[product, version]
+            spent.success += 1
+            spent.success_s += now - timed.arrived
+            spent.read_s += timed.read - timed.arrived
+            spent.write_s += now - timed.predicted
+            spent.last = time()
 
     def scored(self, product: str, scored: Scored) -> None:
         """Count rows and failures, and how long the versions took."""
         for version in set(scored.versions):
-            self._rows[product, version] += scored.versions.count(version)
+            self.spent[product, version].rows += scored.versions.count(version)
         for failure in scored.failures:
             self._failures[product, failure.version] += 1
         for version, measured_s in scored.measured_s.items():
             took = self._took[product, version]
             took.counts[bisect_left(_BUCKETS_S, measured_s)] += 1
             took.total_s += measured_s
+            spent = self.spent[product, version]
+            spent.executions += 1
+            spent.infer_s += measured_s
 
-    def text(self, servings: Iterable[Serving], queue: int) -> str:
-        """Print everything."""
-        return "\n".join(self._lines(servings, queue)) + "\n"
+    def text(self, servings: Iterable[Serving], queue: int, pending: int) -> str:
+        """Print everything; `queue` records are not yet on disk, and `pending` requests have no answer yet."""
+        return "\n".join([*self._lines(servings, queue), *self._tritons_lines(pending)]) + "\n"
 
     def _lines(self, servings: Iterable[Serving], queue: int) -> Iterator[str]:
-        yield from _head("requests_total", "counter", "Requests for predictions, by status of the answer.")
+        yield from _head(
+            "mainspring_requests_total", "counter", "Requests for predictions, by status of the answer."
+        )
         for (product, status), count in sorted(self._requests.items()):
-            yield f'mainspring_requests_total{{product="{product}",status="{status}"}} {count}'
-        for name, counts, what in (
-            ("rows_total", self._rows, "Rows that a version answered."),
-            ("failures_total", self._failures, "Rows that a version could not answer."),
-        ):
-            yield from _head(name, "counter", what)
-            for (product, version), count in sorted(counts.items()):
-                yield f'mainspring_{name}{{product="{product}",version="{version}"}} {count}'
-        yield from _head("predict_seconds", "histogram", "How long a version took for the rows of a request.")
+            yield _line("mainspring_requests_total", count, product=product, status=status)
+        yield from _head("mainspring_rows_total", "counter", "Rows that a version answered.")
+        for (product, version), spent in sorted(self.spent.items()):
+            if spent.rows:
+                yield _line("mainspring_rows_total", spent.rows, product=product, version=version)
+        yield from _head("mainspring_failures_total", "counter", "Rows that a version could not answer.")
+        for (product, version), count in sorted(self._failures.items()):
+            yield _line("mainspring_failures_total", count, product=product, version=version)
+        name = "mainspring_predict_seconds"
+        yield from _head(name, "histogram", "How long a version took for the rows of a request.")
         for (product, version), took in sorted(self._took.items()):
-            labels, below = f'product="{product}",version="{version}"', 0
+            below = 0
             for bucket, count in zip((*_BUCKETS_S, "+Inf"), took.counts, strict=True):
                 below += count
-                yield f'mainspring_predict_seconds_bucket{{{labels},le="{bucket}"}} {below}'
-            yield f"mainspring_predict_seconds_sum{{{labels}}} {took.total_s}"
-            yield f"mainspring_predict_seconds_count{{{labels}}} {below}"
-        yield from _head("route", "gauge", "Number of the route in force.")
+                yield _line(f"{name}_bucket", below, product=product, version=version, le=bucket)
+            yield _line(f"{name}_sum", took.total_s, product=product, version=version)
+            yield _line(f"{name}_count", below, product=product, version=version)
+        yield from _head("mainspring_route", "gauge", "Number of the route in force.")
         for serving in servings:
-            yield f'mainspring_route{{product="{serving.route.product}"}} {serving.route.number}'
-        yield from _head("log_queue", "gauge", "Records that are not yet on disk.")
+            yield _line("mainspring_route", serving.route.number, product=serving.route.product)
+        yield from _head("mainspring_log_queue", "gauge", "Records that are not yet on disk.")
         yield f"mainspring_log_queue {queue}"
+
+    def _tritons_lines(self, pending: int) -> Iterator[str]:
+        by_version = sorted(self.spent.items())
+        for name, what, values in (
+            ("request_success", "Requests answered.", [each.success for _, each in by_version]),
+            ("count", "Rows answered.", [each.rows for _, each in by_version]),
+            ("exec_count", "Calls of the model.", [each.executions for _, each in by_version]),
+            (
+                "request_duration_us",
+                "Time of requests from end to end, in microseconds.",
+                [_us(each.success_s) for _, each in by_version],
+            ),
+            (
+                "compute_input_duration_us",
+                "Time of reading and checking requests, in microseconds.",
+                [_us(each.read_s) for _, each in by_version],
+            ),
+            (
+                "compute_infer_duration_us",
+                "Time in the model, in microseconds.",
+                [_us(each.infer_s) for _, each in by_version],
+            ),
+            (
+                "compute_output_duration_us",
+                "Time of writing answers, in microseconds.",
+                [_us(each.write_s) for _, each in by_version],
+            ),
+            (
+                "queue_duration_us",
+                "Time that requests waited, for the model or for the log's disk, in microseconds.",
+                [_us(waited_s(each)) for _, each in by_version],
+            ),
+        ):
+            yield from _head(f"nv_inference_{name}", "counter", what)
+            for ((product, version), _), value in zip(by_version, values, strict=True):
+                yield _line(f"nv_inference_{name}", value, model=product, version=version)
+        yield from _head("nv_inference_request_failure", "counter", "Requests not answered, by reason.")
+        for (product, version, reason), count in sorted(self._refused.items()):
+            yield _line("nv_inference_request_failure", count, model=product, version=version, reason=reason)
+        yield from _head(
+            "nv_inference_pending_request_count", "gauge", "Requests that wait for their answer."
+        )
+        yield f"nv_inference_pending_request_count {pending}"
+
+
+def waited_s(spent: Spent) -> float:
+    """Give how long answered requests have waited: all of their time in which nothing was done for them."""
+    return max(0.0, spent.success_s - spent.read_s - spent.infer_s - spent.write_s)
+
+
+def statistics(product: str, version: int, spent: Spent) -> Mapping[str, object]:
+    """Give what Triton's statistics extension tells of a version; its times are in nanoseconds."""
+
+    def took(count: int, seconds: float) -> dict[str, int]:
+        return {"count": count, "ns": int(1e9 * seconds)}
+
+    return {
+        "name": product,
+        "version": str(version),
+        "last_inference": int(1000 * spent.last),
+        "inference_count": spent.rows,
+        "execution_count": spent.executions,
+        "inference_stats": {
+            "success": took(spent.success, spent.success_s),
+            "fail": took(spent.fail, spent.fail_s),
+            "queue": took(spent.success, waited_s(spent)),
+            "compute_input": took(spent.success, spent.read_s),
+            "compute_infer": took(spent.executions, spent.infer_s),
+            "compute_output": took(spent.success, spent.write_s),
+            "cache_hit": took(0, 0),
+            "cache_miss": took(0, 0),
+        },
+        "batch_stats": [],
+    }
+
+
+def _us(seconds: float) -> int:
+    return int(1e6 * seconds)
 
 
 def _head(name: str, kind: str, what: str) -> Iterator[str]:
-    yield f"# HELP mainspring_{name} {what}"
-    yield f"# TYPE mainspring_{name} {kind}"
+    yield f"# HELP {name} {what}"
+    yield f"# TYPE {name} {kind}"
+
+
+def _line(name: str, value: float, **labels: object) -> str:
+    told = ",".join(f'{label}="{_escaped(str(each))}"' for label, each in labels.items())
+    return f"{name}{{{told}}} {value}"
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -18,8 +18,10 @@ __all__ = [
     "Wishes",
     "json_tensors",
     "outputs",
-    "read",
+    "read_any",
+    "read_plain",
     "read_request",
+    "reply_of",
     "write",
 ]
 
@@ -57,11 +59,14 @@ class Parameters(msgspec.Struct, omit_defaults=True):
         Of an output that is asked for: whether to answer it in bytes.
     binary_data_output : bool
         Of a request: whether to answer so all outputs that do not say.
+    timeout : int, optional
+        Of a request: how long the caller waits, in microseconds; 0 is for ever.
     """
 
     binary_data_size: int | None = None
     binary_data: bool | None = None
     binary_data_output: bool = False
+    timeout: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class InputTensor(msgspec.Struct):
@@ -87,6 +92,11 @@ class Wishes(msgspec.Struct, kw_only=True):
     id: str | None = None
     outputs: list[Wanted] | None = None
     parameters: Parameters | None = None
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long the caller waits; None where it does not say."""
+        return self.parameters.timeout / 1e6 if self.parameters and self.parameters.timeout else None
 
     def faults(self) -> list[Fault]:
         """Say which wishes cannot be granted."""
@@ -132,17 +142,6 @@ class InferReply(msgspec.Struct, omit_defaults=True):
 # --- what is asked -------------------------------------------------------------------------------------------------
 
 
-def read(inputs: Inputs, headers: Mapping[bytes, bytes], content: bytes) -> tuple[Wishes, Rows]:
-    """Read and check a request.
-
-    Raises
-    ------
-    BadRequest
-        With everything that is wrong.
-    """
-    return read_plain(inputs, content) or read_any(inputs, content)
-
-
 def read_plain(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows] | None:
     """Read a request such as nearly all are, the decoder doing the checks; None when it is not one."""
     decode, names = _plain_form(inputs)
@@ -166,7 +165,13 @@ def read_plain(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows] | None:
 
 
 def read_any(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows]:
-    """Read a request of any form, or tell everything that is wrong with it."""
+    """Read and check a request of any form.
+
+    Raises
+    ------
+    BadRequest
+        With everything that is wrong.
+    """
     request, found = read_request(content)
     unread = bool(found)
     found += request.faults()
@@ -289,7 +294,7 @@ def _read_what_can_be_read(body: bytes) -> tuple[InferRequest, list[Fault]]:
 # --- what is answered ----------------------------------------------------------------------------------------------
 
 
-def write(product: str, wishes: Wishes, prediction: Prediction) -> Reply:
+def write(wishes: Wishes, product: str, prediction: Prediction) -> Reply:
     """Give the answer in JSON."""
     return Reply(_encode(reply_of(product, wishes, outputs(wishes, prediction), prediction)))
 

@@ -11,7 +11,7 @@ References
 
 from __future__ import annotations
 
-__all__ = ["from_raw", "to_raw"]
+__all__ = ["from_raw", "size_of", "to_raw"]
 
 import math
 import struct
@@ -77,6 +77,11 @@ def from_raw(
     elif datatype == "BF16":  # the upper half of a float32
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return Tensor(name, datatype, shape, values)
+
+
+def size_of(datatype: str) -> int:
+    """Give the bytes of one element of any datatype but BYTES."""
+    return _NUMPY[datatype].itemsize
 
 
 def to_raw(datatype: str, values: Sequence[Any]) -> bytes:
