@@ -200,7 +200,7 @@ class NoTimeLeft:
 
 def test_nothing_is_begun_for_a_caller_who_waits_no_longer() -> None:
     with pytest.raises(Undone) as undone:
-        Call(NoTimeLeft()).need_time()
+        Call(NoTimeLeft()).time_left_s()
     assert undone.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
 
 

@@ -15,9 +15,6 @@ from mainspring.gateway.http import BODY_LIMIT
 if TYPE_CHECKING:
     from mainspring.gateway.app import Gateway
 
-_CALLS = 1024
-"""How many calls are open at the same time; any more are refused with RESOURCE_EXHAUSTED before they are read."""
-
 
 class GrpcDoor:
     """The Open Inference Protocol over gRPC, in front of a gateway.
@@ -29,9 +26,7 @@ class GrpcDoor:
 
     def __init__(self, gateway: Gateway) -> None:
         self._service = Service(gateway)
-        self._server = grpc.aio.server(
-            options=[("grpc.max_receive_message_length", BODY_LIMIT)], maximum_concurrent_rpcs=_CALLS
-        )
+        self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", BODY_LIMIT)])
         self._server.add_generic_rpc_handlers(self._service.handlers())
         self._closing: Task[None] | None = None
 

@@ -18,6 +18,8 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from mainspring.errors import Invalid, MainspringError, NotFound, Refused
+from mainspring.gateway.admission import Overloaded
+from mainspring.gateway.asker import asker
 from mainspring.gateway.follow import NotYetServed
 from mainspring.gateway.grpc.messages import Message, message
 from mainspring.gateway.grpc.tensors import read_request, write_reply
@@ -41,19 +43,24 @@ _DETAILS_LIMIT = 4000
 _STATUS: tuple[tuple[type[MainspringError], StatusCode], ...] = (
     (NotFound, StatusCode.NOT_FOUND),
     (Invalid, StatusCode.INVALID_ARGUMENT),
+    (Overloaded, StatusCode.RESOURCE_EXHAUSTED),
     (NotYetServed, StatusCode.UNAVAILABLE),
     (LogUnwritable, StatusCode.UNAVAILABLE),
     (ModelFailed, StatusCode.INTERNAL),
     (Refused, StatusCode.FAILED_PRECONDITION),
 )
 _HTTP = {
-    StatusCode.OK: 200,
     StatusCode.INVALID_ARGUMENT: 400,
     StatusCode.NOT_FOUND: 404,
+    StatusCode.RESOURCE_EXHAUSTED: 429,
     StatusCode.UNAVAILABLE: 503,
     StatusCode.DEADLINE_EXCEEDED: 504,
 }
 """Requests are counted by the status that they would have had over HTTP, whichever door they came to."""
+
+_AGAIN = (StatusCode.RESOURCE_EXHAUSTED, StatusCode.UNAVAILABLE)
+_PUSHBACK = (("grpc-retry-pushback-ms", "1000"),)
+"""What HTTP says with Retry-After."""
 
 _SERVING, _NOT_SERVING = 1, 2
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
@@ -80,18 +87,24 @@ class Call:
         self._context = context
         self.metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
 
-    def need_time(self) -> None:
-        """Do nothing for a caller whose deadline is over."""
-        left_s = self._context.time_remaining()
+    def time_left_s(self) -> float | None:
+        """Give how long the caller waits, None being for ever; nothing is done for one whose deadline is over."""
+        left_s: float | None = self._context.time_remaining()
         if left_s is not None and left_s <= 0:
             raise Undone(StatusCode.DEADLINE_EXCEEDED, "The deadline was over before the work had begun.")
+        return left_s
 
     @property
     def trace(self) -> str:
         """W3C trace id; empty without one."""
-        given = self.metadata.get("traceparent")
-        read = _TRACE.fullmatch(given) if isinstance(given, str) else None
+        read = _TRACE.fullmatch(self.metadata.get("traceparent", ""))
         return read[1] if read else ""
+
+    @property
+    def unit(self) -> str | None:
+        """Who asks, where the rows do not say it."""
+        named = self.metadata.get("mainspring-unit")
+        return asker({b"mainspring-unit": named.encode("latin-1")}) if named else None
 
     def answered_by(self, route: int) -> None:
         """Tell the route with the answer."""
@@ -160,7 +173,7 @@ class Service:
                 undone = _undone(error)
             else:
                 return reply
-            await context.abort(undone.code, undone.why)
+            await context.abort(undone.code, undone.why, _PUSHBACK if undone.code in _AGAIN else ())
             raise AssertionError("abort raises")
 
         return handle
@@ -217,25 +230,38 @@ class Service:
         return reply
 
     async def _infer(self, asked: Message, call: Call) -> tuple[Prediction, Message]:
-        call.need_time()
-        await self._keep_time(call)
-        gateway = self._gateway
-        serving = gateway.follower.serving(asked.model_name)
-        status = StatusCode.INTERNAL
+        gateway, product, status, task = self._gateway, asked.model_name, 500, None
         try:
-            named = call.metadata.get("mainspring-variant") or asked.model_version
+            task = gateway.admission.enter()
+            for waits_s in (call.time_left_s(), _timeout_s(asked)):
+                if waits_s is not None:
+                    gateway.admission.shorten(task, waits_s)
+            await self._keep_time(call)
+            serving = gateway.follower.serving(product)
+            named = _version(asked.model_version, call.metadata.get("mainspring-variant", ""))
             pinned = serving.version(named) if named else None
             wishes, rows = read_request(serving.inputs, asked)
             prediction = await gateway.predictor.predict(
-                serving, rows, pinned=pinned, request=wishes.id, trace=call.trace
+                serving, rows, pinned=pinned, request=wishes.id, unit=call.unit, trace=call.trace
             )
-            status = StatusCode.OK
+            reply = write_reply(product, asked, wishes, prediction)
+            status = 200
+        except asyncio.CancelledError:
+            if task is None or not gateway.admission.gave_up(task):
+                status = 499
+                raise
+            status = 503
+            why = "The answer was not ready in time, and was given up: ask again, under the same id if it has one."
+            raise Undone(StatusCode.UNAVAILABLE, why) from None
         except Exception as error:
-            status = _code(error)
+            status = _HTTP.get(_code(error), 500)
             raise
         finally:
-            gateway.metrics.answered(serving.route.product, _HTTP.get(status, 500))
-        return prediction, write_reply(serving.route.product, asked, wishes, prediction)
+            if task is not None:
+                gateway.admission.leave(task)
+            if product in gateway.follower.servings:  # any other name is the caller's invention
+                gateway.metrics.answered(product, status)
+        return prediction, reply
 
     async def _keep_time(self, call: Call) -> None:
         told = call.metadata.get("mainspring-now")
@@ -323,6 +349,21 @@ def _read(form: Message, content: bytes) -> Message:
         return form.FromString(content)
     except DecodeError as error:
         raise Invalid(f"The message is no {form.DESCRIPTOR.full_name}: it cannot be read.") from error
+
+
+def _version(asked: str, beside: str) -> str:
+    """The version that a request is for, when it or its metadata names one."""
+    if asked and beside and asked != beside:
+        named = f"{asked[:100]} in the message and {beside[:100]} in mainspring-variant"
+        raise Invalid(f"The request names two versions, {named}: name one, in one place.")
+    return asked or beside
+
+
+def _timeout_s(asked: Message) -> float | None:
+    """How long the caller waits, by the parameter that Triton has for it, in microseconds; 0 is for ever."""
+    given = asked.parameters.get("timeout")
+    waits_us = (given.int64_param or given.uint64_param) if given else 0
+    return waits_us / 1e6 if waits_us > 0 else None
 
 
 def _code(error: Exception) -> StatusCode:
