@@ -229,7 +229,7 @@ def test_observations_survive_json() -> None:
     assert Observed.from_dict(json.loads(canonical_json(FINE.to_dict()))) == FINE
 
 
-@pytest.mark.parametrize("kind", set(Kind) - {Kind.HOLD, Kind.INSUFFICIENT_DATA, Kind.MEASURE})
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.HOLD, Kind.INSUFFICIENT_DATA, Kind.MEASURE}))
 def test_an_ended_rollout_refuses_every_act(kind: Kind) -> None:
     over = ROLLOUT.aborted()
     with pytest.raises(RolloutEnded, match="Rollout r1 has ended: it is aborted"):
