@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from mainspring.clock import SystemClock
 from mainspring.digest import Digest, digest_of
 from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.served import Registered
 from mainspring.formats.signature import Column, Signature
 from mainspring.gateway import serve
 from mainspring.gateway.protocols.oip import InferReply, InferRequest, OutputTensor
@@ -122,13 +123,12 @@ class OneModel:
         inputs = tuple(ColumnSpec(name, "FP64", nullable=False) for name in FEATURES)
         return (Route(product="bench", number=1, champion=champion, salt="none", inputs=inputs),)
 
-    def artifact(self, digest: Digest) -> bytes:
+    def blob(self, digest: Digest) -> bytes:
         return self.content
 
-    def signature(self, product: str, version: int) -> Signature:
-        return Signature(
-            tuple(Column(name, "FP64", False) for name in FEATURES), (Column("probability", "FP32", False),)
-        )
+    def registered(self, product: str, version: int) -> Registered:
+        inputs = tuple(Column(name, "FP64", False) for name in FEATURES)
+        return Registered(Signature(inputs, (Column("probability", "FP32", False),)), rowwise=True)
 
     def spec(self, product: str) -> ProductSpec:
         raise NotImplementedError("its route has inputs")

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from mainspring.digest import digest_of
+from mainspring.formats.served import Registered
 from mainspring.formats.signature import Column, Signature
 from mainspring.gateway.ids import PredictionIds
 from mainspring.monitoring.record import LabelRecord, PredictionRecord
@@ -116,7 +117,13 @@ class Workspace:
     folder: Path
 
     def add_version(
-        self, number: int, content: bytes, *, nullable: bool = True, product: str = "late"
+        self,
+        number: int,
+        content: bytes,
+        *,
+        nullable: bool = True,
+        product: str = "late",
+        rowwise: bool = True,
     ) -> Variant:
         digest = digest_of(content)
         (self.folder / digest).write_bytes(content)
@@ -128,7 +135,8 @@ class Workspace:
             ),
             (Column("probability", "FP32", False),),
         )
-        (self.folder / f"{product}@{number}").write_text(signature.to_json())
+        registered = Registered(signature, rowwise=rowwise)
+        (self.folder / f"{product}@{number}").write_bytes(msgspec.json.encode(registered))
         return Variant(version=number, artifact=digest)
 
     def put_routes(self, *routes: Route) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from mainspring.clock import DrivenClock, SystemClock, parse_time
 from mainspring.digest import Digest
-from mainspring.formats.signature import Signature
+from mainspring.formats.served import Registered
 from mainspring.gateway import serve
 from mainspring.product import ProductSpec
 from mainspring.rollouts.route import Route
@@ -30,11 +30,11 @@ class FileSource:
     def routes(self) -> tuple[Route, ...]:
         return msgspec.json.decode(self.route_stamp(), type=tuple[Route, ...])
 
-    def artifact(self, digest: Digest) -> bytes:
+    def blob(self, digest: Digest) -> bytes:
         return (self.folder / digest).read_bytes()
 
-    def signature(self, product: str, version: int) -> Signature:
-        return Signature.from_json((self.folder / f"{product}@{version}").read_bytes())
+    def registered(self, product: str, version: int) -> Registered:
+        return msgspec.json.decode((self.folder / f"{product}@{version}").read_bytes(), type=Registered)
 
     def spec(self, product: str) -> ProductSpec:
         return ProductSpec.from_json((self.folder / f"{product}.spec").read_bytes())

@@ -59,8 +59,8 @@ def test_what_was_read_is_served_while_the_database_is_away(
         routes = source.routes()
     with ServingSource.open(away(settings)) as source:
         assert source.routes() == routes
-        assert source.signature("tiny", 1) == SIGNATURE
-        assert source.artifact(digest_of(b"a model")) == b"a model"
+        assert source.registered("tiny", 1).signature == SIGNATURE
+        assert source.blob(digest_of(b"a model")) == b"a model"
         assert source.secret == workspace.secret
     assert "until its database is back" in caplog.text
 

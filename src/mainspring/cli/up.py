@@ -98,7 +98,11 @@ def gateway(root: Path, name: str = "gateway-0") -> None:
             clock=source.clock,
             host=settings.host,
             port=settings.gateway_port,
-            limits=Limits(settings.gateway_pending, settings.gateway_timeout_s),
+            limits=Limits(
+                pending=settings.gateway_pending,
+                timeout_s=settings.gateway_timeout_s,
+                worker_memory_mb=settings.worker_memory_mb,
+            ),
             shared=settings.gateways > 1,
             grpc_port=settings.grpc_port,
         )

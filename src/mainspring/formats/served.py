@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-__all__ = ["Served", "feed", "is_native", "load"]
+__all__ = ["Registered", "Served", "feed", "is_native", "load"]
 
 import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
+
+from mainspring.digest import Digest
 from mainspring.formats.native import MAGIC, NativeModel
 from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.signature import Signature
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
 Served: TypeAlias = OnnxModel | NativeModel
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """What must be known of a version besides its bytes, to serve it.
+
+    Attributes
+    ----------
+    signature : Signature
+    rowwise : bool
+        Whether registration has proved that a row is answered the same whatever the rows beside it are.
+    sample : Digest or None
+        Of rows with the answers of the time when it was registered.
+    allow_code : bool
+        Whether the operator allows it to be code of the product's own.
+    """
+
+    signature: Signature
+    rowwise: bool = False
+    sample: Digest | None = None
+    allow_code: bool = False
 
 
 def is_native(data: bytes) -> bool:

@@ -15,10 +15,24 @@ _LOOK_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many requests may be in progress at a gateway, and for how many seconds each."""
+    """How much may be in progress at a gateway, and how much a model may take.
+
+    Attributes
+    ----------
+    pending : int
+        Requests in progress.
+    timeout_s : float
+        Seconds for each.
+    model_timeout_s : float
+        Seconds that a model in a process of its own may work on one call.
+    worker_memory_mb : int
+        Memory of such a process.
+    """
 
     pending: int = 1_000
     timeout_s: float = 10.0
+    model_timeout_s: float = 5.0
+    worker_memory_mb: int = 4096
 
 
 USUAL = Limits()

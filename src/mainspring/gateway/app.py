@@ -89,7 +89,7 @@ class Gateway:
     ) -> None:
         self.name = name
         self.admission = Admission(limits.pending, limits.timeout_s)
-        self.follower = Follower(source)
+        self.follower = Follower(source, limits)
         self.metrics = Metrics()
         self.models = Models(self.follower, self.metrics)
         self.predictor = Predictor(log, ids, clock, self.metrics)
@@ -112,7 +112,7 @@ class Gateway:
             with suppress(asyncio.CancelledError):
                 await self._polling
         await self.admission.close()
-        self.follower.close()
+        await self.follower.close()
         await self._log.close()
         if self._tracer:
             self._tracer.close()

@@ -8,28 +8,35 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
+import msgspec
 
 from mainspring.digest import digest_of
 from mainspring.errors import MainspringError, NotFound
-from mainspring.formats.onnx import OnnxModel
+from mainspring.formats.sample import Sample
+from mainspring.gateway.admission import USUAL
 from mainspring.gateway.inputs import Inputs
+from mainspring.gateway.runtimes import WorkerModel, load, surplus
 from mainspring.gateway.score import Served
 from mainspring.product import ColumnSpec
 from mainspring.rollouts.split import Part, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mainspring.digest import Digest
+    from mainspring.formats.served import Registered
+    from mainspring.gateway.admission import Limits
+    from mainspring.gateway.runtimes import Model
     from mainspring.gateway.source import GatewaySource
     from mainspring.rollouts.route import Route, Variant
 
+Answer = TypeVar("Answer")
+
 _POLL_S = 0.2
 _KEPT_WARM = 4
+_KEPT_BYTES = 2 * 2**30
 
 _log = logging.getLogger(__name__)
 
@@ -128,12 +135,12 @@ class Follower:
         Whether the routes have been read at all.
     """
 
-    def __init__(self, source: GatewaySource) -> None:
-        self._source = source
+    def __init__(self, source: GatewaySource, limits: Limits = USUAL) -> None:
+        self._source, self._limits = source, limits
         self._thread = ThreadPoolExecutor(1, "routes")
         self._one_at_a_time = asyncio.Lock()
         self._stamp: int | str | None = None
-        self._warm: dict[Digest, OnnxModel] = {}  # the last one used is the last
+        self._warm: dict[Digest, Model] = {}  # the last one used is the last
         self._told = ""
         self.servings: Mapping[str, Serving] = {}
         self.waiting: Mapping[str, str] = {}
@@ -164,7 +171,7 @@ class Follower:
     async def check(self) -> None:
         """Look whether the routes have changed, and follow."""
         async with self._one_at_a_time:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._check)
+            await self._check()
 
     async def poll(self) -> None:
         """Look again and again, for ever."""
@@ -172,16 +179,24 @@ class Follower:
             await asyncio.sleep(_POLL_S)
             await self.check()
 
-    def close(self) -> None:
-        """Wait for the last look to end."""
-        self._thread.shutdown()
+    async def close(self) -> None:
+        """Wait for the last look to end, and let the models go."""
+        async with self._one_at_a_time:
+            self._thread.shutdown()
+            for model in self._warm.values():
+                await _let_go(model)
+            self._warm.clear()
 
-    def _check(self) -> None:
+    async def _ask(self, question: Callable[..., Answer], *of: object) -> Answer:
+        """Ask the source, which may take its time, in the one thread in which it is asked."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question, *of)
+
+    async def _check(self) -> None:
         try:
-            stamp = self._source.route_stamp()
+            stamp = await self._ask(self._source.route_stamp)
             if stamp == self._stamp:
                 return
-            routes = self._source.routes()
+            routes = await self._ask(self._source.routes)
         except Exception as error:  # noqa: BLE001 - a source that is away may raise anything; serving goes on
             self._tell(f"The routes cannot be read, so those at hand stay in force: {error!r}")
             return
@@ -192,7 +207,7 @@ class Follower:
                 servings[route.product] = held
                 continue
             try:
-                servings[route.product] = self._load(route)
+                servings[route.product] = await self._load(route)
             except Exception as error:  # noqa: BLE001 - as above
                 failed = True
                 why = f"Route {route.number} of {route.product} cannot be served: {error!s}"
@@ -205,56 +220,64 @@ class Follower:
         self.servings, self.waiting, self.seen = servings, waiting, True
         if not failed:
             self._stamp, self._told = stamp, ""
-        self._forget()
+        await self._forget()
 
     def _tell(self, what: str) -> None:
         if what != self._told:  # it is tried again five times a second
             _log.warning("%s", what)
             self._told = what
 
-    def _load(self, route: Route) -> Serving:
-        columns = {each.name: each for each in route.inputs or self._source.spec(route.product).inputs}
-
-        def load(variant: Variant) -> Served:
-            signature = self._source.signature(route.product, variant.version)
-            for each in signature.inputs:  # a version may read what the declaration of today has dropped
+    async def _load(self, route: Route) -> Serving:
+        inputs = route.inputs or (await self._ask(self._source.spec, route.product)).inputs
+        columns = {each.name: each for each in inputs}
+        served = []
+        for variant in route.variants:
+            registered = await self._ask(self._source.registered, route.product, variant.version)
+            for (
+                each
+            ) in registered.signature.inputs:  # a version may read what today's declaration has dropped
                 columns.setdefault(each.name, ColumnSpec(each.name, each.dtype, each.nullable))
-            never_null = frozenset(each.name for each in signature.inputs if not each.nullable)
-            return Served(variant.version, self._model(variant), never_null)
-
-        champion = load(route.champion)
-        challengers = tuple(load(each.variant) for each in route.challengers)
-        shadow = load(route.shadow) if route.shadow else None
+            never_null = frozenset(each.name for each in registered.signature.inputs if not each.nullable)
+            model = await self._model(variant, registered)
+            timeout_s = self._limits.model_timeout_s
+            served.append(
+                Served(variant.version, model, never_null, rowwise=registered.rowwise, timeout_s=timeout_s)
+            )
+        challengers = tuple(served[1 : 1 + len(route.challengers)])
         shadow_split = Split(route.salt, [Part(0.0, route.shadow_share)])
+        shadow = served[-1] if route.shadow else None
         return Serving(
-            route, Inputs(columns.values()), champion, challengers, shadow, route.split, shadow_split
+            route, Inputs(columns.values()), served[0], challengers, shadow, route.split, shadow_split
         )
 
-    def _model(self, variant: Variant) -> OnnxModel:
+    async def _model(self, variant: Variant, registered: Registered) -> Model:
         model = self._warm.pop(variant.artifact, None)
         if model is None:
-            content = self._source.artifact(variant.artifact)
-            if digest_of(content) != variant.artifact:
-                raise ArtifactCorrupt(variant.artifact)
-            model = OnnxModel.load(content)
-            _warm_up(model)
+            sample = None
+            if registered.sample is not None:
+                sample = msgspec.json.decode(await self._verified(registered.sample), type=Sample)
+            model = await load(
+                await self._verified(variant.artifact),
+                sample=sample,
+                allow_code=registered.allow_code,
+                worker_memory_mb=self._limits.worker_memory_mb,
+            )
         self._warm[variant.artifact] = model
         return model
 
-    def _forget(self) -> None:
+    async def _verified(self, digest: Digest) -> bytes:
+        content = await self._ask(self._source.blob, digest)
+        if digest_of(content) != digest:
+            raise ArtifactCorrupt(digest)
+        return content
+
+    async def _forget(self) -> None:
         used = {variant.artifact for serving in self.servings.values() for variant in serving.route.variants}
-        idle = [digest for digest in self._warm if digest not in used]
-        for digest in islice(idle, max(0, len(idle) - _KEPT_WARM)):
-            del self._warm[digest]
+        held = {digest: model.size for digest, model in self._warm.items()}
+        for digest in surplus(held, used, at_most=_KEPT_WARM, at_most_bytes=_KEPT_BYTES):
+            await _let_go(self._warm.pop(digest))
 
 
-def _warm_up(model: OnnxModel) -> None:
-    """Ask once with zeros, because the first call of a session allocates. What it answers is not judged here."""
-    columns = {
-        **{name: np.zeros(1, np.float32) for name in model.numbers},
-        **{name: np.array([""], object) for name in model.texts},
-    }
-    try:
-        model.predict(columns)
-    except Exception as error:  # noqa: BLE001 - whatever it raises will be a failure of the rows that it is asked for
-        _log.warning("A model failed when it was warmed up: %r", error)
+async def _let_go(model: Model) -> None:
+    if isinstance(model, WorkerModel):
+        await model.close()

@@ -27,7 +27,7 @@ from mainspring.errors import Fault, Faults
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mainspring.formats.onnx import OnnxModel
+    from mainspring.gateway.runtimes import Model
     from mainspring.product import ColumnSpec
 
 ROW_LIMIT = 10_000
@@ -98,10 +98,10 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
     count: int
     columns: Mapping[str, list[Value]]
     with_nulls: frozenset[str]
-    numbers: Mapping[str, NDArray[np.float32]]
+    numbers: Mapping[str, NDArray[np.floating[Any]]]
 
-    def feed(self, model: OnnxModel, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
-        """Give some rows, rising, as `OnnxModel.predict` takes them.
+    def feed(self, model: Model, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Give some rows, rising, as the model takes them.
 
         Raises
         ------
@@ -109,6 +109,10 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
             The model reads a column that the product has not, or reads text as a number.
         """
         numbers, columns = self.numbers, self.columns
+        if model.dtype != "float32":
+            numbers = {
+                name: np.array(columns[name], model.dtype) for name in model.numbers if name in numbers
+            }
         if len(rows) == self.count:
             feed: dict[str, NDArray[Any]] = {name: numbers[name] for name in model.numbers}
             for name in model.texts:

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.gateway.batch import Batcher
+from mainspring.gateway.runtimes import OnnxModel, WorkerModel
 from mainspring.monitoring.record import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from mainspring.formats.onnx import OnnxModel
     from mainspring.gateway.inputs import Rows
+    from mainspring.gateway.runtimes import Model
 
-_ROWS_IN_THE_LOOP = 256
-"""Larger calls are made by a thread, so that small ones need not wait for them."""
+_ROWS_IN_LOOP, _IN_LOOP_S = 256, 0.002
+"""Larger calls, and those of models that take longer for a row, are made by a thread, so that others need not wait."""
 
 ROWS_TOGETHER = 64
 """Requests of more rows than this are asked by themselves: they gain nothing from company."""
@@ -37,32 +37,46 @@ class Served:
     Parameters
     ----------
     version : int
-    model : OnnxModel
+    model : OnnxModel or WorkerModel
     never_null : frozenset of str
         The inputs in which its training has never met a null.
     rowwise : bool
         Whether it is proved to answer a row the same whatever the rows beside it are, so that requests may share a
         call.
+    timeout_s : float
+        How long a model in a process of its own may work on one call.
     """
 
-    __slots__ = ("_batcher", "model", "never_null", "version")
+    __slots__ = ("_in_loop", "_timeout_s", "batcher", "model", "never_null", "version")
 
     def __init__(
-        self, version: int, model: OnnxModel, never_null: frozenset[str], *, rowwise: bool = False
+        self,
+        version: int,
+        model: Model,
+        never_null: frozenset[str],
+        *,
+        rowwise: bool = False,
+        timeout_s: float = 5.0,
     ) -> None:
         self.version, self.model, self.never_null = version, model, never_null
-        self._batcher = Batcher(self._ask) if rowwise else None
+        self.batcher = Batcher(self._ask) if rowwise else None
+        self._timeout_s = timeout_s
+        slow = isinstance(model, OnnxModel) and model.choice.one_s > _IN_LOOP_S
+        self._in_loop = 0 if slow else _ROWS_IN_LOOP
 
-    async def predict(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[np.float32]:
+    async def predict(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
         """Ask the model."""
-        if self._batcher is None or rows > ROWS_TOGETHER:
+        if self.batcher is None or rows > ROWS_TOGETHER:
             return await self._ask(columns, rows)
-        return await self._batcher.ask(columns, rows)
+        return await self.batcher.ask(columns, rows)
 
-    async def _ask(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[np.float32]:
-        if rows <= _ROWS_IN_THE_LOOP:
-            return self.model.predict(columns)
-        return await asyncio.get_running_loop().run_in_executor(None, self.model.predict, columns)
+    async def _ask(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
+        model = self.model
+        if isinstance(model, WorkerModel):
+            return await model.ask(columns, self._timeout_s)
+        if rows <= self._in_loop:
+            return model.predict(columns)
+        return await asyncio.get_running_loop().run_in_executor(None, model.predict, columns)
 
 
 class Scored(msgspec.Struct):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from mainspring.digest import Digest
-    from mainspring.formats.signature import Signature
+    from mainspring.formats.served import Registered
     from mainspring.product import ProductSpec
     from mainspring.rollouts.route import Route
 
@@ -24,12 +24,12 @@ class GatewaySource(Protocol):
         """Give the route in force of every product."""
         ...
 
-    def artifact(self, digest: Digest) -> bytes:
-        """Give a model's ONNX file."""
+    def blob(self, digest: Digest) -> bytes:
+        """Give the bytes of a model, or of its sample."""
         ...
 
-    def signature(self, product: str, version: int) -> Signature:
-        """Give the signature with which a version was registered."""
+    def registered(self, product: str, version: int) -> Registered:
+        """Give what was registered of a version."""
         ...
 
     def spec(self, product: str) -> ProductSpec:

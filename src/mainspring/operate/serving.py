@@ -6,11 +6,13 @@ __all__ = ["ServingSource"]
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mainspring.clock import SystemClock
+from mainspring.digest import Digest
+from mainspring.formats.served import Registered
 from mainspring.formats.signature import Signature
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from mainspring.clock import Clock
     from mainspring.digest import Digest
+    from mainspring.registry import ModelVersion
     from mainspring.settings import Settings
     from mainspring.workspace import Workspace
 
@@ -38,7 +41,7 @@ class _Kept(msgspec.Struct):
 
     secret: str
     routes: tuple[Route, ...] = ()
-    signatures: dict[str, Signature] = {}
+    registered: dict[str, Registered] = {}
     specs: dict[str, ProductSpec] = {}
 
 
@@ -106,13 +109,14 @@ class ServingSource:
             self._keep(routes)
         return routes
 
-    def artifact(self, digest: Digest) -> bytes:
-        """Give a model's file, verified against its digest."""
+    def blob(self, digest: Digest) -> bytes:
+        """Give the bytes of a model or of its sample, verified against their digest."""
         return self._blobs.get(digest)
 
-    def signature(self, product: str, version: int) -> Signature:
-        """Give the signature of a version."""
-        return self._kept.signatures[f"{product}@{version}"]
+    def registered(self, product: str, version: int) -> Registered:
+        """Give what was registered of a version."""
+        kept = self._kept.registered[f"{product}@{version}"]
+        return msgspec.structs.replace(kept, allow_code=self.settings.allows_code(product))
 
     def spec(self, product: str) -> ProductSpec:
         """Give a product's declaration."""
@@ -136,8 +140,8 @@ class ServingSource:
         with self._workspace.database.read() as tx:
             specs = self._workspace.specs(tx)
             refs = [ModelRef(route.product, each.version) for route in routes for each in route.variants]
-            signatures = {str(ref): Signature.from_json(tx.registry.get(ref).signature) for ref in refs}
-        kept = _Kept(self._kept.secret, routes, signatures, specs)
+            registered = {str(ref): _registered(tx.registry.get(ref)) for ref in refs}
+        kept = _Kept(self._kept.secret, routes, registered, specs)
         self._kept = kept
         try:
             replace(_file(self.settings), msgspec.json.encode(kept))
@@ -145,6 +149,15 @@ class ServingSource:
             OSError
         ) as error:  # it is needed by a gateway that starts without the database, and by no other
             _log.warning("What is served could not be kept beside the database: %s", error)
+
+
+def _registered(version: ModelVersion) -> Registered:
+    served: Any = version.lineage.get("served") or {}  # versions of 0.1 have none
+    return Registered(
+        signature=Signature.from_json(version.signature),
+        rowwise=served.get("batching", {}).get("proved", False),
+        sample=served.get("sample") or None,
+    )
 
 
 def _file(settings: Settings) -> Path:
