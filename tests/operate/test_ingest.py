@@ -24,7 +24,7 @@ from tests.products.tiny.orders import FIRST, orders
 
 from mainspring.events import EventType
 from mainspring.formats.onnx import OnnxModel
-from mainspring.formats.signature import Signature
+from mainspring.formats.served import feed
 from mainspring.gates.metrics import brier, log_loss, roc_auc
 from mainspring.monitoring import LossTable, Profile, frame, merge, profile
 from mainspring.monitoring.record import (
@@ -39,7 +39,7 @@ from mainspring.monitoring.store import DayQuality
 from mainspring.operate.compact import GROUP, compact, prediction_log
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest, log_counts, reference_of
-from mainspring.operate.judging import PREDICTION, feed, read_columns
+from mainspring.operate.judging import PREDICTION, read_columns
 from mainspring.operate.log_table import LABELS, STRAYS
 from mainspring.operate.review import review
 from mainspring.ref import ModelRef
@@ -702,7 +702,7 @@ def test_the_review_of_a_month_is_the_metrics_of_its_labelled_rows(workspace: Wo
     model = OnnxModel.load(workspace.blobs.get(version.artifact))
     for month, rows in zip(months, (february, march[:40]), strict=True):
         truth = rows["late"].to_numpy()
-        scores = model.predict(feed(Signature.from_json(version.signature), rows)).astype(np.float64)
+        scores = model.predict(feed(model, rows)).astype(np.float64)
         assert month.positives == truth.sum()
         for name, metric in (("log_loss", log_loss), ("brier", brier), ("roc_auc", roc_auc)):
             assert month.served[name] == pytest.approx(metric(truth, scores), abs=1e-6)
