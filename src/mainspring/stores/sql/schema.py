@@ -50,7 +50,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0003"
+NEWEST_REVISION = "0004"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"

@@ -9,8 +9,8 @@ from sqlalchemy import Column, Text
 if TYPE_CHECKING:
     from alembic.operations import Operations
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
