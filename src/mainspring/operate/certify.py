@@ -16,7 +16,7 @@ from mainspring.events import EventType
 from mainspring.operate.acts.roll_out import keep_champion
 from mainspring.operate.acts.stage import LOOP, Stage
 from mainspring.operate.compact import prediction_log
-from mainspring.operate.log_table import label_text
+from mainspring.operate.log_table import label_text, truth
 from mainspring.operate.status import check_product
 from mainspring.operate.steer import NoRollout
 from mainspring.ref import ModelRef
@@ -268,10 +268,5 @@ def _failed(version: int) -> pl.Expr:
 def _outcomes(labels: pl.DataFrame, spec: ProductSpec) -> pl.DataFrame:
     import polars as pl
 
-    if "metric" in labels.columns:
-        labels = labels.filter(pl.col("metric") == "")
-    first = labels.sort("at", "prediction_id", maintain_order=True).unique(
-        "prediction_id", keep="first", maintain_order=True
-    )
     positive = label_text(spec.task.positive)
-    return first.select("prediction_id", (pl.col("value") == positive).cast(pl.Int8).alias("outcome"))
+    return truth(labels).select("prediction_id", (pl.col("value") == positive).cast(pl.Int8).alias("outcome"))

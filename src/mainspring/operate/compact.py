@@ -127,9 +127,9 @@ def prediction_log(
     Returns
     -------
     polars.DataFrame
-        One row per prediction, in the order of time: `prediction_id`, `at`, `day`, `version`, `route`, `unit`, `score`,
+        One row per row that was asked, in the order of time: `prediction_id`, `at`, `day`, `version`, `route`, `unit`, `score`,
         `failures`, `pinned`, `shadow`, `trace`, `latency_s`, `features_at`, `redacted`, `sampled`, and the inputs.
-        Of predictions under the same id the first; those that nobody could answer are left out.
+        Of predictions under the same id the first; where nobody could answer, id, version and score are null.
     polars.DataFrame
         One row per label: `prediction_id`, `value` (as text), `known_at`, `at`, `day`, `metric` (empty for the truth).
     """
@@ -148,13 +148,10 @@ def prediction_log(
                 raise
             continue  # a compaction has moved segments on, and removed them
         # Rows of an earlier release have nulls in the columns that have come since.
-        answered = (
-            rows.filter(pl.col("prediction_id").is_not_null())
-            .with_columns(pl.col("pinned").fill_null(False), pl.col("sampled").fill_null(1.0))
-            .sort("at", maintain_order=True)
-            .unique("prediction_id", keep="first", maintain_order=True)
-        )
-        return answered, labels.with_columns(pl.col("metric").fill_null(""))
+        rows = rows.with_columns(pl.col("pinned").fill_null(False), pl.col("sampled").fill_null(1.0))
+        rows = rows.sort("at", maintain_order=True)
+        first = pl.col("prediction_id").is_first_distinct() | pl.col("prediction_id").is_null()
+        return rows.filter(first), labels.with_columns(pl.col("metric").fill_null(""))
 
 
 def _read(

@@ -15,7 +15,7 @@ from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.served import feed, is_native
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.ingest import row_losses
-from mainspring.operate.log_table import label_text
+from mainspring.operate.log_table import label_text, truth
 from mainspring.operate.status import check_product
 from mainspring.ref import ModelRef
 from mainspring.rollouts import OTHER, Rollout, latency_bucket
@@ -196,14 +196,10 @@ class _Log:
         if predictions.height:
             newest = predictions["at"].max()
             predictions = predictions.filter(pl.col("at") > newest - last)  # type: ignore[operator]
-        truths = labels.filter(pl.col("metric") == "") if "metric" in labels.columns else labels
-        first = truths.sort("at", "prediction_id", maintain_order=True).unique(
-            "prediction_id", keep="first", maintain_order=True
-        )
         positive = label_text(spec.task.positive)
         rows = (
             predictions.join(
-                first.select(
+                truth(labels).select(
                     "prediction_id",
                     pl.col("at").alias("known"),
                     (pl.col("value") == positive).cast(pl.Int8).alias("outcome"),
@@ -214,15 +210,15 @@ class _Log:
             .sort("at", "prediction_id", maintain_order=True)
             .with_row_index("row")
         )
-        reported = {}
-        if "metric" in labels.columns:
-            for (metric,), part in labels.filter(pl.col("metric") != "").group_by("metric"):
-                figures = part.unique("prediction_id", keep="first", maintain_order=True)
-                reported[str(metric)] = figures.select(
-                    "prediction_id",
-                    pl.col("at").alias("known"),
-                    pl.col("value").cast(pl.Float64, strict=False).alias("figure"),
-                )
+        reported = {
+            metric: truth(labels, metric).select(
+                "prediction_id",
+                pl.col("at").alias("known"),
+                pl.col("value").cast(pl.Float64, strict=False).alias("figure"),
+            )
+            for metric in labels["metric"].unique(maintain_order=True)
+            if metric
+        }
         return cls(spec, rows, reported)
 
     def pace(self, last: timedelta) -> Pace:

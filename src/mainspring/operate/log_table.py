@@ -79,25 +79,29 @@ def frames(records: Iterable[LogRecord], specs: dict[str, ProductSpec]) -> dict[
     return found | {LABELS: {LABELS: _labels(labels)}, STRAYS: {STRAYS: _strays(strays)}}
 
 
-def truth(labels: pl.DataFrame) -> pl.DataFrame:
+def truth(labels: pl.DataFrame, metric: str = "") -> pl.DataFrame:
     """Give the one label of each prediction that counts: the one known last, and of those the one that came first.
 
     Parameters
     ----------
     labels : polars.DataFrame
         As `prediction_log` gives them.
+    metric : str
+        Of a business metric its values.
 
     Returns
     -------
     polars.DataFrame
-        `prediction_id`, `value`.
+        `prediction_id`, `value`, and `at`, the moment at which it came.
     """
     import polars as pl
 
-    newest = labels.filter(pl.col("metric") == "").sort(
+    newest = labels.filter(pl.col("metric") == metric).sort(
         "known_at", "at", "prediction_id", descending=[True, False, False], maintain_order=True
     )
-    return newest.unique("prediction_id", keep="first", maintain_order=True).select("prediction_id", "value")
+    return newest.unique("prediction_id", keep="first", maintain_order=True).select(
+        "prediction_id", "value", "at"
+    )
 
 
 def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.DataFrame:

@@ -69,7 +69,7 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
         version = tx.registry.get(ModelRef(product, frozen))
         positive = workspace.specs(tx)[product].task.positive
     predictions, labels = prediction_log(workspace, product)
-    rows = predictions.join(truth(labels), on="prediction_id").sort("at", "prediction_id")
+    rows = predictions.join(truth(labels).drop("at"), on="prediction_id").sort("at", "prediction_id")
     allow_code = workspace.settings.allows_code(product)
     model = load(workspace.blobs.get(version.artifact), threads=2, allow_code=allow_code)
     inputs = rows.select(pl.col(input_column(name)).alias(name) for name in (*model.numbers, *model.texts))
