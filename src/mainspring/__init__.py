@@ -46,6 +46,7 @@ __all__ = [
     "Staleness",
     "Threshold",
     "known_at",
+    "pii",
     "step",
 ]
 
@@ -73,6 +74,7 @@ from mainspring.product import (
     Servable,
     Staleness,
     known_at,
+    pii,
     step,
 )
 from mainspring.strategy import (

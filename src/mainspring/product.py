@@ -37,6 +37,7 @@ __all__ = [
     "StepSpec",
     "Trigger",
     "known_at",
+    "pii",
     "step",
 ]
 
@@ -44,7 +45,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -90,6 +91,25 @@ def known_at(column: str) -> dict[str, str]:
     {'known_at': 'landed_at'}
     """
     return {"known_at": column}
+
+
+def pii(*, hash: bool = False) -> dict[str, str]:  # noqa: A002 - what it does to the values
+    """Declare, as a schema field's metadata, that a column is about a person: none of its values gets into the log.
+
+    The models read it all the same, and nothing watches it for drift. A sum joins this with other metadata:
+    `metadata=ms.pii() | ms.known_at("closed_at")`.
+
+    Parameters
+    ----------
+    hash : bool
+        Keep the keyed hash of each text, under which rows can still be grouped and joined, but not read.
+
+    Examples
+    --------
+    >>> pii(), pii(hash=True)
+    ({'pii': 'drop'}, {'pii': 'hash'})
+    """
+    return {"pii": "hash" if hash else "drop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +455,10 @@ class Product:
         How much of the newest labelled event time is kept for judging.
     cool_down : str
         How long after a cycle has started no trigger but a person's starts another.
+    log_sample : float
+        The share of units whose predictions are logged. It is a share of units, so that every prediction of one is in
+        the log with its labels, or none. The others are answered, and count nowhere: no monitor, guard or quality sees
+        them.
     seed : int
         Pins every random choice of a run.
     """
@@ -452,6 +476,7 @@ class Product:
     alarm_budget: FalseAlarms = field(default_factory=FalseAlarms)
     holdout: str = "10d"
     cool_down: str = "7d"
+    log_sample: float = 1.0
     seed: int = 0
 
     @property
@@ -466,12 +491,16 @@ class Product:
 
 
 class ColumnSpec(Value, frozen=True):
-    """A column of a dataset's schema; `dtype` is an Open Inference Protocol name or `TIMESTAMP`."""
+    """A column of a dataset's schema; `dtype` is an Open Inference Protocol name or `TIMESTAMP`.
+
+    `pii` says what the prediction log does with its values: it leaves them out, or hashes them under a key.
+    """
 
     name: str
     dtype: str
     nullable: bool
     known_at: str | None = None
+    pii: Literal["", "drop", "hash"] = ""
 
 
 class DatasetSpec(Value, frozen=True):
@@ -528,6 +557,7 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     holdout: str
     cool_down: str
     seed: int
+    log_sample: float = 1.0
 
     def to_json(self) -> str:
         """Text that `from_json` reads back to an equal value."""

@@ -47,6 +47,9 @@ class Settings:
         How many requests may be in progress at each; more are answered with 429.
     gateway_timeout_s : float
         How long a request may take at a gateway before it is given up.
+    log_window_s : float
+        How long an answer may be ahead of its record on disk. 0 sends no answer before its record is there; more sends
+        it at once, and a gateway that dies takes along the predictions and labels of at most so many seconds.
     clock : str
         `system`, or a moment from which the workspace's time is driven by recorded data.
     interval_s : float
@@ -71,6 +74,7 @@ class Settings:
     gateways: int = 1
     gateway_pending: int = 1_000
     gateway_timeout_s: float = 10.0
+    log_window_s: float = 0.0
     clock: str = "system"
     interval_s: float = 2.0
     engine: str = "local"
@@ -114,6 +118,9 @@ class Settings:
         if settings.driven and settings.gateways > 1:
             why = f"is {settings.gateways}, but recorded data drives the clock of one gateway only."
             faults.append(Fault("gateways", why, "Set it to 1, or the clock to system."))
+        if settings.driven and settings.log_window_s:
+            why = f"is {settings.log_window_s:g}, but a replay counts each answer before it goes on."
+            faults.append(Fault("log_window_s", why, "Set it to 0, or the clock to system."))
         if faults:
             raise Faults(f"Settings of {root}", tuple(faults))
         return settings
@@ -175,6 +182,8 @@ def _read(name: str, value: object, kind: type) -> Any:
             raise Invalid(f"is {value!r}, but there must be at least 1.")
         case "worker_memory_mb" if read < 1:
             raise Invalid(f"is {value!r}, but a process takes more than no memory.")
+        case "log_window_s" if not 0 <= read <= 60:
+            raise Invalid(f"is {value!r}, but a window lasts from 0 to 60 seconds.")
         case "interval_s" | "gateway_timeout_s" if not 0 < read < math.inf:
             raise Invalid(f"is {value!r}, but a time lasts longer than 0 seconds.")
         case "engine" if read not in ("local", "ray"):

@@ -103,6 +103,7 @@ def gateway(root: Path, name: str = "gateway-0") -> None:
                 timeout_s=settings.gateway_timeout_s,
                 worker_memory_mb=settings.worker_memory_mb,
             ),
+            log_window_s=settings.log_window_s,
             shared=settings.gateways > 1,
             grpc_port=settings.grpc_port,
         )

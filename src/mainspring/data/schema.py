@@ -38,8 +38,17 @@ def columns_of(dataset: Dataset) -> tuple[ColumnSpec, ...]:
                 )
             )
             continue
-        known = (column.metadata or {}).get("known_at")
-        columns.append(ColumnSpec(name, dtype, bool(column.nullable), known))
+        told = column.metadata or {}
+        hidden = told.get("pii", "")
+        if hidden == "hash" and dtype != "BYTES":
+            faults.append(
+                Fault(
+                    f"column {name!r}",
+                    "is to be hashed, and is no text.",
+                    "Leave it out of the log: ms.pii().",
+                )
+            )
+        columns.append(ColumnSpec(name, dtype, bool(column.nullable), told.get("known_at"), hidden))
     if faults:
         raise Faults(f"The schema of dataset {dataset.name!r}", tuple(faults))
     return tuple(columns)

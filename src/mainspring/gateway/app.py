@@ -91,7 +91,7 @@ class Gateway:
         self.admission = Admission(limits.pending, limits.timeout_s)
         self.follower = Follower(source, limits)
         self.metrics = Metrics()
-        self.models = Models(self.follower, self.metrics)
+        self.models = Models(self.follower, self.metrics, log)
         self.predictor = Predictor(log, ids, clock, self.metrics)
         self._log, self._ids, self._clock = log, ids, clock
         self._drive = clock.advance if isinstance(clock, DrivenClock) else None
@@ -319,7 +319,7 @@ class Gateway:
         return Reply(self.models.live().content, headers=((b"mainspring-gateway", self.name.encode()),))
 
     def _metrics(self) -> Reply:
-        text = self.metrics.text(self.follower.servings.values(), self._log.queue, self.admission.pending)
+        text = self.metrics.text(self.follower.servings.values(), self._log, self.admission.pending)
         return Reply(text.encode(), kind=b"text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -27,6 +27,9 @@ class PredictionIds:
     def __init__(self, secret: bytes) -> None:
         key = blake2b(secret, digest_size=32, person=b"prediction ids").digest()
         self._keyed = blake2b(key=key, digest_size=5)
+        self._hidden = blake2b(
+            key=blake2b(secret, digest_size=32, person=b"pseudonyms").digest(), digest_size=16
+        )
 
     def issue(self, request: str, rows: int) -> list[str]:
         """Give the ids of a request's rows."""
@@ -36,6 +39,12 @@ class PredictionIds:
         """Say whether an id is one of ours."""
         body, _, mac = prediction_id.rpartition(".")
         return mac.isascii() and compare_digest(mac, self._mac(body))
+
+    def pseudonym(self, text: str) -> str:
+        """Give what stands for a text that may not be written down: the same for the same text, in this workspace."""
+        hidden = self._hidden.copy()
+        hidden.update(text.encode())
+        return hidden.hexdigest()
 
     def _mac(self, body: str) -> str:
         mac = self._keyed.copy()

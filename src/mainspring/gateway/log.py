@@ -6,6 +6,7 @@ __all__ = ["PredictionLog"]
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from datetime import date
 from queue import SimpleQueue
 from threading import Thread
@@ -16,7 +17,8 @@ import msgspec
 from mainspring.stores.segments import LogUnwritable, encode
 
 if TYPE_CHECKING:
-    from mainspring.monitoring.record import LogRecord
+    from mainspring.gateway.policy import LogPolicy
+    from mainspring.monitoring.record import LogRecord, PredictionRecord
     from mainspring.stores.segments import SegmentWriter
 
 _LINGER_S = 0.001
@@ -62,11 +64,15 @@ class PredictionLog:
         Records that were acknowledged within the window and had not reached the disk when the log was closed.
     syncs, written : int
         Groups that have reached the disk, and the records in them.
+    unlogged : dict of Counter
+        By product what its policy has left out, by reason.
     """
 
     def __init__(self, writer: SegmentWriter, *, window_s: float = 0.0, limit: int = 64 * 2**20) -> None:
         self.window_s, self.limit = window_s, limit
         self.refused = self.lost = self.syncs = self.written = 0
+        self.unlogged: dict[str, Counter[str]] = defaultdict(Counter)
+        self._unlogged: dict[str, Counter[str]] = defaultdict(Counter)  # since the product's last record
         self._writer = writer
         self._loop = asyncio.get_running_loop()
         self._next, self._under_way = _Group(), _Group()
@@ -124,6 +130,21 @@ class PredictionLog:
         group.waiting.append(future)
         if not self._under_way.lines:
             self._gather()
+        return future
+
+    def predicted(self, record: PredictionRecord, policy: LogPolicy) -> asyncio.Future[None]:
+        """Log what a policy lets be logged of a prediction, and count the rest; as `append`."""
+        left_out = self._unlogged[record.product]
+        if not policy.keeps_all:
+            record, now = policy.apply(record)
+            left_out += now
+            self.unlogged[record.product] += now
+            if not record.units:
+                return self._acknowledged
+        if left_out:
+            record = msgspec.structs.replace(record, unlogged=dict(sorted(left_out.items())))
+        future = self.append(record)
+        left_out.clear()
         return future
 
     async def close(self) -> None:

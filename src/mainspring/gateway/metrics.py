@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mainspring.gateway.follow import Serving
+    from mainspring.gateway.log import PredictionLog
     from mainspring.gateway.score import Scored
 
 _BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
@@ -131,11 +132,11 @@ class Metrics:
             spent.executions += 1
             spent.infer_s += measured_s
 
-    def text(self, servings: Iterable[Serving], queue: int, pending: int) -> str:
-        """Print everything; `queue` records are not yet on disk, and `pending` requests have no answer yet."""
-        return "\n".join([*self._lines(servings, queue), *self._tritons_lines(pending)]) + "\n"
+    def text(self, servings: Iterable[Serving], log: PredictionLog, pending: int) -> str:
+        """Print everything; `pending` requests have no answer yet."""
+        return "\n".join([*self._lines(servings), *_log_lines(log), *self._tritons_lines(pending)]) + "\n"
 
-    def _lines(self, servings: Iterable[Serving], queue: int) -> Iterator[str]:
+    def _lines(self, servings: Iterable[Serving]) -> Iterator[str]:
         yield from _head(
             "mainspring_requests_total", "counter", "Requests for predictions, by status of the answer."
         )
@@ -160,8 +161,6 @@ class Metrics:
         yield from _head("mainspring_route", "gauge", "Number of the route in force.")
         for serving in servings:
             yield _line("mainspring_route", serving.route.number, product=serving.route.product)
-        yield from _head("mainspring_log_queue", "gauge", "Records that are not yet on disk.")
-        yield f"mainspring_log_queue {queue}"
 
     def _tritons_lines(self, pending: int) -> Iterator[str]:
         by_version = sorted(self.spent.items())
@@ -205,6 +204,41 @@ class Metrics:
             "nv_inference_pending_request_count", "gauge", "Requests that wait for their answer."
         )
         yield f"nv_inference_pending_request_count {pending}"
+
+
+def _log_lines(log: PredictionLog) -> Iterator[str]:
+    for name, kind, value, what in (
+        ("log_queue", "gauge", log.queue, "Records that are not yet on disk."),
+        ("log_waited_seconds", "gauge", log.waited_s, "How long the oldest of them has been waiting."),
+        (
+            "log_window_seconds",
+            "gauge",
+            log.window_s,
+            "How long after its answer a record may set out for the disk.",
+        ),
+        (
+            "log_trouble",
+            "gauge",
+            int(bool(log.trouble)),
+            "Whether the disk does not take what is to be written.",
+        ),
+        ("log_records_total", "counter", log.written, "Records on disk."),
+        ("log_syncs_total", "counter", log.syncs, "Groups in which they came there."),
+        (
+            "log_refused_total",
+            "counter",
+            log.refused,
+            "Records that could not be kept, and were not acknowledged.",
+        ),
+        ("log_lost_total", "counter", log.lost, "Records that were acknowledged, and could not be kept."),
+    ):
+        yield from _head(f"mainspring_{name}", kind, what)
+        yield _line(f"mainspring_{name}", value)
+    name = "mainspring_log_left_out_total"
+    yield from _head(name, "counter", "Rows and values that may not be logged, by reason.")
+    for product, counts in sorted(log.unlogged.items()):
+        for reason, count in sorted(counts.items()):
+            yield _line(name, count, product=product, reason=reason)
 
 
 def waited_s(spent: Spent) -> float:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mainspring.gateway.follow import Follower, Serving
+    from mainspring.gateway.log import PredictionLog
     from mainspring.gateway.metrics import Metrics
     from mainspring.gateway.score import Served
 
@@ -39,8 +40,13 @@ _BACKEND = {"platform": "onnx_onnxv1", "backend": "onnxruntime"}
 class Models:
     """Tells what a follower has loaded."""
 
-    def __init__(self, follower: Follower, metrics: Metrics) -> None:
-        self._follower, self._metrics = follower, metrics
+    def __init__(self, follower: Follower, metrics: Metrics, log: PredictionLog) -> None:
+        self._follower, self._metrics, self._log = follower, metrics, log
+
+    @property
+    def all_ready(self) -> bool:
+        """Whether every route can be served, and its answers be kept."""
+        return self._follower.ready and not self._log.trouble
 
     @property
     def only(self) -> str:
@@ -66,8 +72,10 @@ class Models:
         return Reply.of({"live": True})
 
     def ready(self) -> Reply:
-        """Say whether every route can be served."""
-        ready = self._follower.ready
+        """Say whether every route can be served, and its answers be kept."""
+        if trouble := self._log.trouble:
+            return Reply.of({"ready": False, "log": trouble}, HTTPStatus.SERVICE_UNAVAILABLE)
+        ready = self.all_ready
         return Reply.of({"ready": ready}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     def ping(self) -> Reply:

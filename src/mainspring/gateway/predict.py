@@ -13,6 +13,7 @@ import msgspec
 
 from mainspring.errors import Fault, MainspringError
 from mainspring.gateway.inputs import BadRequest, as_text
+from mainspring.gateway.policy import LogPolicy
 from mainspring.gateway.score import ChampionFailed, Scored, ask_shadow, score
 from mainspring.monitoring.record import PredictionRecord
 from mainspring.rollouts.split import CHAMPION
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mainspring.gateway.log import PredictionLog
     from mainspring.gateway.metrics import Metrics
     from mainspring.gateway.score import Served
+    from mainspring.rollouts import Route
 
 
 class ModelFailed(MainspringError):
@@ -81,6 +83,7 @@ class Predictor:
     def __init__(self, log: PredictionLog, ids: PredictionIds, clock: Clock, metrics: Metrics) -> None:
         self._log, self._ids, self._clock, self._metrics = log, ids, clock, metrics
         self._process, self._requests = token_hex(12), count()
+        self._policies: dict[str, tuple[Route, LogPolicy]] = {}
 
     async def predict(
         self,
@@ -121,6 +124,7 @@ class Predictor:
         # A random number of the process and a count: to ask the kernel for chance each time is a cost.
         ids = self._ids.issue(request or f"{self._process}{next(self._requests):08x}", rows.count)
         units = _units(serving.route.split_by, rows, [unit] * rows.count if unit else ids)
+        units = self._policy(serving.route).units(serving.route.split_by, units)
         try:
             if pinned:
                 scored = await score(rows, pinned)
@@ -171,7 +175,7 @@ class Predictor:
             str(version): clock.took(measured_s, f"{name}:{version}")
             for version, measured_s in scored.measured_s.items()
         }
-        await self._log.append(
+        await self._log.predicted(
             PredictionRecord(
                 at=clock.now(),
                 product=serving.route.product,
@@ -187,9 +191,17 @@ class Predictor:
                 shadow={str(version): answers for version, answers in scored.shadow.items()},
                 trace=trace,
                 latency_s=clock.took(perf_counter() - arrived, f"{name}:request"),
-            )
+            ),
+            self._policy(serving.route),
         )
         self._metrics.scored(serving.route.product, scored)
+
+    def _policy(self, route: Route) -> LogPolicy:
+        of, policy = self._policies.get(route.product, (None, None))
+        if policy is None or of is not route:
+            policy = LogPolicy.of(route, self._ids.pseudonym)
+            self._policies[route.product] = route, policy
+        return policy
 
 
 def _units(split_by: str | None, rows: Rows, others: list[str]) -> list[str]:

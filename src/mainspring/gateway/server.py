@@ -61,6 +61,7 @@ def serve(
     port: int,
     limits: Limits = USUAL,
     shared: bool = False,
+    log_window_s: float = 0.0,
     grpc_port: int | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what has been asked, and return.
@@ -80,6 +81,9 @@ def serve(
         How much may be in progress.
     shared : bool
         Whether other gateways listen there as well; the kernel then splits the connections between them.
+    log_window_s : float
+        0 has every answer on disk before it is sent; otherwise it is sent at once, and sets out for the disk within so
+        many seconds.
     grpc_port : int, optional
         Where to listen for gRPC; without it there is none.
 
@@ -97,7 +101,7 @@ def serve(
     for each in (port, grpc_port):
         if each is not None and not shared:
             need_port(host, each)
-    asyncio.run(_serve(source, log, secret, clock, host, port, limits, grpc_port))
+    asyncio.run(_serve(source, log, secret, clock, host, port, limits, log_window_s, grpc_port))
     atexit.register(_leave)
 
 
@@ -120,15 +124,15 @@ async def _serve(
     host: str,
     port: int,
     limits: Limits,
+    log_window_s: float,
     grpc_port: int | None,
 ) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
     from granian.server.embed import Server
 
-    gateway = Gateway(
-        source, PredictionLog(SegmentWriter(log)), PredictionIds(secret), clock, name=log.name, limits=limits
-    )
+    written = PredictionLog(SegmentWriter(log), window_s=log_window_s)
+    gateway = Gateway(source, written, PredictionIds(secret), clock, name=log.name, limits=limits)
     await gateway.start()
     grpc_door = None
     if grpc_port is not None:

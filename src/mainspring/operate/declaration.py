@@ -197,6 +197,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         alarm_budget=product.alarm_budget,
         holdout=product.holdout,
         cool_down=product.cool_down,
+        log_sample=product.log_sample,
         seed=product.seed,
     )
     try:
@@ -225,9 +226,12 @@ def _available(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpe
         of_source = {column.name: column for column in sources[view.source.name].columns}
         for feature in view.features:
             if isinstance(feature, Mean):
-                columns[feature.name] = ColumnSpec(feature.name, "FP64", nullable=True)
+                of = of_source.get(feature.column)
+                hidden = of.pii if of else ""
+                columns[feature.name] = ColumnSpec(feature.name, "FP64", nullable=True, pii=hidden)
             elif feature in of_source:
-                columns[feature] = ColumnSpec(feature, of_source[feature].dtype, nullable=True)
+                of = of_source[feature]
+                columns[feature] = ColumnSpec(feature, of.dtype, nullable=True, pii=of.pii)
     return columns
 
 
@@ -263,6 +267,8 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             parse_duration(str(getattr(product, name)))
         except Invalid as error:
             yield Fault(name, str(error))
+    if not 0 <= product.log_sample <= 1:
+        yield Fault("log_sample", f"is {product.log_sample}, and a share lies between 0 and 1.")
     for trigger in product.retrain:
         if isinstance(trigger, OnSchedule):
             yield from _cron_faults(trigger.cron)

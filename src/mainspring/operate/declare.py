@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["DeclarationInvalid", "declare"]
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mainspring.clock import time_text
@@ -14,6 +15,7 @@ from mainspring.operate.workers import TaskFailed
 
 if TYPE_CHECKING:
     from mainspring.product import ProductSpec
+    from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
 
@@ -55,6 +57,7 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
             tx.values.put(f"product:{spec.name}", text)
             if new:
                 tx.values.put(f"declared:{spec.name}", time_text(now))
+            _log_as_declared(tx, spec)
             tx.ledger.append(
                 Event(
                     type=EventType.PRODUCT_DECLARED,
@@ -66,3 +69,10 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
                 )
             )
     return described.products
+
+
+def _log_as_declared(tx: Transaction, spec: ProductSpec) -> None:
+    """Publish a route in force anew when other values may be logged: that must not wait for the next version."""
+    for route in tx.rollouts.routes():
+        if route.product == spec.name and (told := route.logged_as(spec.inputs, spec.log_sample)) != route:
+            tx.rollouts.put_route(replace(told, number=route.number + 1))

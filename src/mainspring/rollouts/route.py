@@ -5,9 +5,9 @@ from __future__ import annotations
 __all__ = ["Challenger", "MalformedRoute", "Route", "Variant"]
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -16,6 +16,9 @@ from mainspring.errors import Invalid
 from mainspring.product import ColumnSpec
 from mainspring.ref import check_name
 from mainspring.rollouts.split import CHAMPION, Part, Split, check_salt, check_share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class MalformedRoute(Invalid):
@@ -102,7 +105,9 @@ class Route:
     split_by : str or None
         The input that names a unit. Without it, or in a request that lacks it, every request is a unit.
     inputs : tuple of ColumnSpec
-        What a request must hold.
+        What a request must hold, and which of it may not be logged.
+    log_sample : float
+        The share of the units whose predictions are logged.
 
     Examples
     --------
@@ -123,10 +128,12 @@ class Route:
     salt: str
     split_by: str | None = None
     inputs: tuple[ColumnSpec, ...] = ()
+    log_sample: float = 1.0
 
     def __post_init__(self) -> None:
         check_name(self.product)
         check_share(self.shadow_share)
+        check_share(self.log_sample)
         check_salt(self.salt)
         if self.number < 1:
             raise Invalid(f"Routes count from 1; {self.number} cannot be published.")
@@ -153,6 +160,14 @@ class Route:
     def split(self) -> Split:
         """What assigns units to `challengers`, by their index."""
         return Split(self.salt, [each.part for each in self.challengers])
+
+    def logged_as(self, inputs: Iterable[ColumnSpec], log_sample: float) -> Route:
+        """Give the route that logs as these inputs and this sample say, and serves as this one does."""
+        pii = {each.name: each.pii for each in inputs}
+        renewed = tuple(
+            msgspec.structs.replace(each, pii=pii.get(each.name, each.pii)) for each in self.inputs
+        )
+        return replace(self, inputs=renewed, log_sample=log_sample)
 
     def choose(self, unit: str) -> Variant:
         """Give the variant that serves a unit."""

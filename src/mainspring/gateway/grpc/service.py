@@ -273,7 +273,7 @@ class Service:
 
     @property
     def _ready(self) -> bool:
-        return self._gateway.follower.ready and not self._draining
+        return self._gateway.models.all_ready and not self._draining
 
     async def _server_live(self, asked: Message, call: Call) -> Message:
         return message("inference.ServerLiveResponse")(live=True)

@@ -291,6 +291,7 @@ def publish_route(stage: Stage, tx: Transaction, rollout: Rollout | None) -> Non
             salt=rollout.salt if rollout else "none",
             split_by=rollout.strategy.split_by if rollout else stage.spec.rollout.split_by,
             inputs=stage.spec.inputs,
+            log_sample=stage.spec.log_sample,
         )
     )
 
