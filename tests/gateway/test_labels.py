@@ -72,7 +72,56 @@ def test_all_faults_of_a_call_are_told_at_once(shared: Shared) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"labels": {}}', '{"labels": [1e999]}'])
+def test_a_label_comes_alone_among_many_or_one_a_line(shared: Shared) -> None:
+    workspace, gateway = shared
+    first, second = column(gateway.infer(body(2)), "prediction_id")
+    lines = f'{{"prediction_id": "{first}", "value": 12, "metric": "paid"}}\n\n{{"prediction_id": "{second}", "value": "late"}}\r\n'
+    for content, entries in (
+        (f'{{"prediction_id": "{first}", "value": false}}', [(first, False, "")]),
+        (f'\n {{"value": 2.5, "metric": "paid", "prediction_id":\n "{first}"}}\n', [(first, 2.5, "paid")]),
+        (lines, [(first, 12, "paid"), (second, "late", "")]),
+    ):
+        reply = gateway.client.post(
+            "/v1/labels", content=content, headers={"content-type": "application/x-ndjson"}
+        )
+        assert (reply.status_code, reply.json()) == (200, {"accepted": len(entries)})
+        record = workspace.records[-1]
+        assert isinstance(record, LabelRecord)
+        assert record.labels == [LabelEntry(an_id, value, record.at, name) for an_id, value, name in entries]
+
+
+def test_of_lines_with_a_fault_none_is_accepted(shared: Shared) -> None:
+    workspace, gateway = shared
+    [known] = column(gateway.infer(body()), "prediction_id")
+    before = len(workspace.records)
+    good = f'{{"prediction_id": "{known}", "value": true}}'
+    reply = gateway.client.post("/v1/labels", content=f'{good}\n{good[:-1]}\n\n{good}\n{{"value": 1}}')
+    assert reply.status_code == 422
+    assert [each["where"] for each in reply.json()["faults"]] == ["line 2", "line 5.prediction_id"]
+    assert len(workspace.records) == before
+
+
+def test_a_business_metric_has_a_name_and_a_number(shared: Shared) -> None:
+    _, gateway = shared
+    [known] = column(gateway.infer(body()), "prediction_id")
+    faulty = [
+        {"value": "much", "metric": "paid"},
+        {"value": 1, "metric": "Paid in full"},
+        {"value": 1, "metric": 7},
+        {"value": 1, "metrics": "paid"},
+    ]
+    reply = bring(gateway, *({"prediction_id": known, **each} for each in faulty))
+    assert reply.status_code == 422
+    assert [each["where"] for each in reply.json()["faults"]] == [
+        "labels[0].value", "labels[1].metric", "labels[2].metric", "labels[3].metrics",
+    ]  # fmt: skip
+    assert bring(gateway, {"prediction_id": known, "value": 1, "metric": None}).json() == {"accepted": 1}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "{}", "[]\n[]", '{"labels": [\n{},\n]}', '{"labels": {}}', '{"labels": [1e999]}'],
+)
 def test_what_is_no_call_of_labels_is_told_so(shared: Shared, content: str) -> None:
     _, gateway = shared
     reply = gateway.client.post("/v1/labels", content=content)

@@ -12,6 +12,7 @@ import msgspec
 from mainspring.clock import parse_time
 from mainspring.errors import Fault, Faults, Invalid
 from mainspring.monitoring.record import LabelEntry
+from mainspring.ref import check_name
 
 if TYPE_CHECKING:
     from mainspring.gateway.ids import PredictionIds
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 LABEL_LIMIT = 10_000
 _TOLD = 100
 _MISSING = object()
+_FIELDS = ("prediction_id", "value", "known_at", "metric")
 
 
 class BadLabels(Faults):
@@ -36,29 +38,50 @@ class BadLabels(Faults):
 
 
 def read_labels(body: bytes, ids: PredictionIds, now: datetime) -> list[LabelEntry]:
-    """Read `{"labels": [{"prediction_id": …, "value": …, "known_at": …}]}`; known now when it does not say when.
+    """Read labels: the truths about predictions, and with the name of a `metric` business metrics of them.
+
+    A call has one of three forms: one label, `{"prediction_id": …, "value": …, "known_at": …, "metric": …}`; many,
+    `{"labels": [label, …]}`; or one label a line (NDJSON). `known_at` is now, where a label does not say when.
 
     Raises
     ------
     BadLabels
         With everything that is wrong.
     """
+    placed = _read(body)
+    if len(placed) > LABEL_LIMIT:
+        mend = f"Send at most {LABEL_LIMIT} at a time."
+        raise BadLabels((Fault("labels", f"there are {len(placed)}.", mend),), understood=False)
+    faults: list[Fault] = []
+    entries = [_entry(label, where, ids, now, faults) for where, label in placed]
+    if faults:
+        raise BadLabels(tuple(faults), understood=True)
+    return [entry for entry in entries if entry is not None]
+
+
+def _read(body: bytes) -> list[tuple[str, Any]]:
+    """Give every label, and where it stands."""
     try:
         content = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:
+        lines = [(n, line) for n, line in enumerate(body.split(b"\n"), 1) if line.strip()]
+        if len(lines) > 1 and isinstance(_read_line(lines[0][1]), dict):
+            return [(f"line {n}", _read_line(line)) for n, line in lines]
         raise BadLabels((Fault("body", f"it cannot be read as JSON: {error}."),), understood=False) from error
+    if isinstance(content, dict) and "prediction_id" in content and "labels" not in content:
+        return [("label", content)]
     labels = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(labels, list):
         mend = 'Send {"labels": [{"prediction_id": "…", "value": true}]}.'
         raise BadLabels((Fault("labels", "there is no such list.", mend),), understood=False)
-    if len(labels) > LABEL_LIMIT:
-        mend = f"Send at most {LABEL_LIMIT} at a time."
-        raise BadLabels((Fault("labels", f"there are {len(labels)}.", mend),), understood=False)
-    faults: list[Fault] = []
-    entries = [_entry(label, f"labels[{n}]", ids, now, faults) for n, label in enumerate(labels)]
-    if faults:
-        raise BadLabels(tuple(faults), understood=True)
-    return [entry for entry in entries if entry is not None]
+    return [(f"labels[{n}]", label) for n, label in enumerate(labels)]
+
+
+def _read_line(line: bytes) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except (ValueError, RecursionError):
+        return None  # told as what it is not
 
 
 def _entry(
@@ -68,9 +91,12 @@ def _entry(
         faults.append(Fault(where, "it is not an object."))
         return None
     before = len(faults)
-    prediction_id, value, known_at = (
-        label.get(name, _MISSING) for name in ("prediction_id", "value", "known_at")
-    )
+    # A misspelt `metric` would make the truth of a sum of money.
+    for name in label.keys() - set(_FIELDS):
+        faults.append(
+            Fault(f"{where}.{name[:100]}", "a label has no such field.", f"It has: {', '.join(_FIELDS)}.")
+        )
+    prediction_id, value, known_at, metric = (label.get(name, _MISSING) for name in _FIELDS)
     if not isinstance(prediction_id, str):
         faults.append(Fault(f"{where}.prediction_id", "there is no such text."))
     elif not ids.issued(prediction_id):
@@ -81,14 +107,19 @@ def _entry(
                 "Send the prediction_id of an answer.",
             )
         )
-    if not isinstance(value, bool | int | float | str) or (
-        type(value) is int and not -(2**63) <= value < 2**63
-    ):
-        faults.append(Fault(f"{where}.value", "it must be a truth value, a number or a text."))
+    named = metric is not _MISSING and metric is not None
+    try:
+        name = check_name(metric if isinstance(metric, str) else "") if named else ""
+    except Invalid as error:
+        faults.append(Fault(f"{where}.metric", str(error)))
+    kinds = bool | int | float if named else bool | int | float | str
+    if not isinstance(value, kinds) or (type(value) is int and not -(2**63) <= value < 2**63):
+        what = "a number" if named else "a truth value, a number or a text"
+        faults.append(Fault(f"{where}.value", f"it must be {what}."))
     moment = now
     if known_at is not _MISSING and known_at is not None:
         try:
             moment = parse_time(known_at if isinstance(known_at, str) else repr(known_at))
         except Invalid as error:
             faults.append(Fault(f"{where}.known_at", str(error)))
-    return None if len(faults) > before else LabelEntry(prediction_id, value, moment)
+    return None if len(faults) > before else LabelEntry(prediction_id, value, moment, name)
