@@ -145,11 +145,10 @@ def mean_after(
 
 def _log_rate_evidence(failing: int, units: int, failing_before: int, units_before: int) -> float:
     rate, rate_before = failing / units, failing_before / units_before
-    if rate <= rate_before:
-        return 0.0
     # The cells may depend on the data: the bound holds for any that cover [0, 1].
     sd = math.sqrt(rate_before * (1 - rate_before) / units_before) + 1 / units_before
-    near = np.linspace(max(0.0, rate_before - 6 * sd), min(1.0, rate + 6 * sd), _CELLS)
+    low, high = sorted((rate_before, rate))
+    near = np.linspace(max(0.0, low - 6 * sd), min(1.0, high + 6 * sd), _CELLS)
     cuts = np.unique(np.concatenate([[0.0], near, _EVERYWHERE, [1.0]]))
     above = _log_odds_evidence(failing, units, cuts[1:], _ODDS)
     below = _log_odds_evidence(failing_before, units_before, cuts[:-1], 1 / _ODDS)
