@@ -75,6 +75,9 @@ def ask(
                 scores=[float(scores[served][row])],
                 inputs={name: [inputs[name][row]] for name in inputs.columns},
                 failures=[Failure(0, chosen, "it was told to")] if served != chosen else [],
+                shadow={str(route.shadow.version): [float(scores[route.shadow.version][row])]}
+                if route.shadow
+                else {},
                 took_s={
                     str(version): workspace.clock.took(0.0, f"{unit} {version}")
                     for version in sorted({chosen, served})

@@ -361,7 +361,7 @@ def _metrics_of(
 
     A prediction whose version the caller has named is kept with no unit, and is part of no comparison.
     """
-    if not prediction.unit:
+    if not prediction.unit or rollout.shadow_share:
         return []
     [version] = rollout.assign([prediction.unit])
     if version != prediction.version:
