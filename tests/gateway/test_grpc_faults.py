@@ -16,7 +16,9 @@ from tests.gateway.asked_over_grpc import Door, opened, output, raw, typed
 from tests.gateway.conftest import Workspace, model
 from tritonclient.grpc import service_pb2
 
-from mainspring.gateway.grpc.service import Call, Undone
+from mainspring.gateway.grpc.service import Call
+from mainspring.gateway.grpc.statuses import undone
+from mainspring.gateway.http import Refusal
 from mainspring.monitoring.record import PredictionRecord
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -199,9 +201,9 @@ class NoTimeLeft:
 
 
 def test_nothing_is_begun_for_a_caller_who_waits_no_longer() -> None:
-    with pytest.raises(Undone) as undone:
+    with pytest.raises(Refusal) as refused:
         Call(NoTimeLeft()).time_left_s()
-    assert undone.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert undone(refused.value).code == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 @pytest.mark.parametrize("kind", ["nan", "long"])

@@ -1,34 +1,37 @@
-"""What each call of the protocol is answered, and which status an error becomes."""
+"""What each call of the protocol is answered."""
 
 from __future__ import annotations
 
-__all__ = ["Call", "Service", "Undone"]
+__all__ = ["Call", "Service"]
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from importlib import metadata
+from http import HTTPStatus
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from mainspring.errors import Invalid, MainspringError, NotFound, Refused
-from mainspring.gateway.admission import Overloaded
 from mainspring.gateway.asker import asker
 from mainspring.gateway.follow import NotYetServed
 from mainspring.gateway.grpc.messages import Message, message
+from mainspring.gateway.grpc.statuses import Undone, undone
 from mainspring.gateway.grpc.tensors import read_request, write_reply
-from mainspring.gateway.predict import ModelFailed
+from mainspring.gateway.http import Refusal
+from mainspring.gateway.metrics import Timed
+from mainspring.gateway.models import VERSION
 from mainspring.gateway.protocols.oip import OUTPUTS
-from mainspring.stores.segments import LogUnwritable
+from mainspring.gateway.refusals import refusal
+from mainspring.gateway.trace import trace_of
 
 if TYPE_CHECKING:
     from mainspring.gateway.app import Gateway
+    from mainspring.gateway.http import Headers
     from mainspring.gateway.predict import Prediction
 
 INFERENCE = "inference.GRPCInferenceService"
@@ -37,45 +40,11 @@ HEALTH = "grpc.health.v1.Health"
 _AT_WORK = 64
 """How many requests of one stream are answered at the same time."""
 
-_DETAILS_LIMIT = 4000
-"""Bytes of an error's text: clients take 8 KiB of metadata, and hang up on more."""
-
-_STATUS: tuple[tuple[type[MainspringError], StatusCode], ...] = (
-    (NotFound, StatusCode.NOT_FOUND),
-    (Invalid, StatusCode.INVALID_ARGUMENT),
-    (Overloaded, StatusCode.RESOURCE_EXHAUSTED),
-    (NotYetServed, StatusCode.UNAVAILABLE),
-    (LogUnwritable, StatusCode.UNAVAILABLE),
-    (ModelFailed, StatusCode.INTERNAL),
-    (Refused, StatusCode.FAILED_PRECONDITION),
-)
-_HTTP = {
-    StatusCode.INVALID_ARGUMENT: 400,
-    StatusCode.NOT_FOUND: 404,
-    StatusCode.RESOURCE_EXHAUSTED: 429,
-    StatusCode.UNAVAILABLE: 503,
-    StatusCode.DEADLINE_EXCEEDED: 504,
-}
-"""Requests are counted by the status that they would have had over HTTP, whichever door they came to."""
-
-_AGAIN = (StatusCode.RESOURCE_EXHAUSTED, StatusCode.UNAVAILABLE)
-_PUSHBACK = (("grpc-retry-pushback-ms", "1000"),)
-"""What HTTP says with Retry-After."""
-
 _SERVING, _NOT_SERVING = 1, 2
-_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 _log = logging.getLogger(__name__)
 _InferRequest = message("inference.ModelInferRequest")
 _StreamReply = message("inference.ModelStreamInferResponse")
-
-
-class Undone(Exception):
-    """A call that is not answered, by its status and the text for the person who asked."""
-
-    def __init__(self, code: StatusCode, why: str) -> None:
-        super().__init__(code, why)
-        self.code, self.why = code, why
 
 
 class Call:
@@ -85,26 +54,18 @@ class Call:
 
     def __init__(self, context: Any) -> None:
         self._context = context
-        self.metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
+        # As the headers are over HTTP; names that end with -bin have bytes, all others text.
+        self.metadata: Headers = {
+            name.encode(): value if isinstance(value, bytes) else value.encode()
+            for name, value in context.invocation_metadata() or ()
+        }
 
     def time_left_s(self) -> float | None:
         """Give how long the caller waits, None being for ever; nothing is done for one whose deadline is over."""
         left_s: float | None = self._context.time_remaining()
         if left_s is not None and left_s <= 0:
-            raise Undone(StatusCode.DEADLINE_EXCEEDED, "The deadline was over before the work had begun.")
+            raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, "The deadline was over before the work had begun.")
         return left_s
-
-    @property
-    def trace(self) -> str:
-        """W3C trace id; empty without one."""
-        read = _TRACE.fullmatch(self.metadata.get("traceparent", ""))
-        return read[1] if read else ""
-
-    @property
-    def unit(self) -> str | None:
-        """Who asks, where the rows do not say it."""
-        named = self.metadata.get("mainspring-unit")
-        return asker({b"mainspring-unit": named.encode("latin-1")}) if named else None
 
     def answered_by(self, route: int) -> None:
         """Tell the route with the answer."""
@@ -170,10 +131,10 @@ class Service:
             try:
                 reply: bytes = (await answer(_read(form, content), Call(context))).SerializeToString()
             except Exception as error:  # noqa: BLE001 - every one becomes a status
-                undone = _undone(error)
+                end = _end(error)
             else:
                 return reply
-            await context.abort(undone.code, undone.why, _PUSHBACK if undone.code in _AGAIN else ())
+            await context.abort(*end)
             raise AssertionError("abort raises")
 
         return handle
@@ -215,7 +176,7 @@ class Service:
             reply.infer_response.CopyFrom(answer)
             reply.infer_response.parameters["mainspring_route"].int64_param = prediction.route
         except Exception as error:  # noqa: BLE001 - as above
-            reply.error_message = _undone(error).why
+            reply.error_message = _end(error).why
             if asked is not None:
                 reply.infer_response.model_name, reply.infer_response.id = asked.model_name, asked.id
         # What is asked once is answered once: clients of models that stream wait for this mark.
@@ -230,7 +191,13 @@ class Service:
         return reply
 
     async def _infer(self, asked: Message, call: Call) -> tuple[Prediction, Message]:
-        gateway, product, status, task = self._gateway, asked.model_name, 500, None
+        gateway, product, timed, status, task = (
+            self._gateway,
+            asked.model_name,
+            Timed(perf_counter()),
+            500,
+            None,
+        )
         try:
             task = gateway.admission.enter()
             for waits_s in (call.time_left_s(), _timeout_s(asked)):
@@ -238,35 +205,45 @@ class Service:
                     gateway.admission.shorten(task, waits_s)
             await self._keep_time(call)
             serving = gateway.follower.serving(product)
-            named = _version(asked.model_version, call.metadata.get("mainspring-variant", ""))
-            pinned = serving.version(named) if named else None
+            timed.versions = (serving.champion.version,)  # whose a failure would be
+            pinned = None
+            if named := _version(asked, call):
+                pinned = serving.version(named)
+                timed.versions = (pinned.version,)
             wishes, rows = read_request(serving.inputs, asked)
+            timed.read = perf_counter()
             prediction = await gateway.predictor.predict(
-                serving, rows, pinned=pinned, request=wishes.id, unit=call.unit, trace=call.trace
+                serving,
+                rows,
+                pinned=pinned,
+                request=wishes.id,
+                unit=asker(call.metadata),
+                trace=trace_of(call.metadata),
             )
+            timed.predicted, timed.versions = perf_counter(), prediction.versions
             reply = write_reply(product, asked, wishes, prediction)
             status = 200
         except asyncio.CancelledError:
             if task is None or not gateway.admission.gave_up(task):
                 status = 499
                 raise
-            status = 503
+            status = HTTPStatus.SERVICE_UNAVAILABLE
             why = "The answer was not ready in time, and was given up: ask again, under the same id if it has one."
-            raise Undone(StatusCode.UNAVAILABLE, why) from None
+            raise Refusal(status, why, retry_after="1") from None
         except Exception as error:
-            status = _HTTP.get(_code(error), 500)
+            status = refusal(error).status
             raise
         finally:
             if task is not None:
                 gateway.admission.leave(task)
             if product in gateway.follower.servings:  # any other name is the caller's invention
-                gateway.metrics.answered(product, status)
+                gateway.metrics.answered(product, status, timed)
         return prediction, reply
 
     async def _keep_time(self, call: Call) -> None:
-        told = call.metadata.get("mainspring-now")
+        told = call.metadata.get(b"mainspring-now")
         if told is not None:
-            self._gateway.hear_time(told)
+            self._gateway.hear_time(told.decode("latin-1"))
         await self._gateway.follow(told=told is not None)
 
     # --- about the gateway and its models --------------------------------------------------------------------------
@@ -284,7 +261,7 @@ class Service:
 
     async def _server_metadata(self, asked: Message, call: Call) -> Message:
         return message("inference.ServerMetadataResponse")(
-            name="mainspring", version=metadata.version("mainspring"), extensions=["model_repository"]
+            name="mainspring", version=VERSION, extensions=["model_repository"]
         )
 
     async def _model_ready(self, asked: Message, call: Call) -> Message:
@@ -351,12 +328,13 @@ def _read(form: Message, content: bytes) -> Message:
         raise Invalid(f"The message is no {form.DESCRIPTOR.full_name}: it cannot be read.") from error
 
 
-def _version(asked: str, beside: str) -> str:
+def _version(asked: Message, call: Call) -> str:
     """The version that a request is for, when it or its metadata names one."""
-    if asked and beside and asked != beside:
-        named = f"{asked[:100]} in the message and {beside[:100]} in mainspring-variant"
-        raise Invalid(f"The request names two versions, {named}: name one, in one place.")
-    return asked or beside
+    named = {asked.model_version, call.metadata.get(b"mainspring-variant", b"").decode("latin-1")} - {""}
+    if len(named) > 1:
+        told = " and ".join(sorted(each[:100] for each in named))
+        raise Invalid(f"The request names several versions, {told}: name one, in one place.")
+    return next(iter(named), "")
 
 
 def _timeout_s(asked: Message) -> float | None:
@@ -366,29 +344,7 @@ def _timeout_s(asked: Message) -> float | None:
     return waits_us / 1e6 if waits_us > 0 else None
 
 
-def _code(error: Exception) -> StatusCode:
-    if isinstance(error, Undone):
-        return error.code
-    return next((code for kind, code in _STATUS if isinstance(error, kind)), StatusCode.INTERNAL)
-
-
-def _undone(error: Exception) -> Undone:
-    """The status and text that an error becomes; of a fault of our own, the caller is told no more than that."""
-    if isinstance(error, Undone):
-        return error
-    if isinstance(error, MainspringError):
-        return Undone(_code(error), _shortened(str(error)))
-    _log.error("A fault of the gateway itself, on a call over gRPC", exc_info=error)
-    return Undone(StatusCode.INTERNAL, "The gateway has a fault that this call has met; its log says which.")
-
-
-def _shortened(text: str) -> str:
-    """As many whole lines of a text as fit, each byte that is not plain ASCII being sent as three."""
-    lines, size = text.split("\n"), 0
-    for n, line in enumerate(lines):
-        size += len(quote(line, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")) + 3
-        if size > _DETAILS_LIMIT:
-            if n == 0:
-                return text[: _DETAILS_LIMIT // 12]
-            return "\n".join((*lines[:n], f"  - and {len(lines) - n} more"))
-    return text
+def _end(error: Exception) -> Undone:
+    if not isinstance(error, Refusal | MainspringError):
+        _log.error("A fault of the gateway itself, on a call over gRPC", exc_info=error)
+    return undone(error)
