@@ -160,7 +160,9 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         task = bar.add_task("", total=None, rate="")
 
         def show(done: int, rows: int) -> None:
-            bar.update(task, total=rows, completed=done)
+            if bar.tasks[0].total is None:  # what was done before is no part of the speed
+                bar.reset(task, total=rows, completed=done)
+            bar.update(task, completed=done)
             speed = bar.tasks[0].speed
             bar.update(task, rate=f"{speed:,.0f} rows/s" if speed else "")
 

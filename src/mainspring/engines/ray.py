@@ -80,7 +80,7 @@ class RayPool:
                 # The environment that stands in the lineage, whatever the cluster was started with.
                 runtime_env={"py_executable": sys.executable},
             )
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        except Exception as error:  # a cluster that does not start in time is told by a bare one
             raise RayTaskFailed(str(error).strip().splitlines()[0]) from error
         return self
 
