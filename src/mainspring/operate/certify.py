@@ -44,8 +44,8 @@ class NoShadow(Conflict):
 
     def __str__(self) -> str:
         return (
-            f"The rollout of {self.product!r} has no shadow at present (it is in {self.mode}), so there are no pairs of "
-            "answers to certify. Declare `Shadow(then=…)` to begin with one."
+            f"The rollout of {self.product!r} has no shadow at present (it is in {self.mode}), so there are no pairs "
+            "of answers to certify. Declare `Shadow(then=…)` to begin with one."
         )
 
 
@@ -180,8 +180,9 @@ def _asked(rollout: Rollout) -> str:
 def terms_of(rollout: Rollout) -> Terms:
     """Say what a rollout's guards ask of its shadow.
 
-    `NotWorse` asks of the loss, `NoMoreErrors` of failures and `SameOutputs` of the answers. `NotSlower` and `NotLess` ask
-    nothing: a shadow's calls have no client waiting, and what callers report follows from what was answered.
+    `NotWorse` asks of the loss, `NoMoreErrors` of failures and `SameOutputs` of the answers. `NotSlower` and
+    `NotLess` ask nothing: a shadow's calls have no client waiting, and what callers report follows from what was
+    answered.
     """
     losses: list[LossTerm] = []
     failures, same_outputs = None, None

@@ -1,7 +1,7 @@
 """What a rollout is expected to need: units, and with the traffic of late the time, before each guard can answer.
 
-Nothing here is a formula of its own. Counts are drawn for units that behave as is assumed, and handed to the guards that will
-decide; the plan says by which number of units most of these draws were answered.
+Nothing here is a formula of its own. Counts are drawn for units that behave as is assumed, and handed to the guards
+that will decide; the plan says by which number of units most of these draws were answered.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Harm:
     slower : float
         How many times as long calls take.
     worse_by : float
-        How much the mean loss is higher, beyond the guard's margin, as a share of the champion's; and how much lower what
-        callers report is.
+        How much the mean loss is higher, beyond the guard's margin, as a share of the champion's; and how much lower
+        what callers report is.
     moved : float
         The share of units whose answer falls into the next higher bin.
     """
@@ -229,13 +229,13 @@ class Plan:
 def plan(rollout: Rollout, baseline: Baseline, harm: Harm, pace: Pace, *, seed: int = 0) -> Plan:
     """Say how many units, and how much time, a rollout is expected to need.
 
-    Each question is put to one guard by itself, on `DRAWS` streams of units: does it say anything, does it find the harm, is
-    non-inferiority shown. A number is one of units that have *asked*, of all arms together; of those with labels it takes
-    into account how many get one, and not how late.
+    Each question is put to one guard by itself, on `DRAWS` streams of units: does it say anything, does it find the
+    harm, is non-inferiority shown. A number is one of units that have *asked*, of all arms together; of those with
+    labels it takes into account how many get one, and not how late.
 
-    *What it states*: with a probability of about `PROBABILITY`, over units that behave as assumed, the question is answered
-    by then. *Limits*: means are drawn as normal; units are drawn independently; the pace is that of different units over
-    days that have been, which falls where units come again.
+    *What it states*: with a probability of about `PROBABILITY`, over units that behave as assumed, the question is
+    answered by then. *Limits*: means are drawn as normal; units are drawn independently; the pace is that of
+    different units over days that have been, which falls where units come again.
 
     Parameters
     ----------
@@ -469,7 +469,8 @@ def _with(rollout: Rollout, guard: Guard) -> Any:
 def _about(guard: Guard, baseline: Baseline, harm: Harm) -> str:
     match guard:
         case NoMoreErrors():
-            return f"finds that {min(1.0, harm.failing * baseline.failing):.2%} of units fail instead of {baseline.failing:.2%}"
+            failing = min(1.0, harm.failing * baseline.failing)
+            return f"finds that {failing:.2%} of units fail instead of {baseline.failing:.2%}"
         case NotSlower():
             return f"finds that calls take {harm.slower:g} times as long"
         case NotWorse() | NotLess():

@@ -1,7 +1,7 @@
 """Rollouts that did not happen: logged traffic, split anew for each seed, through the decisions that decide.
 
-One version against itself shows how often chance alone takes a challenger out; with an effect put into its answers, how soon
-that would be found, on this traffic, by these guards.
+One version against itself shows how often chance alone takes a challenger out; with an effect put into its answers,
+how soon that would be found, on this traffic, by these guards.
 """
 
 from __future__ import annotations
@@ -219,8 +219,9 @@ def simulate(
 ) -> Simulation:
     """Run a rollout over logged traffic once for each seed.
 
-    Each seed salts the split, and draws the units that fail. Everything else is as it was logged. An approval is given as
-    soon as it is asked for; a strategy that begins with a shadow must be given without it, since pairs have no arms.
+    Each seed salts the split, and draws the units that fail. Everything else is as it was logged. An approval is
+    given as soon as it is asked for; a strategy that begins with a shadow must be given without it, since pairs have
+    no arms.
 
     Parameters
     ----------
