@@ -21,6 +21,8 @@ from mainspring.cli import (
     models,
     processes,
     rollout,
+    rollout_forecast,
+    rollout_watch,
     runs,
     score,
     status,
@@ -70,6 +72,9 @@ for group, commands in {
     for position, command in enumerate(commands):
         command.group, command.sort_key = (group,), position
         app.command(command)
+
+for command in (rollout_forecast.plan, rollout_forecast.simulate, rollout_watch.watch):
+    rollout.rollout.command(command)
 
 
 @app.command(

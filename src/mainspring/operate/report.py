@@ -25,7 +25,15 @@ import msgspec
 from mainspring.clock import duration_text
 from mainspring.errors import NotFound
 from mainspring.operate.certify import certificate_of
-from mainspring.operate.status import EventRow, RolloutRow, check_product, event_row, product_status
+from mainspring.operate.status import (
+    EventRow,
+    QualityRow,
+    RolloutRow,
+    check_product,
+    event_row,
+    product_status,
+    quality_rows,
+)
 from mainspring.ref import ModelRef
 from mainspring.rollouts import BURN_IN, ArmCounts, MetricSums, Mode, Observed, Phase, Rollout, weigh
 from mainspring.rollouts.certificate import Certificate
@@ -128,6 +136,8 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
         What the figures promise, and what not.
     steps : list of StepRow
         Those that were reached, the last one last.
+    days : list of QualityRow
+        The quality of its versions, by day, while it lasted.
     certificate : dict or None
         Of the shadow, see `mainspring.rollouts.certificate.Certificate`.
     events : list of EventRow
@@ -139,6 +149,7 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     sentences: list[str]
     promises: list[str]
     steps: list[StepRow]
+    days: list[QualityRow]
     certificate: dict[str, Any] | None
     events: list[EventRow]
 
@@ -215,6 +226,13 @@ def rollout_report(workspace: Workspace, product: str, wanted: str | None = None
         sentences=list(_sentences(rollout, summary, steps, certificate, unit)),
         promises=list(_promises(rollout, unit)),
         steps=steps,
+        days=[
+            row
+            for row in quality_rows(workspace, product)
+            if row.version in (rollout.champion, *rollout.challengers)
+            and rollout.started_at.date() <= row.day
+            and (summary.ended_at is None or row.day <= summary.ended_at.date())
+        ],
         certificate=certificate.to_dict() if certificate else None,
         events=events,
     )

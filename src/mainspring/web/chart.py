@@ -6,7 +6,19 @@ once in a page, however many charts the page has.
 
 from __future__ import annotations
 
-__all__ = ["STYLE", "TONES", "Kind", "Mark", "Series", "day_chart"]
+__all__ = [
+    "LETTER",
+    "STYLE",
+    "TONES",
+    "Kind",
+    "Mark",
+    "Series",
+    "day_chart",
+    "legend_of",
+    "px",
+    "round_ticks",
+    "tone_class",
+]
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +46,7 @@ STYLE = """\
 .chart .rule { stroke: var(--rule); } .chart .mark { stroke: var(--faint); stroke-dasharray: 2 3; }
 .chart .line, .chart .dashed { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .chart .dashed { stroke-width: 1.5; stroke-dasharray: 5 4; stroke-linecap: butt; }
+.chart .point { fill: none; stroke-width: 9; stroke-linecap: round; }
 .chart .dots { fill: none; stroke-width: 4.5; stroke-linecap: round; opacity: .55; }
 .chart .hover { stroke: transparent; pointer-events: stroke; } .chart .hover :hover { stroke: var(--hover); }
 """ + "".join(
@@ -42,7 +55,9 @@ STYLE = """\
 )
 
 _LEFT, _RIGHT, _BOTTOM, _LEGEND, _LABELS = 46, 10, 24, 20, 18
-_LETTER = 6.4  # the mean width of a letter of 12 pixels
+LETTER = 6.4
+"""The mean width of a letter of 12 pixels."""
+
 _LONGEST_STEP = 31  # days between two points that are still joined: those of two months are
 
 
@@ -132,7 +147,7 @@ def day_chart(
     known = [point for _, points in drawn for point in points]
     if not known:
         return ""
-    legend, rows = _legend([each for each, points in drawn if points], width)
+    legend, rows = legend_of([each for each, points in drawn if points], width)
     first, last = min(day for day, _ in known), max(day for day, _ in known)
     marks = [mark for mark in marks if first <= mark.day <= last]
     frame = _Frame(
@@ -178,7 +193,7 @@ class _Frame:
 
     @property
     def ticks(self) -> list[float]:
-        return _ticks(self.low, self.high, most=max(3, (self.bottom - self.top) // 34))
+        return round_ticks(self.low, self.high, most=max(3, (self.bottom - self.top) // 34))
 
     @property
     def step(self) -> float:
@@ -195,14 +210,14 @@ class _Frame:
         return self.bottom - (self.bottom - self.top) * (value - low) / (high - low)
 
 
-def _ticks(low: float, high: float, *, most: int) -> list[float]:
+def round_ticks(low: float, high: float, *, most: int) -> list[float]:
     """Round values, evenly spaced, the first at most at `low` and the last at least at `high`.
 
     Examples
     --------
-    >>> _ticks(0.37, 0.52, most=5)
+    >>> round_ticks(0.37, 0.52, most=5)
     [0.35, 0.4, 0.45, 0.5, 0.55]
-    >>> _ticks(3, 3, most=5)
+    >>> round_ticks(3, 3, most=5)
     [2.0, 2.5, 3.0, 3.5, 4.0]
     """
     # Values that differ in their last digits alone have no round numbers between them.
@@ -221,12 +236,12 @@ def _axes(frame: _Frame) -> Iterator[str]:
     digits = max((len(f"{tick:.10g}".partition(".")[2]) for tick in frame.ticks), default=0)
     lines, labels = [], []
     for tick in frame.ticks:
-        y = _px(frame.y(tick))
+        y = px(frame.y(tick))
         lines.append(f"M{_LEFT} {y}H{frame.right}")
         labels.append(f'<text x="{_LEFT - 8}" y="{y}" dy=".35em">{tick:,.{digits}f}</text>')
     yield f'<path class="rule" d="{"".join(lines)}"/><g text-anchor="end">{"".join(labels)}</g>'
     labels = [
-        f'<text x="{_px(frame.x(day))}" y="{frame.height - 6}">{label}</text>'
+        f'<text x="{px(frame.x(day))}" y="{frame.height - 6}">{label}</text>'
         for day, label in _day_ticks(frame)
     ]
     yield f'<g text-anchor="middle">{"".join(labels)}</g>'
@@ -246,11 +261,9 @@ def _day_ticks(frame: _Frame) -> list[tuple[date, str]]:
     for days, form in choices:
         shown = [(day, day.strftime(form)) for day in days]
         # A label is cut off neither at the picture's edges nor by its neighbour.
-        shown = [
-            (day, label) for day, label in shown if frame.x(day) < frame.width - len(label) * _LETTER / 2
-        ]
+        shown = [(day, label) for day, label in shown if frame.x(day) < frame.width - len(label) * LETTER / 2]
         gaps = (frame.x(then) - frame.x(day) for (day, _), (then, _) in pairwise(shown))
-        if shown and min(gaps, default=math.inf) > 8 * _LETTER:
+        if shown and min(gaps, default=math.inf) > 8 * LETTER:
             return shown
     return [(frame.first, frame.first.strftime("%-d %b %Y"))]
 
@@ -258,12 +271,12 @@ def _day_ticks(frame: _Frame) -> list[tuple[date, str]]:
 def _marks(frame: _Frame, marks: Sequence[Mark]) -> Iterator[str]:
     free = 0.0  # where the last label ended: the next one must not lie over it
     for mark in sorted(marks, key=lambda each: each.day):
-        x, half = frame.x(mark.day), len(mark.label) * _LETTER / 2
-        yield f'<path class="mark" d="M{_px(x)} {frame.top}V{frame.bottom}"/>'
+        x, half = frame.x(mark.day), len(mark.label) * LETTER / 2
+        yield f'<path class="mark" d="M{px(x)} {frame.top}V{frame.bottom}"/>'
         if x - half >= free:
             free = x + half + 3
             yield (
-                f'<text class="{_tone(mark.tone)}" text-anchor="middle" x="{_px(x)}" y="{frame.top - 6}">'
+                f'<text class="{tone_class(mark.tone)}" text-anchor="middle" x="{px(x)}" y="{frame.top - 6}">'
                 f"{escape(mark.label)}</text>"
             )
 
@@ -285,7 +298,9 @@ def _path(frame: _Frame, series: Series) -> str:
             joined = before is not None and (day - before).days <= _LONGEST_STEP
             steps.append(f"{'l' if joined else 'm'}{place}")
         x, y, before = then_x, then_y, day
-    return f'<path class="{series.kind} {_tone(series.tone)}" d="M0 0{"".join(steps)}"/>' if steps else ""
+    return (
+        f'<path class="{series.kind} {tone_class(series.tone)}" d="M0 0{"".join(steps)}"/>' if steps else ""
+    )
 
 
 def _tooltips(
@@ -301,34 +316,35 @@ def _tooltips(
     apart = min(((then - day).days for day, then in pairwise(sorted(told))), default=1)
     # Stretched once for all, so that each day is written short.
     stretched = f"translate(0 {frame.top}) scale(1 {frame.bottom - frame.top})"
-    yield f'<g class="hover" stroke-width="{_px(max(2.0, apart * frame.step))}" transform="{stretched}">'
+    yield f'<g class="hover" stroke-width="{px(max(2.0, apart * frame.step))}" transform="{stretched}">'
     for day, lines in sorted(told.items()):
         text = escape("\n".join((day.isoformat(), *lines)))
-        yield f'<path d="M{_px(frame.x(day))} 0v1"><title>{text}</title></path>'
+        yield f'<path d="M{px(frame.x(day))} 0v1"><title>{text}</title></path>'
     yield "</g>"
 
 
-def _legend(series: Sequence[Series], width: int) -> tuple[str, int]:
-    """The legend, and over how many rows it goes."""
+def legend_of(series: Sequence[Series], width: int) -> tuple[str, int]:
+    """Draw the legend, and say over how many rows it goes."""
     entries = {each.key: each for each in reversed(series) if each.key}
     parts, x, row = [], float(_LEFT), 0
     for key, each in reversed(entries.items()):
-        room = 24 + len(key) * _LETTER + 14
+        room = 24 + len(key) * LETTER + 14
         if x > _LEFT and x + room > width:
             x, row = float(_LEFT), row + 1
         y = 9 + row * _LEGEND
-        sample = f"M{_px(x + 9)} {y}h0" if each.kind is Kind.DOTS else f"M{_px(x)} {y}h18"
-        parts.append(f'<path class="{each.kind} {_tone(each.tone)}" d="{sample}"/>')
-        parts.append(f'<text class="ink" x="{_px(x + 24)}" y="{y}" dy=".35em">{escape(key)}</text>')
+        sample = f"M{px(x + 9)} {y}h0" if each.kind is Kind.DOTS else f"M{px(x)} {y}h18"
+        parts.append(f'<path class="{each.kind} {tone_class(each.tone)}" d="{sample}"/>')
+        parts.append(f'<text class="ink" x="{px(x + 24)}" y="{y}" dy=".35em">{escape(key)}</text>')
         x += room
     return "".join(parts), row + 1 if entries else 0
 
 
-def _tone(tone: int | None) -> str:
+def tone_class(tone: int | None) -> str:
+    """Give the class of a colour."""
     return "ink" if tone is None else f"t{tone % TONES}"
 
 
-def _px(value: float) -> str:
+def px(value: float) -> str:
     """Give a place to a tenth of a pixel, in as few characters as it takes."""
     return _tenths(round(10 * value))
 

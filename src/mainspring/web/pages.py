@@ -5,26 +5,27 @@ from __future__ import annotations
 __all__ = ["pages"]
 
 from collections.abc import Callable
-from datetime import datetime
 from hashlib import blake2b
-from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
-from mainspring.clock import DrivenClock, parse_time
+from mainspring.clock import DrivenClock
 from mainspring.errors import Invalid, MainspringError, NotFound
 from mainspring.events import EventType
 from mainspring.loop import CycleNotFound, CycleState
 from mainspring.operate import status
+from mainspring.operate.report import rollout_report, rollout_summaries
 from mainspring.web.chart import STYLE
+from mainspring.web.environment import make_environment
 from mainspring.web.quality import quality_chart, volume_chart, week_loss
+from mainspring.web.rollouts import shown_of
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from starlette.requests import Request
     from starlette.types import Scope
 
@@ -48,15 +49,16 @@ _HEADERS = {
 
 
 def pages(workspace: Workspace) -> list[BaseRoute]:
-    """Give the pages of a workspace: the products, each product and its cycles, the events, and one for the lost.
+    """Give the pages of a workspace: products, each with its cycles and rollouts, events, and one for the lost.
 
     Nothing under `/v1/` is a page: that is the API's.
     """
-    environment = _environment()
+    environment = make_environment()
     return [
         Route("/", _page(workspace, environment, _start)),
         Route("/products/{product}", _page(workspace, environment, _product)),
         Route("/products/{product}/cycles/{number}", _page(workspace, environment, _cycle)),
+        Route("/products/{product}/rollouts/{rollout}", _page(workspace, environment, _rollout)),
         Route("/events", _page(workspace, environment, _events)),
         Route("/assets/{name}", _asset),
         _Elsewhere("/{path:path}", _page(workspace, environment, _nowhere)),
@@ -104,6 +106,7 @@ def _of_product(workspace: Workspace, product: str) -> tuple[str, dict[str, Any]
         "steps": _STEPS,
         "reached": _reached(found.cycle) if found.cycle else None,
         "cycles": cycles[:-11:-1],
+        "rollouts": rollout_summaries(workspace, product)[:-6:-1],
         "alarms": status.alarm_rows(workspace, product)[:-6:-1],
         "events": _newest(workspace),
     }
@@ -120,6 +123,11 @@ def _cycle(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]
         "steps": _STEPS,
         "reached": _reached(cycle),
     }
+
+
+def _rollout(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
+    product, wanted = request.path_params["product"], request.path_params["rollout"]
+    return "rollout.html", shown_of(rollout_report(workspace, product, wanted))
 
 
 def _newest(workspace: Workspace) -> list[status.EventRow]:
@@ -216,43 +224,3 @@ def _status(error: MainspringError) -> int:
             return 400
         case _:
             return 503
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("mainspring.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"moment": _moment, "number": _number, "share": _share, "tone": _tone}
-    environment.globals |= {"release": version("mainspring")}
-    return environment
-
-
-def _moment(at: datetime | str) -> Markup:
-    """A moment in UTC, to the minute."""
-    return Markup("<time>{:%Y-%m-%d %H:%M}</time>").format(parse_time(at) if isinstance(at, str) else at)
-
-
-def _number(value: float | None) -> str:
-    """A number in four digits, or a count in full."""
-    if value is None:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def _share(value: float) -> str:
-    """A share in whole per cents, which no line ends within."""
-    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
-
-
-def _tone(word: str | None) -> str:
-    """Whether a word is good or bad news."""
-    tones = {
-        "good": ("promoted", "passed", "completed", "no_harm_shown", "published"),
-        "warn": ("expired", "insufficient_data", "could_not_judge", "hold"),
-        "bad": ("refused", "rolled_back", "failed", "harm"),
-    }
-    return next((tone for tone, words in tones.items() if word in words), "")
