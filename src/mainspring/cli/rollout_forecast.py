@@ -37,8 +37,6 @@ Examples:
   mainspring rollout simulate late-orders --failing 0.02 --slower 2x --json""",
 )
 
-Times = Annotated[str, Parameter(help="A number of times, such as 2x.")]
-
 
 class NotTimes(Invalid):
     """A text that is not a number of times."""
@@ -56,8 +54,8 @@ def plan_product(
     product: str,
     /,
     *,
-    failing: Times = "3x",
-    slower: Times = "2x",
+    failing: str = "3x",
+    slower: str = "2x",
     worse_by: float = 0.1,
     moved: float = 0.1,
     options: Options = HERE,
@@ -69,13 +67,13 @@ def plan_product(
     product : str
         Whose.
     failing : str
-        The harm to be found: how many times as many units fail, such as 3x.
+        The harm to be found: how many times as many units fail; 3x by default.
     slower : str
-        How many times as long calls take.
+        How many times as long calls take; 2x by default.
     worse_by : float
-        By which share of the champion's the mean loss is higher, beyond the guard's margin.
+        By which share of the champion's the mean loss is higher, beyond the guard's margin; 0.1 by default.
     moved : float
-        The share of units whose answer falls into another bin.
+        The share of units whose answer falls into another bin; 0.1 by default.
     """
     from mainspring.operate.forecast import plan_rollout
     from mainspring.rollouts.plan import Harm
@@ -99,7 +97,7 @@ def simulate_product(
     versions: str = "",
     worse_by: float = 0.0,
     failing: float = 0.0,
-    slower: Times = "1x",
+    slower: str = "1x",
     runs: int = 200,
     days: float = 30.0,
     output: Annotated[Path | None, Parameter(help="Write a plot of when the runs ended, as SVG.")] = None,
@@ -120,9 +118,9 @@ def simulate_product(
     slower : str
         How many times as long its calls take, such as 2x.
     runs : int
-        How many.
+        How many; 200 by default.
     days : float
-        How much of the newest traffic.
+        How much of the newest traffic; 30 by default.
     """
     from mainspring.operate.forecast import simulate_rollout
     from mainspring.rollouts.simulate import Effect

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mainspring.clock import duration_text
 from mainspring.errors import NotFound
 from mainspring.operate.certify import certificate_of
 from mainspring.operate.status import (
@@ -423,9 +422,7 @@ def _outcome(rollout: Rollout, summary: RolloutSummary) -> str:
     if summary.ended_at is None:
         return f"{opening} The rollout is {summary.phase.replace('_', ' ')}, and nothing is decided yet."
     lasted = summary.ended_at - summary.started_at
-    after = (
-        f"after {duration_text(timedelta(seconds=round(lasted.total_seconds())))}" if lasted else "at once"
-    )
+    after = f"after {_in_words(lasted)}" if lasted else "at once"
     ends = {
         Phase.PROMOTED: "a challenger was promoted" if len(rollout.challengers) > 1 else "it was promoted",
         Phase.ROLLED_BACK: "it was rolled back, and the champion kept",
@@ -473,6 +470,21 @@ def _of(count: int, units: int) -> str:
 
 def _units(unit: str) -> str:
     return "requests" if unit == "request" else f"units ({unit})"
+
+
+def _in_words(lasted: timedelta) -> str:
+    """A duration in its two greatest units.
+
+    Examples
+    --------
+    >>> _in_words(timedelta(days=2)), _in_words(timedelta(days=1, hours=3, minutes=5)), _in_words(timedelta(seconds=90))
+    ('2 days', '1 day 3 hours', '1 minute 30 seconds')
+    """
+    left, parts = round(lasted.total_seconds()), []
+    for name, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count, left = divmod(left, seconds)
+        parts += [f"{count} {name}{'' if count == 1 else 's'}"] if count else []
+    return " ".join(parts[:2]) or "less than a second"
 
 
 def _alike(first: float, second: float) -> tuple[str, str]:
