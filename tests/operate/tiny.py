@@ -14,6 +14,7 @@ from mainspring.monitoring.record import Failure, LabelEntry, LabelRecord, Predi
 from mainspring.operate.controller import turn
 from mainspring.operate.declare import declare
 from mainspring.operate.publish import add_batch
+from mainspring.rollouts.split import CHAMPION, Part, Split
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace
 
@@ -43,10 +44,14 @@ def ask(
     rows: pl.DataFrame,
     *,
     failing_version: int | None = None,
+    worse_version: int | None = None,
     labelled: bool = True,
     log: str = "gateway-0",
 ) -> None:
-    """Log predictions as a gateway would, and their labels; the champion stands in for a failing version."""
+    """Log predictions as a gateway would, and their labels.
+
+    The champion stands in for a failing version; a worse one answers the opposite of what its model does.
+    """
     with workspace.database.read() as tx:
         (route,) = tx.rollouts.routes()
     models = {
@@ -59,10 +64,14 @@ def ask(
         "kind": inputs["kind"].fill_null("").to_numpy().astype(object),
     }
     scores = {version: model.predict(feed) for version, model in models.items()}
+    if worse_version is not None:
+        scores[worse_version] = 1 - scores[worse_version]
+    shadowed = Split(route.salt, [Part(0.0, route.shadow_share)]).assign(rows["order_id"])
     at: datetime = workspace.clock.now()
     records = []
     for row, unit in enumerate(rows["order_id"]):
         chosen = route.choose(unit).version
+        shadow = route.shadow.version if route.shadow and shadowed[row] != CHAMPION else None
         served = route.champion.version if chosen == failing_version else chosen
         records.append(
             PredictionRecord(
@@ -74,9 +83,13 @@ def ask(
                 versions=[served],
                 scores=[float(scores[served][row])],
                 inputs={name: [inputs[name][row]] for name in inputs.columns},
-                failures=[Failure(0, chosen, "it was told to")] if served != chosen else [],
-                shadow={str(route.shadow.version): [float(scores[route.shadow.version][row])]}
-                if route.shadow
+                failures=[
+                    Failure(0, version, "it was told to")
+                    for version in (chosen, shadow)
+                    if version == failing_version and version is not None
+                ],
+                shadow={str(shadow): [None if shadow == failing_version else float(scores[shadow][row])]}
+                if shadow is not None
                 else {},
                 took_s={
                     str(version): workspace.clock.took(0.0, f"{unit} {version}")

@@ -16,7 +16,7 @@ from mainspring.events import EventType
 from mainspring.operate.acts.roll_out import keep_champion
 from mainspring.operate.acts.stage import LOOP, Stage
 from mainspring.operate.compact import prediction_log
-from mainspring.operate.log_table import label_text, truth
+from mainspring.operate.log_table import input_column, label_text, truth
 from mainspring.operate.status import check_product
 from mainspring.operate.steer import NoRollout
 from mainspring.ref import ModelRef
@@ -229,8 +229,6 @@ def read_pairs(workspace: Workspace, spec: ProductSpec, rollout: Rollout) -> tup
 
     predictions, labels = prediction_log(workspace, spec.name)
     since = predictions.filter(pl.col("at") >= rollout.step_started_at)
-    if "shadow" not in since.columns:
-        return [], 0
     champion_failed = since.filter(_failed(rollout.champion))["unit"].n_unique()
     asked = (
         since.filter(pl.col("version") == rollout.champion, ~pl.col("pinned").fill_null(value=False))
@@ -239,10 +237,11 @@ def read_pairs(workspace: Workspace, spec: ProductSpec, rollout: Rollout) -> tup
         .with_columns(pl.col("shadow").struct.field("score").alias("theirs"))
         # Without an answer and without a failure it was not asked: its share has no room for that unit.
         .filter(pl.col("theirs").is_not_null() | _failed(rollout.challenger))
-        .join(_outcomes(labels, spec), on="prediction_id", how="left")
+        .join(truth(labels), on="prediction_id", how="left")
+        .with_columns((pl.col("value") == label_text(spec.task.positive)).cast(pl.Int8).alias("outcome"))
         .sort("at", "prediction_id", maintain_order=True)
     )
-    columns = [column for column in rollout.slices if column in asked.columns]
+    columns = [pl.col(input_column(name)).cast(pl.String) for name in rollout.slices]
     given = asked.select("prediction_id", "unit", "score", "theirs", "outcome", *columns)
     pairs = [
         Pair(
@@ -252,7 +251,8 @@ def read_pairs(workspace: Workspace, spec: ProductSpec, rollout: Rollout) -> tup
             shadow=theirs,
             outcome=outcome,
             values={
-                name: str(value) for name, value in zip(columns, values, strict=True) if value is not None
+                name: "null" if value is None else value
+                for name, value in zip(rollout.slices, values, strict=True)
             },
         )
         for example, unit, score, theirs, outcome, *values in given.iter_rows()
@@ -264,10 +264,3 @@ def _failed(version: int) -> pl.Expr:
     import polars as pl
 
     return pl.col("failures").str.contains(rf"(^|; ){version}: ").fill_null(value=False)
-
-
-def _outcomes(labels: pl.DataFrame, spec: ProductSpec) -> pl.DataFrame:
-    import polars as pl
-
-    positive = label_text(spec.task.positive)
-    return truth(labels).select("prediction_id", (pl.col("value") == positive).cast(pl.Int8).alias("outcome"))

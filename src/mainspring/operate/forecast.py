@@ -15,7 +15,7 @@ from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.served import feed, is_native
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.ingest import row_losses
-from mainspring.operate.log_table import label_text, truth
+from mainspring.operate.log_table import input_column, label_text, truth
 from mainspring.operate.status import check_product
 from mainspring.ref import ModelRef
 from mainspring.rollouts import OTHER, Rollout, latency_bucket
@@ -190,35 +190,32 @@ class _Log:
         import polars as pl
 
         predictions, labels = prediction_log(workspace, spec.name)
-        predictions = predictions.filter(pl.col("version").is_not_null())
-        if "pinned" in predictions.columns:
-            predictions = predictions.filter(~pl.col("pinned").fill_null(value=False))
+        predictions = predictions.filter(
+            pl.col("version").is_not_null(), ~pl.col("pinned").fill_null(value=False)
+        )
         if predictions.height:
             newest = predictions["at"].max()
             predictions = predictions.filter(pl.col("at") > newest - last)  # type: ignore[operator]
-        positive = label_text(spec.task.positive)
-        rows = (
-            predictions.join(
-                truth(labels).select(
-                    "prediction_id",
-                    pl.col("at").alias("known"),
-                    (pl.col("value") == positive).cast(pl.Int8).alias("outcome"),
-                ),
-                on="prediction_id",
-                how="left",
-            )
-            .sort("at", "prediction_id", maintain_order=True)
-            .with_row_index("row")
+        came = (
+            labels.filter(pl.col("metric") == "")
+            .group_by("prediction_id")
+            .agg(pl.col("at").min().alias("known"))
         )
-        reported = {
-            metric: truth(labels, metric).select(
-                "prediction_id",
-                pl.col("at").alias("known"),
-                pl.col("value").cast(pl.Float64, strict=False).alias("figure"),
+        positive = label_text(spec.task.positive)
+        outcomes = truth(labels).select(
+            "prediction_id", (pl.col("value") == positive).cast(pl.Int8).alias("outcome")
+        )
+        rows = (
+            predictions.join(came, on="prediction_id", how="left")
+            .join(outcomes, on="prediction_id", how="left")
+            .sort("at", "prediction_id", maintain_order=True)
+        )
+        reported = {}
+        for (metric,), part in labels.filter(pl.col("metric") != "").group_by("metric", maintain_order=True):
+            figures = part.unique("prediction_id", keep="first", maintain_order=True)
+            reported[str(metric)] = figures.select(
+                "prediction_id", pl.col("value").cast(pl.Float64, strict=False).alias("figure")
             )
-            for metric in labels["metric"].unique(maintain_order=True)
-            if metric
-        }
         return cls(spec, rows, reported)
 
     def pace(self, last: timedelta) -> Pace:
@@ -275,7 +272,7 @@ class _Log:
                 figures = pl.Series([loss[metric] for loss in losses])
                 found[metric] = _moments(figures, units)
         for metric, part in self.reported.items():
-            known = rows.join(part.drop("known"), on="prediction_id").unique("unit", keep="first")
+            known = rows.join(part, on="prediction_id").unique("unit", keep="first")
             if known.height > 1:
                 found[metric] = _moments(known["figure"].drop_nulls(), units)
         return found
@@ -286,9 +283,9 @@ class _Log:
 
         columns = {column for guard in strategy.guards for column in getattr(guard, "slices", ())}
         found = {}
-        for column in sorted(columns & set(self.rows.columns)):
-            counts = self.rows[column].cast(pl.String).drop_nulls().value_counts(sort=True)
-            found[column] = tuple(sorted(counts[column].head(_SLICES).to_list()))
+        for column in sorted(columns):
+            counts = self.rows[input_column(column)].cast(pl.String).drop_nulls().value_counts(sort=True)
+            found[column] = tuple(sorted(counts[input_column(column)].head(_SLICES).to_list()))
         return found
 
     def traffic(self, slices: Any) -> Traffic:
@@ -308,7 +305,10 @@ class _Log:
             unit=rows.join(index, on="unit", how="left", maintain_order="left")["index"].to_numpy(),
             slices={
                 column: np.array(
-                    [value if value in named else OTHER for value in rows[column].cast(pl.String).to_list()]
+                    [
+                        value if value in named else OTHER
+                        for value in rows[input_column(column)].cast(pl.String).to_list()
+                    ]
                 )
                 for column, named in slices.items()
             },
@@ -332,11 +332,14 @@ class _Log:
             artifact = workspace.blobs.get(registered.artifact)
             if is_native(artifact):
                 raise Conflict(
-                    f"{registered.ref} was not asked for all of these rows, and cannot be asked now: it is served in its "
-                    "library's form, which is loaded in the gateway's workers alone. Simulate with a version in ONNX."
+                    f"{registered.ref} was not asked for all of these rows, and cannot be asked now: it is served in "
+                    "its library's form, which is loaded in workers alone. Simulate with a version in ONNX."
                 )
             model = OnnxModel.load(artifact, threads=2)
-            scores[unknown] = model.predict(feed(model, rows.filter(pl.Series(unknown))))
+            inputs = rows.filter(pl.Series(unknown)).select(
+                pl.col(input_column(name)).alias(name) for name in (*model.numbers, *model.texts)
+            )
+            scores[unknown] = model.predict(feed(model, inputs))
         scores[failed] = np.nan
         outcome = rows["outcome"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         metrics = {metric: np.full(rows.height, np.nan) for metric in LOSSES}
