@@ -34,7 +34,7 @@ ENVIRONMENTS = HERE.parent / ".peers"
 UV = HERE.parent / ".tools" / "bin" / "uv"
 
 ROUNDS = 5
-START_S = 120
+START_S = 180
 INSTALL_S = 300
 
 
