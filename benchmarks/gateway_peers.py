@@ -78,8 +78,8 @@ def oip_score(answer: Any) -> float:
 
 
 PEERS = [
-    Peer(name="mlserver", bar=3, path=scoring.PATH, ask=as_tensor, read=oip_score),
-    Peer(name="kserve", bar=4.5, path=scoring.PATH, ask=as_tensor, read=oip_score),
+    Peer(name="mlserver", bar=3, path="/v2/models/bench/infer", ask=as_tensor, read=oip_score),
+    Peer(name="kserve", bar=4.5, path="/v2/models/bench/infer", ask=as_tensor, read=oip_score),
     Peer(
         name="bentoml", bar=8, path="/score", ask=lambda row: {"rows": [row]}, read=lambda answer: answer[0]
     ),
@@ -184,7 +184,7 @@ def measure(peers: Sequence[Peer], seconds: float) -> dict[str, Any]:
     failed: dict[str, str] = {}
     # Ray's sockets lie in it, and a socket's path may have no more than 107 characters.
     with tempfile.TemporaryDirectory(prefix="p-") as temporary, servers.all_ended():
-        ours = {kind: scoring.start(kind, content, Path(temporary) / kind) for kind in OURS}
+        ours = {kind: scoring.start_alone(kind, content, Path(temporary) / kind) for kind in OURS}
         for server in ours.values():
             server.wait(scoring.START_S)
 

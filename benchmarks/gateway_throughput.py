@@ -50,9 +50,9 @@ def measure() -> dict[str, Any]:
         content = scoring.model()
         disk_ms = sync_p50_ms(Path(temporary))
         started = {
-            "floor": scoring.start("floor", content, Path(temporary) / "floor"),
-            "gateway": scoring.start("gateway", content, Path(temporary) / "gateway"),
-            "gateway_in_memory": scoring.start("gateway", content, Path(memory) / "gateway"),
+            "floor": scoring.start_alone("floor", content, Path(temporary) / "floor"),
+            "gateway": scoring.start_alone("gateway", content, Path(temporary) / "gateway"),
+            "gateway_in_memory": scoring.start_alone("gateway", content, Path(memory) / "gateway"),
         }
         for server in started.values():
             server.wait(scoring.START_S)

@@ -8,7 +8,9 @@ import socket
 import statistics
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +52,7 @@ class Round(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A process that answers at a port: `questions` has one for each connection, `read` takes the score from a body."""
+    """A process that answers at a port; `read` takes the score from the body of an answer."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -74,10 +76,10 @@ class Server:
                 return
         raise Failed(f"no answer within {seconds:.0f} s of its start ({why}): {last_words(self.log)}")
 
-    def measure(self, seconds: float) -> Round:
+    def measure(self, seconds: float, *, rate: float | None = None) -> Round:
         """Load it; every answer must be 200 and right."""
         before = servers.cpu_s(self.process.pid)
-        answers = load(self.port, [each.message for each in self.questions], seconds)
+        answers = load(self.port, [each.message for each in self.questions], seconds, rate=rate)
         cpu_s = servers.cpu_s(self.process.pid) - before
         if not answers:
             raise Failed(f"it gave no answer within {seconds:g} s")
@@ -100,8 +102,19 @@ def last_words(log: Path) -> str:
     return " | ".join(line.strip() for line in lines if line.strip())[-400:] or "it said nothing"
 
 
-def load(port: int, messages: Sequence[bytes], seconds: float) -> list[Answer]:
-    """Keep a connection for each message busy with it; give the answers that came in time.
+def load(
+    port: int,
+    messages: Sequence[bytes],
+    seconds: float,
+    *,
+    rate: float | None = None,
+    connections: int = CONNECTIONS,
+) -> list[Answer]:
+    """Send the messages again and again over some connections; give the answers that came in time.
+
+    Without a rate every connection is always busy. With one, requests fall due evenly so many times a second, whether
+    the ones before are answered or not; one that finds no connection free waits, and its time counts from when it was
+    due.
 
     Raises
     ------
@@ -110,40 +123,50 @@ def load(port: int, messages: Sequence[bytes], seconds: float) -> list[Answer]:
     OSError
         Nobody listens.
     """
-    answers, connections = [], []
-    try:
-        with selectors.DefaultSelector() as ready:
-            for n, message in enumerate(messages):
-                connection = socket.create_connection(("127.0.0.1", port), _PATIENCE_S)
-                connections.append(connection)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                ready.register(connection, selectors.EVENT_READ, [n, time.perf_counter(), b""])
-                connection.sendall(message)
-            end = time.perf_counter() + seconds
-            while ready.get_map():
-                events = ready.select(_PATIENCE_S)
-                if not events:
-                    raise Failed(f"it gave no answer for {_PATIENCE_S} s")
-                for key, _ in events:
-                    n, sent_at, before = key.data
-                    connection = connections[n]
-                    if not (received := connection.recv(1 << 18)):
-                        raise Failed(f"it closed a connection {'amid' if before else 'instead of'} an answer")
-                    body = _body(before + received)
-                    if body is None:
-                        key.data[2] = before + received
-                        continue
-                    now = time.perf_counter()
-                    if now > end:  # what is under way is heard out, so that it is no load on the next
-                        ready.unregister(connection)
-                        continue
-                    answers.append(Answer(n, now - sent_at, body))
-                    key.data[1:] = now, b""
-                    connection.sendall(messages[n])
-    finally:
-        for connection in connections:
-            connection.close()
+    answers: list[Answer] = []
+    with ExitStack() as opened, selectors.DefaultSelector() as ready:
+        idle = deque(opened.enter_context(_connected(port)) for _ in range(connections))
+        for each in idle:
+            ready.register(each, selectors.EVENT_READ)
+        asked: dict[socket.socket, tuple[int, float]] = {}
+        heard = dict.fromkeys(idle, b"")
+        start = now = time.perf_counter()
+        sent, end = 0, start + seconds
+        while asked or now < end:
+            while idle and now < end and (rate is None or start + sent / rate <= now):
+                connection, n = idle.popleft(), sent % len(messages)
+                asked[connection] = n, now if rate is None else start + sent / rate
+                sent += 1
+                connection.sendall(messages[n])
+            wait = _PATIENCE_S if rate is None or not idle else min(end, start + sent / rate) - now
+            events = ready.select(max(0, wait))
+            now = time.perf_counter()
+            if not events and any(begun < now - _PATIENCE_S for _, begun in asked.values()):
+                raise Failed(f"it gave no answer for {_PATIENCE_S} s")
+            for key, _ in events:
+                connection = key.fileobj  # type: ignore[assignment]
+                received = connection.recv(1 << 18)
+                if not received:
+                    raise Failed(
+                        f"it closed a connection {'amid' if heard[connection] else 'before'} an answer"
+                    )
+                heard[connection] += received
+                body = _body(heard[connection])
+                if body is None:
+                    continue
+                now = time.perf_counter()
+                heard[connection] = b""
+                idle.append(connection)
+                n, begun = asked.pop(connection)
+                if now <= end:  # what is still under way then is heard out, so that it is no load on the next
+                    answers.append(Answer(n, now - begun, body))
     return answers
+
+
+def _connected(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), _PATIENCE_S)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def _body(reply: bytes) -> bytes | None:

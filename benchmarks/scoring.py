@@ -1,9 +1,9 @@
 """What the benchmarks of serving have in common: a model, its rows, and the two servers of ours that answer them.
 
-    python benchmarks/scoring.py {floor,gateway} MODEL PORT FOLDER
+    python benchmarks/scoring.py {floor,gateway} FOLDER PORT
 
-starts one of the servers: `gateway` is the real one with all that it does, `floor` the same web server with the same
-model that does no more than parse, infer and encode.
+starts one of the servers on what `publish` has put into the folder: `gateway` is the real one with all that it does,
+`floor` the same web server with the first model that does no more than parse, infer and encode.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,10 @@ from mainspring.formats.signature import Column, Signature
 from mainspring.gateway import serve
 from mainspring.gateway.protocols.oip import InferReply, InferRequest, OutputTensor
 from mainspring.product import ColumnSpec, ProductSpec
-from mainspring.rollouts.route import Route, Variant
+from mainspring.rollouts.route import Challenger, Route, Variant
 
 FEATURES = [f"feature_{n:02}" for n in range(20)]
 TREES = 100
-PATH = "/v2/models/bench/infer"
 START_S = 60
 
 
@@ -91,47 +91,102 @@ def first_score(body: bytes) -> float:
     return float(json.loads(body)["outputs"][0]["data"][0])
 
 
-def start(kind: str, content: bytes, folder: Path) -> load.Server:
-    """Start one of our servers; its log and its model lie in `folder`."""
-    folder.mkdir(exist_ok=True)
-    (folder / "model.onnx").write_bytes(content)
+def start(kind: str, folder: Path, asked: Sequence[load.Question]) -> load.Server:
+    """Start one of our servers on what was published in the folder."""
     port, log = servers.free_port(), folder / "words"
-    command = [sys.executable, __file__, kind, str(folder / "model.onnx"), str(port), str(folder)]
-    asked = rows(load.CONNECTIONS)
-    questions = [
-        load.Question(post(PATH, json.dumps(by_column(row)).encode()), score)
-        for row, score in zip(asked.tolist(), scores(content, asked), strict=True)
+    process = servers.start([sys.executable, __file__, kind, str(folder), str(port)], log=log, folder=folder)
+    return load.Server(process, port, log, asked, first_score)
+
+
+def start_alone(kind: str, content: bytes, folder: Path) -> load.Server:
+    """Start one of our servers with one model and no rollout."""
+    publish(folder, [route("bench", (1, content))], [content])
+    return start(kind, folder, questions(content))
+
+
+def questions(content: bytes, products: Sequence[str] = ("bench",)) -> list[load.Question]:
+    """One row a request, each another, asked of the products in turn."""
+    asked = rows(max(load.CONNECTIONS, len(products)))
+    truth = zip(cycle(products), asked.tolist(), scores(content, asked), strict=False)
+    return [
+        load.Question(post(f"/v2/models/{product}/infer", json.dumps(by_column(row)).encode()), score)
+        for product, row, score in truth
     ]
-    process = servers.start(command, log=log, folder=folder)
-    return load.Server(process, port, log, questions, first_score)
 
 
-# --- the two servers -----------------------------------------------------------------------------------------------
+# --- what is served ------------------------------------------------------------------------------------------------
 
 
-class OneModel:
-    """The source of a gateway with one product."""
+def copies(content: bytes, count: int) -> list[bytes]:
+    """So many models that answer alike and are not the same."""
+    import onnx
 
-    def __init__(self, content: bytes) -> None:
-        self.content = content
+    found = []
+    for n in range(count):
+        model = onnx.load_from_string(content)
+        model.doc_string = f"copy {n}"
+        found.append(model.SerializeToString())
+    return found
+
+
+def route(
+    product: str,
+    champion: tuple[int, bytes],
+    *challengers: tuple[int, bytes],
+    share: float = 0,
+    number: int = 1,
+) -> Route:
+    """A route whose challengers, each a version with its model, have a part of that share each."""
+    versions = [
+        Variant(version=version, artifact=digest_of(content)) for version, content in (champion, *challengers)
+    ]
+    return Route(
+        product=product,
+        number=number,
+        champion=versions[0],
+        challengers=tuple(
+            Challenger(variant=variant, share=share, start=n * share)
+            for n, variant in enumerate(versions[1:])
+        ),
+        salt="none",
+        inputs=tuple(ColumnSpec(name, "FP64", nullable=False) for name in FEATURES),
+    )
+
+
+def publish(folder: Path, routes: Sequence[Route], contents: Sequence[bytes]) -> None:
+    """Put models and routes where the servers find them; the routes change as a whole."""
+    folder.mkdir(exist_ok=True)
+    for content in contents:
+        (folder / digest_of(content)).write_bytes(content)
+    written = folder / "routes.written"
+    written.write_bytes(msgspec.json.encode(routes))
+    written.replace(folder / "routes.json")
+
+
+class Published:
+    """The source of a gateway: what lies in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def route_stamp(self) -> int:
-        return 1
+        return (self._folder / "routes.json").stat().st_mtime_ns
 
     def routes(self) -> tuple[Route, ...]:
-        champion = Variant(version=1, artifact=digest_of(self.content))
-        inputs = tuple(ColumnSpec(name, "FP64", nullable=False) for name in FEATURES)
-        return (Route(product="bench", number=1, champion=champion, salt="none", inputs=inputs),)
+        return msgspec.json.decode((self._folder / "routes.json").read_bytes(), type=tuple[Route, ...])
 
     def blob(self, digest: Digest) -> bytes:
-        return self.content
+        return (self._folder / digest).read_bytes()
 
     def registered(self, product: str, version: int) -> Registered:
         inputs = tuple(Column(name, "FP64", False) for name in FEATURES)
         return Registered(Signature(inputs, (Column("probability", "FP32", False),)), rowwise=True)
 
     def spec(self, product: str) -> ProductSpec:
-        raise NotImplementedError("its route has inputs")
+        raise NotImplementedError("its routes have inputs")
+
+
+# --- the two servers -----------------------------------------------------------------------------------------------
 
 
 async def serve_floor(content: bytes, port: int) -> None:
@@ -163,12 +218,13 @@ async def serve_floor(content: bytes, port: int) -> None:
 
 
 def main() -> None:
-    kind, path, port, folder = sys.argv[1:]
-    content = Path(path).read_bytes()
+    kind, folder, port = sys.argv[1:]
+    source = Published(Path(folder))
     if kind == "floor":
-        asyncio.run(serve_floor(content, int(port)))
+        [route, *_] = source.routes()
+        asyncio.run(serve_floor(source.artifact(route.champion.artifact), int(port)))
         os._exit(0)  # the server's threads may still be at work, and end the interpreter with a panic
-    serve(OneModel(content), log=Path(folder) / "log", secret=b"-", clock=SystemClock(), port=int(port))
+    serve(source, log=Path(folder) / "log", secret=b"-", clock=SystemClock(), port=int(port))
 
 
 if __name__ == "__main__":

@@ -120,12 +120,12 @@ def cpu_s(pid: int) -> float:
 
 
 def memory_mb(pid: int) -> float:
-    """Resident memory of a process and its descendants, in MB; what they share is counted once."""
+    """Resident memory of a process and its descendants, in MB; what two of them share is counted twice."""
     kilobytes = 0
     for each in (pid, *descendants(pid)):
         try:
-            text = Path(f"/proc/{each}/smaps_rollup").read_text()
+            text = Path(f"/proc/{each}/status").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        kilobytes += int(text.partition("\nPss:")[2].split()[0])
+        kilobytes += int(text.partition("\nVmRSS:")[2].split()[0])
     return kilobytes / 1000
