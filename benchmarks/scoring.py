@@ -222,7 +222,7 @@ def main() -> None:
     source = Published(Path(folder))
     if kind == "floor":
         [route, *_] = source.routes()
-        asyncio.run(serve_floor(source.artifact(route.champion.artifact), int(port)))
+        asyncio.run(serve_floor(source.blob(route.champion.artifact), int(port)))
         os._exit(0)  # the server's threads may still be at work, and end the interpreter with a panic
     serve(source, log=Path(folder) / "log", secret=b"-", clock=SystemClock(), port=int(port))
 
