@@ -86,6 +86,27 @@ def test_the_schema_gives_the_columns_with_their_protocol_types() -> None:
     )
 
 
+def test_the_schema_says_which_columns_may_not_be_logged() -> None:
+    class People(pa.DataFrameModel):
+        email: str = pa.Field(metadata=ms.pii(hash=True))
+        born: int = pa.Field(metadata=ms.pii() | ms.known_at("closed"))
+        closed: Annotated[pl.Datetime, "us", "UTC"]
+
+    assert columns_of(ms.Dataset("people", key="email", event_time="closed", schema=People)) == (
+        ColumnSpec("email", "BYTES", False, pii="hash"),
+        ColumnSpec("born", "INT64", False, "closed", "drop"),
+        ColumnSpec("closed", "TIMESTAMP", False),
+    )
+
+
+def test_only_texts_can_be_hashed() -> None:
+    class People(pa.DataFrameModel):
+        born: int = pa.Field(metadata=ms.pii(hash=True))
+
+    with pytest.raises(Faults, match="is to be hashed, and is no text"):
+        columns_of(ms.Dataset("people", key="born", event_time="born", schema=People))
+
+
 # --- single rows ---------------------------------------------------------------------------------------------------
 
 

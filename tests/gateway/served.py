@@ -1,6 +1,6 @@
 """Runs a gateway over a folder of files, as the composition root does over a workspace.
 
-python served.py FOLDER PORT [NOW | --grpc=PORT]
+python served.py FOLDER PORT [NOW | --grpc=PORT | --window=SECONDS]
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class FileSource:
 if __name__ == "__main__":
     folder, port, *rest = sys.argv[1:]
     ports = [int(each[7:]) for each in rest if each.startswith("--grpc=")]
-    nows = [parse_time(each) for each in rest if not each.startswith("--grpc=")]
+    windows = [float(each[9:]) for each in rest if each.startswith("--window=")]
+    nows = [parse_time(each) for each in rest if not each.startswith("--")]
     clock = DrivenClock(nows[0], seed=1) if nows else SystemClock()
     serve(
         FileSource(Path(folder)),
@@ -51,5 +52,6 @@ if __name__ == "__main__":
         secret=b"of this workspace",
         clock=clock,
         port=int(port),
+        log_window_s=windows[0] if windows else 0.0,
         grpc_port=ports[0] if ports else None,
     )

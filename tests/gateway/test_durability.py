@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -101,11 +102,54 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_it_goes_on_when_there_is_roo
         labels = {"labels": [{"prediction_id": answered[0], "value": True}]}
         assert gateway.client.post("/v1/labels", json=labels).status_code == 503
         assert logged(workspace) == answered
+        ready = gateway.client.get("/v2/health/ready")
+        assert (ready.status_code, ready.json()) == (503, {"ready": False, "log": "File too large"})
+        metrics = gateway.client.get("/metrics").text.splitlines()
+        assert {"mainspring_log_trouble 1", "mainspring_log_refused_total 4"} <= set(metrics)
         let_files_grow_to(resource.RLIM_INFINITY)
         answered += column(gateway.infer(body()), "prediction_id")
         assert gateway.client.post("/v1/labels", json=labels).json() == {"accepted": 1}
         assert logged(workspace) == answered
         assert isinstance(workspace.records[-1], LabelRecord)
+        assert gateway.client.get("/v2/health/ready").json() == {"ready": True}
+
+
+def test_within_a_window_answers_leave_first_and_all_are_on_disk_in_the_end(workspace: Workspace) -> None:
+    with running(workspace, "--window=60") as gateway:
+        answered = column(gateway.infer(body(20)), "prediction_id")
+        label = {"prediction_id": answered[0], "value": True}
+        assert gateway.client.post("/v1/labels", json=label).json() == {"accepted": 1}
+        metrics = gateway.client.get("/metrics").text.splitlines()
+        assert {"mainspring_log_queue 2", "mainspring_log_window_seconds 60.0"} <= set(metrics)
+        assert not workspace.log.exists() or logged(workspace) == []
+        assert gateway.end(signal.SIGTERM) == (0, "")
+    assert logged(workspace) == answered
+    assert isinstance(workspace.records[-1], LabelRecord)
+
+
+def test_within_a_window_a_full_disk_is_told_and_loses_nothing(workspace: Workspace) -> None:
+    with running(workspace, "--window=0.01") as gateway:
+        resource.prlimit(gateway.inner.pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+        answered: list[str] = []
+        while gateway.client.get("/v2/health/ready").status_code == 200:
+            answered += column(gateway.infer(body()), "prediction_id")
+        assert logged(workspace) == []
+        resource.prlimit(gateway.inner.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        wait_until(lambda: logged(workspace) == answered)
+        assert gateway.client.get("/v2/health/ready").status_code == 200
+
+
+def test_a_log_that_was_deleted_refuses_once_and_goes_on_in_a_new_one(workspace: Workspace) -> None:
+    with running(workspace) as gateway:
+        gateway.infer(body())
+        shutil.rmtree(workspace.log)
+        reply = gateway.infer(body())
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+        assert "deleted" in reply.json()["error"]
+        kept = column(gateway.infer(body()), "prediction_id")
+        lines = (workspace.log / "00000002.log").read_text().splitlines()
+    assert len(lines) == 1
+    assert kept[0] in lines[0]
 
 
 def test_a_segment_that_cannot_grow_is_followed_by_another(workspace: Workspace) -> None:

@@ -75,7 +75,8 @@ def test_all_faults_of_a_call_are_told_at_once(shared: Shared) -> None:
 def test_a_label_comes_alone_among_many_or_one_a_line(shared: Shared) -> None:
     workspace, gateway = shared
     first, second = column(gateway.infer(body(2)), "prediction_id")
-    lines = f'{{"prediction_id": "{first}", "value": 12, "metric": "paid"}}\n\n{{"prediction_id": "{second}", "value": "late"}}\r\n'
+    paid = f'{{"prediction_id": "{first}", "value": 12, "metric": "paid"}}'
+    lines = f'{paid}\n\n{{"prediction_id": "{second}", "value": "late"}}\r\n'
     for content, entries in (
         (f'{{"prediction_id": "{first}", "value": false}}', [(first, False, "")]),
         (f'\n {{"value": 2.5, "metric": "paid", "prediction_id":\n "{first}"}}\n', [(first, 2.5, "paid")]),

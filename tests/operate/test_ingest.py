@@ -40,7 +40,7 @@ from mainspring.operate.compact import GROUP, compact, prediction_log
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest, log_counts, reference_of
 from mainspring.operate.judging import PREDICTION, read_columns
-from mainspring.operate.log_table import LABELS, STRAYS
+from mainspring.operate.log_table import LABELS, STRAYS, predictions_table
 from mainspring.operate.review import review
 from mainspring.ref import ModelRef
 from mainspring.stores.blobs import BlobNotFound
@@ -680,6 +680,29 @@ def test_killed_anywhere_compaction_moves_each_row_once(workspace: Workspace, pl
         done = 2 * GROUP if more == GROUP else GROUP
         assert [segment["segment"] for segment in seals(again)] == list(range(1, done + 1))
         assert min(ended_segments(again.logs / "gateway-0"), default=done + 1) == done + 1
+
+
+def test_what_may_be_logged_changes_with_the_declaration_and_not_with_the_next_version(
+    workspace: Workspace,
+) -> None:
+    with workspace.database.read() as tx:
+        (before,) = tx.rollouts.routes()
+        table = predictions_table(workspace.specs(tx)["tiny"])
+    file = workspace.settings.root / "product.py"
+    text = file.read_text()
+    file.write_text(
+        text.replace(
+            "    kind: str = pa.Field(", "    kind: str = pa.Field(metadata=ms.pii(hash=True), ", 1
+        ).replace("    data=orders", "    log_sample=0.25,\n    data=orders", 1)
+    )
+    declare(workspace, actor="test")
+    declare(workspace, actor="test")
+    with workspace.database.read() as tx:
+        (after,) = tx.rollouts.routes()
+        assert predictions_table(workspace.specs(tx)["tiny"]) == table  # a policy makes no other columns
+    assert (after.number, after.log_sample) == (before.number + 1, 0.25)
+    assert {column.name: column.pii for column in after.inputs} == {"amount": "", "hour": "", "kind": "hash"}
+    assert after.champion == before.champion
 
 
 # --- looking back --------------------------------------------------------------------------------------------------

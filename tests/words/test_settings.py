@@ -40,6 +40,12 @@ def test_a_moment_may_be_written_as_toml_has_it(tmp_path: Path) -> None:
     assert load(tmp_path, "clock = 2013-01-01T00:00:00Z").driven
 
 
+def test_a_replay_cannot_have_answers_ahead_of_the_log(tmp_path: Path) -> None:
+    assert load(tmp_path, "log_window_s = 0.05").log_window_s == 0.05
+    toml = "log_window_s = 0.05\nclock = 2013-01-01T00:00:00Z"
+    assert "a replay counts each answer" in faults(tmp_path, toml)["log_window_s"]
+
+
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     toml = 'prot = 8500\nport = "many"\nclock = "noon"\ninterval_s = 0\nhost = ["here"]\n'
     told = faults(tmp_path, toml, gateway_port="70000")
@@ -55,6 +61,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     [
         *(("port", value) for value in ("8500.5", "true", "-1", "65536", "inf", '"1e3"', "[]")),
         *(("interval_s", value) for value in ("0", "-1.5", "inf", "nan", "false", '"soon"')),
+        *(("log_window_s", value) for value in ("-0.1", "nan", "61", '"50ms"')),
         *(("seed", value) for value in ("1.0", "nan", '""')),
         *(("host", value) for value in ("1", "true")),
         *(("database", value) for value in ("1", "{}")),

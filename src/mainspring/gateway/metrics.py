@@ -283,7 +283,7 @@ def _head(name: str, kind: str, what: str) -> Iterator[str]:
 
 def _line(name: str, value: float, **labels: object) -> str:
     told = ",".join(f'{label}="{_escaped(str(each))}"' for label, each in labels.items())
-    return f"{name}{{{told}}} {value}"
+    return f"{name}{{{told}}} {value}" if told else f"{name} {value}"
 
 
 def _escaped(label: str) -> str:
