@@ -116,7 +116,9 @@ def measure_log() -> dict[str, dict[str, Any]]:
                 }
                 for name, kept in rounds.items()
             }
-            ratios = [a.records_per_s / b.records_per_s for a, b in zip(*reversed(rounds.values()), strict=True)]
+            ratios = [
+                a.records_per_s / b.records_per_s for a, b in zip(*reversed(rounds.values()), strict=True)
+            ]
             figures[str(callers)]["ratio"] = round(statistics.median(ratios), 3)
     return figures
 

@@ -42,6 +42,7 @@ from mainspring.operate.ingest import ingest, log_counts, reference_of
 from mainspring.operate.judging import PREDICTION, read_columns
 from mainspring.operate.log_table import LABELS, STRAYS, predictions_table
 from mainspring.operate.review import review
+from mainspring.operate.status import product_status
 from mainspring.ref import ModelRef
 from mainspring.stores.blobs import BlobNotFound
 from mainspring.stores.segments import SegmentCorrupt, SegmentWriter, ended_segments
@@ -325,6 +326,7 @@ def test_what_the_gateway_left_out_is_counted_by_reason_and_has_no_profile(works
         )
     ingest(workspace)
     assert counted(workspace) == {"unsampled": 5, "redacted": 1}
+    assert product_status(workspace, "tiny").uncounted == counted(workspace)
     with workspace.database.read() as tx:
         kept = Profile.from_json(tx.monitoring.table("tiny", 1, "profile", date(2024, 2, 1)) or "")
     assert kept.rows == 7

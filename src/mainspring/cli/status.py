@@ -66,6 +66,8 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
             else None,
             "requests": f"{found.waiting_requests} waiting" if found.waiting_requests else None,
             "predictions": f"{found.predictions:,}, of which {found.labelled:,} have a label",
+            "not counted": ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in found.uncounted.items())
+            or None,
             "last alarm": found.last_alarm,
         }
     )

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.errors import Invalid, NotFound
+from mainspring.operate.ingest import log_counts
 from mainspring.operate.observe import observed_of
 from mainspring.operate.publish import UnknownDataset
 from mainspring.ref import DataRef, ModelRef
@@ -194,7 +195,7 @@ class EventRow(_Row, frozen=True):
 
 
 class ProductStatus(_Row, frozen=True):
-    """A product at a glance."""
+    """A product at a glance; `uncounted` says of its log, and of what belongs to no product, what `log_counts` does."""
 
     product: str
     now: datetime
@@ -206,6 +207,7 @@ class ProductStatus(_Row, frozen=True):
     labelled: int
     waiting_requests: int
     last_alarm: str | None
+    uncounted: dict[str, int] = {}
 
 
 def product_names(tx: Transaction) -> tuple[str, ...]:
@@ -252,6 +254,7 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             last_alarm=f"{alarms[-1].at:%Y-%m-%d}: {alarms[-1].monitor}, {alarms[-1].evidence}"
             if alarms
             else None,
+            uncounted=log_counts(tx, product) | log_counts(tx, None),
         )
 
 
