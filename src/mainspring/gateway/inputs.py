@@ -172,17 +172,21 @@ class Inputs:
             With everything that is wrong.
         """
         found = list(faults)
+        if not found and not unread and (rows := self._at_once(tensors)):
+            return rows
         by_name = {each.name: each for each in tensors}
         if len(by_name) < len(tensors):
             times = Counter(each.name for each in tensors)
             found += [Fault(name[:100], "it is there more than once.") for name in by_name if times[name] > 1]
-        columns, numbers = self._sound_floats(by_name)
+        columns: dict[str, list[Value]] = {}
+        numbers: dict[str, NDArray[np.float32]] = {}
         for name, datatype in self.datatypes.items():
             tensor = by_name.pop(name, None)
-            if name in columns:
-                continue
             if tensor is not None:
-                columns[name] = _column(tensor, datatype, found)
+                if (sound := _sound_array(tensor, datatype)) is None:
+                    columns[name] = _column(tensor, datatype, found)
+                else:
+                    numbers[name], columns[name] = sound.astype(np.float32), sound.tolist()
             elif not unread:
                 found.append(Fault(name, "it is missing.", f"Send this tensor, {datatype} of shape [rows]."))
         for name in by_name:
@@ -218,27 +222,58 @@ class Inputs:
         )
         return Rows(count, columns, with_nulls, {**(numbers or {}), **dict(zip(rest, made, strict=True))})
 
-    def _sound_floats(
-        self, tensors: Mapping[str, Tensor]
-    ) -> tuple[dict[str, list[Value]], dict[str, NDArray[np.float32]]]:
-        """Read the arrays of floats for columns of floats as one matrix, if nothing is wrong or missing in it."""
-        read = {
-            name: tensor.values
-            for name, tensor in tensors.items()
-            if name in self._floats
-            and isinstance(tensor.values, np.ndarray)
-            and tensor.values.dtype.kind == "f"
-        }
-        rows = {len(values) for values in read.values()}
-        if len(rows) != 1 or any([*_shape_faults(tensors[name], len(read[name]))] for name in read):
-            return {}, {}
-        matrix = np.concatenate([*read.values()]).reshape(len(read), -1)
-        if (
-            not -LARGEST_FLOAT <= float(matrix.min()) <= float(matrix.max()) <= LARGEST_FLOAT
-        ):  # false for NaN as well
-            return {}, {}
-        columns: Mapping[str, list[Value]] = dict(zip(read, matrix.tolist(), strict=True))
-        return dict(columns), dict(zip(read, matrix.astype(np.float32), strict=True))
+    def matrix(self, names: Sequence[str], matrix: NDArray[np.floating[Any]]) -> Rows | None:
+        """Make rows of floats for all columns of a product that has no others.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the matrix's rows, each of which is a column of the product.
+        matrix : ndarray of float, shape (columns, rows)
+
+        Returns
+        -------
+        Rows or None
+            None when something is wrong or missing, so that all of it has to be looked at.
+        """
+        count = matrix.shape[1]
+        if len(names) != len(self.datatypes) or self._floats != set(names) or not 0 < count <= ROW_LIMIT:
+            return None
+        low, high = matrix.min().item(), matrix.max().item()
+        if not -LARGEST_FLOAT <= low <= high <= LARGEST_FLOAT:  # false for NaN as well
+            return None
+        columns = dict(zip(names, matrix.tolist(), strict=True))
+        return Rows(count, columns, frozenset(), dict(zip(names, matrix.astype(np.float32), strict=True)))
+
+    def _at_once(self, tensors: Sequence[Tensor]) -> Rows | None:
+        """Rows of tensors that are all arrays of floats; None when they are not, or something is wrong with them."""
+        if len(self._floats) != len(self.datatypes) or not tensors:
+            return None
+        values = [each.values for each in tensors]
+        if not all(isinstance(each, np.ndarray) and each.dtype.kind == "f" for each in values):
+            return None
+        first, count = tensors[0].shape, len(values[0])
+        if [*first] not in ([count], [count, 1]) or any(
+            each.shape != first or len(each.values) != count for each in tensors
+        ):
+            return None
+        return self.matrix([each.name for each in tensors], np.concatenate(values).reshape(-1, count))
+
+
+def _sound_array(tensor: Tensor, datatype: str) -> NDArray[Any] | None:
+    """The values when they are an array of which each can be taken as it is; None when each has to be looked at."""
+    values, shape = tensor.values, [*tensor.shape]
+    if not isinstance(values, np.ndarray) or not 0 < len(values) <= ROW_LIMIT:
+        return None
+    if shape not in ([len(values)], [len(values), 1]) or not _kinds(datatype, tensor.datatype):
+        return None
+    if values.dtype.kind == "b":
+        return values
+    if (values.dtype.kind == "f") != (datatype in _FLOATS):
+        return None
+    low, high = _bounds(datatype)
+    sound = low <= values.min().item() and values.max().item() <= high  # false for NaN as well
+    return values if sound else None
 
 
 def _shape_faults(tensor: Tensor, values: int) -> Iterator[Fault]:

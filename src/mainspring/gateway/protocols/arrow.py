@@ -48,7 +48,9 @@ def read(inputs: Inputs, content: bytes) -> Asked:
     try:
         frame = pl.read_ipc_stream(content)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError) as error:
-        raise _bad(f"it cannot be read as an Arrow IPC stream: {str(error)[:300]}.") from error
+        raise _bad(
+            f"it cannot be read as an Arrow IPC stream: {str(error).splitlines()[0][:300]}."
+        ) from error
     if frame.height > ROW_LIMIT:
         raise _bad(f"it has {frame.height} rows.", f"Send at most {ROW_LIMIT} at a time.")
     found: list[Fault] = []

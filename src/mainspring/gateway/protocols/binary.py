@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from mainspring.errors import Fault
 from mainspring.gateway.http import Reply
@@ -27,9 +28,11 @@ from mainspring.gateway.protocols.raw import from_raw, size_of, to_raw
 if TYPE_CHECKING:
     from mainspring.gateway.inputs import Inputs, Rows
     from mainspring.gateway.predict import Prediction
-    from mainspring.gateway.protocols.oip import InputTensor, OutputTensor, Wishes
+    from mainspring.gateway.protocols.oip import InferRequest, InputTensor, OutputTensor, Wishes
 
 HEADER = b"inference-header-content-length"
+
+_FLOATS = {"FP32": 4, "FP64": 8}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -52,6 +55,8 @@ def read(inputs: Inputs, size: bytes, content: bytes) -> Asked:
     if header == 0:
         return _read_raw(inputs, content)
     request, found = oip.read_request(content[:header])
+    if not found and (rows := _read_floats(inputs, request, content, header)):
+        return asked(request, rows)
     unread = bool(found)
     found += request.faults()
     binary = [each for each in request.inputs if _size(each) is not None]
@@ -60,6 +65,34 @@ def read(inputs: Inputs, size: bytes, content: bytes) -> Asked:
         tensors += _read_binary(binary, memoryview(content)[header:], found)
     unread = unread or len(tensors) < len(request.inputs)
     return asked(request, inputs.check(tensors, found, unread=unread))
+
+
+def _read_floats(inputs: Inputs, request: InferRequest, content: bytes, header: int) -> Rows | None:
+    """Read tensors that are all floats of one size and shape, at once; None when they are not so."""
+    tensors = request.inputs
+    if not tensors or (size := _FLOATS.get(tensors[0].datatype)) is None or request.faults():
+        return None
+    first = tensors[0]
+    shape, parameters = first.shape, first.parameters
+    count = shape[0] if shape else 0
+    if (
+        shape not in ([count], [count, 1])
+        or count < 1
+        or len(content) != header + len(tensors) * count * size
+    ):
+        return None
+    for each in tensors:
+        if (
+            each.datatype != first.datatype
+            or each.shape != shape
+            or each.parameters != parameters
+            or each.data
+        ):
+            return None
+    if parameters is None or parameters.binary_data_size != count * size:
+        return None
+    matrix = np.frombuffer(content, f"<f{size}", offset=header).reshape(len(tensors), count)
+    return inputs.matrix([each.name for each in tensors], matrix)
 
 
 def asked(wishes: Wishes, rows: Rows) -> Asked:

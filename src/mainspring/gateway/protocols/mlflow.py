@@ -15,6 +15,7 @@ __all__ = ["read", "refusal"]
 import csv
 from collections.abc import Sequence
 from http import HTTPStatus
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -131,11 +132,8 @@ def _of_lists(names: Sequence[str], rows: Any, where: str) -> Columns:
 
 def _read_csv(inputs: Inputs, content: bytes) -> Columns:
     try:
-        lines = [
-            row
-            for row in csv.reader(content.decode("utf-8-sig").splitlines(keepends=True), strict=True)
-            if row
-        ]
+        text = content.decode("utf-8-sig")
+        lines = [row for row in csv.reader(StringIO(text, newline=""), strict=True) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise _bad("body", f"it is not CSV in UTF-8: {error}.") from error
     if not lines:
@@ -159,9 +157,10 @@ def _value(datatype: str, text: str) -> Any:
         return _TRUTH.get(text.strip().lower(), text)
     for number in (int, float):
         try:
-            return number(text)
+            read = number(text.replace("_", "x"))  # Python would take 1_000
         except ValueError:
             continue
+        return None if read != read else read
     return text
 
 

@@ -16,6 +16,7 @@ __all__ = ["from_raw", "size_of", "to_raw"]
 import math
 import struct
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _DTYPES = {
     "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
     "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
+_LENGTH = struct.Struct("<I")
 _NUMPY = {name: np.dtype(each) for name, each in _DTYPES.items()}
 
 
@@ -94,7 +96,7 @@ def to_raw(datatype: str, values: Sequence[Any]) -> bytes:
     """
     if datatype == "BYTES":
         encoded = [each.encode() if isinstance(each, str) else each for each in values]
-        return b"".join([part for each in encoded for part in (struct.pack("<I", len(each)), each)])
+        return b"".join(chain.from_iterable(zip(map(_LENGTH.pack, map(len, encoded)), encoded, strict=True)))
     if datatype == "BF16":
         return (np.asarray(values, np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
     return np.asarray(values, _NUMPY[datatype]).tobytes()
@@ -105,7 +107,7 @@ def _texts(content: bytes | memoryview) -> list[bytes] | None:
     while start < end:
         if start + 4 > end:
             return None
-        (length,) = struct.unpack_from("<I", content, start)
+        (length,) = _LENGTH.unpack_from(content, start)
         start += 4 + length
         if start > end:
             return None
