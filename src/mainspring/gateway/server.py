@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mainspring.gateway.source import GatewaySource
 
 _DRAIN_S = 10
+_FILES, _FILES_OTHERWISE = 65_536, 256
 
 
 class GrpcMissing(Invalid):
@@ -148,7 +150,7 @@ async def _serve(
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,
-        backpressure=1024,
+        backpressure=_connections(),
         log_level=LogLevels.error,
     )
     server.workers_kill_timeout = _DRAIN_S
@@ -170,6 +172,18 @@ async def _serve(
         if grpc_door:
             await grpc_door.closed()
         await gateway.stop()
+
+
+def _connections() -> int:
+    """How many clients may be connected: as many as there can be files open, less those that are needed otherwise.
+
+    What they ask at a time is bounded elsewhere. One that is idle costs little, but the server would let nobody else
+    in while it waits for them.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = min(most, _FILES) if most > 0 else _FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    return max(most - _FILES_OTHERWISE, most // 2)
 
 
 def need_port(host: str, port: int) -> None:
