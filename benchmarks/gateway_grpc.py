@@ -18,16 +18,17 @@ import json
 import selectors
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import load
 import numpy as np
-from gateway_throughput import CONNECTIONS, FEATURES, IN_MEMORY, OneModel, cpu_of, model
+import scoring
+import servers
 
 from mainspring.clock import SystemClock
 from mainspring.gateway import serve
@@ -35,6 +36,7 @@ from mainspring.gateway.grpc.messages import Message, message
 
 ROUNDS = 5
 ROUND_S = 2.0
+IN_MEMORY = Path("/dev/shm")
 PATH = "/inference.GRPCInferenceService/ModelInfer"
 
 Request, Reply = message("inference.ModelInferRequest"), message("inference.ModelInferResponse")
@@ -43,7 +45,7 @@ Request, Reply = message("inference.ModelInferRequest"), message("inference.Mode
 def request() -> Message:
     """One row, as Triton's client sends it."""
     asked = Request(model_name="bench")
-    for name, value in zip(FEATURES, np.random.default_rng(2).normal(size=len(FEATURES)), strict=True):
+    for name, value in zip(scoring.FEATURES, scoring.rows(1)[0], strict=True):
         asked.inputs.add(name=name, datatype="FP64", shape=[1])
         asked.raw_input_contents.append(value.tobytes())
     return asked
@@ -151,10 +153,10 @@ class Connection:
         return ended
 
 
-def load(port: int, seconds: float) -> list[float]:
+def ask(port: int, seconds: float) -> list[float]:
     """Keep every connection busy with one call at a time; give the seconds that each answer took."""
     content, took = request().SerializeToString(), []
-    connections = [Connection(port, content) for _ in range(CONNECTIONS)]
+    connections = [Connection(port, content) for _ in range(load.CONNECTIONS)]
     with selectors.DefaultSelector() as ready:
         for each in connections:
             ready.register(each.socket, selectors.EVENT_READ, each)
@@ -170,58 +172,62 @@ def load(port: int, seconds: float) -> list[float]:
     return took
 
 
-def start(kind: str, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a server and wait for its first answer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, __file__, "--serve", kind, str(folder), str(port)])
-    for _ in range(400):
+class Server(NamedTuple):
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def measure(self, seconds: float) -> load.Round:
+        before, answers = servers.cpu_s(self.process.pid), ask(self.port, seconds)
+        cpu_s = servers.cpu_s(self.process.pid) - before
+        p50, p99 = np.quantile(answers, [0.5, 0.99])
+        return load.Round(len(answers) / seconds, 1000 * p50, 1000 * p99, 1e6 * cpu_s / len(answers))
+
+
+def start(kind: str, content: bytes, folder: Path) -> Server:
+    """Start a server and wait until it is warm."""
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(content)
+    port, log = servers.free_port(), folder / "words"
+    process = servers.start(
+        [sys.executable, __file__, "--serve", kind, str(folder), str(port)], log=log, folder=folder
+    )
+    until = time.monotonic() + scoring.START_S
+    while process.poll() is None and time.monotonic() < until:
         try:
-            load(port, 0.05)
+            ask(port, 1)
         except OSError:
             time.sleep(0.05)
         else:
-            return process, port
-    raise SystemExit(f"the {kind} did not start")
+            return Server(process, port)
+    raise SystemExit(f"the {kind} did not start: {load.last_words(log)}")
 
 
 def measure() -> dict[str, Any]:
-    """Run all rounds; requests per second are medians over rounds, latencies over all answers."""
-    with tempfile.TemporaryDirectory() as temporary, tempfile.TemporaryDirectory(dir=IN_MEMORY) as memory:
-        folders = {"bare": Path(temporary), "gateway": Path(temporary), "gateway_in_memory": Path(memory)}
-        content = model()
-        for folder in folders.values():
-            (folder / "model.onnx").write_bytes(content)
-        servers: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
-        rates: dict[str, list[float]] = {kind: [] for kind in folders}
-        took: dict[str, list[float]] = {kind: [] for kind in folders}
-        cpu_s = dict.fromkeys(folders, 0.0)
-        try:
-            for kind, folder in folders.items():
-                servers[kind] = start(kind, folder)
-            for _, port in servers.values():
-                load(port, ROUND_S / 2)
-            for _ in range(ROUNDS):
-                for kind, (process, port) in servers.items():
-                    before = cpu_of(process.pid)
-                    answers = load(port, ROUND_S)
-                    cpu_s[kind] += cpu_of(process.pid) - before
-                    rates[kind].append(len(answers) / ROUND_S)
-                    took[kind] += answers
-        finally:
-            for process, _ in servers.values():
-                process.terminate()
-                process.wait(20)
-    figures: dict[str, Any] = {"connections": CONNECTIONS}
-    for kind in folders:
-        ratios = [ours / bare for ours, bare in zip(rates[kind], rates["bare"], strict=True)]
+    """Run all rounds; figures are medians over them."""
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        tempfile.TemporaryDirectory(dir=IN_MEMORY) as memory,
+        servers.all_ended(),
+    ):
+        content = scoring.model()
+        started = {
+            "bare": start("bare", content, Path(temporary) / "bare"),
+            "gateway": start("gateway", content, Path(temporary) / "gateway"),
+            "gateway_in_memory": start("gateway", content, Path(memory) / "gateway"),
+        }
+        rounds: dict[str, list[load.Round]] = {kind: [] for kind in started}
+        for _ in range(ROUNDS):
+            for kind, server in started.items():
+                rounds[kind].append(server.measure(ROUND_S))
+    figures: dict[str, Any] = {"connections": load.CONNECTIONS}
+    for kind in rounds:
+        median = load.median(rounds[kind])
         figures[kind] = {
-            "requests_per_s": round(statistics.median(rates[kind])),
-            "ratio": round(statistics.median(ratios), 3),
-            "cpu_us": round(1e6 * cpu_s[kind] / len(took[kind])),
-            "p50_ms": round(1000 * float(np.quantile(took[kind], 0.5)), 2),
-            "p99_ms": round(1000 * float(np.quantile(took[kind], 0.99)), 2),
+            "requests_per_s": round(median.requests_per_s),
+            "ratio": round(load.ratio(rounds[kind], rounds["bare"]), 3),
+            "p50_ms": round(median.p50_ms, 2),
+            "p99_ms": round(median.p99_ms, 2),
+            "cpu_us": round(median.cpu_us),
         }
     return figures
 
@@ -238,12 +244,9 @@ def main() -> None:
         if kind == "bare":
             asyncio.run(serve_bare(int(port)))
             return
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            http_port = free.getsockname()[1]
-        source = OneModel((Path(folder) / "model.onnx").read_bytes())
+        source = scoring.OneModel((Path(folder) / "model.onnx").read_bytes())
         log, clock = Path(folder) / "log", SystemClock()
-        serve(source, log=log, secret=b"-", clock=clock, port=http_port, grpc_port=int(port))
+        serve(source, log=log, secret=b"-", clock=clock, port=servers.free_port(), grpc_port=int(port))
         return
     figures = measure()
     if arguments.json:
@@ -253,7 +256,7 @@ def main() -> None:
         each = figures[kind]
         took = f"p50 {each['p50_ms']} ms   p99 {each['p99_ms']} ms   {each['cpu_us']} us of CPU each"
         print(f"{kind:18} {each['requests_per_s']:6} req/s   {each['ratio']:4.0%}   {took}")
-    print(f"{CONNECTIONS} connections")
+    print(f"{load.CONNECTIONS} connections")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from tests.gateway.conftest import INPUTS, Workspace, body, column, model, wait_
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
+from mainspring.rollouts.route import Route
+
 PROBABILITY = 0.525104
 
 
@@ -138,11 +140,11 @@ def test_what_both_doors_are_asked_they_write_down_and_answer_alike(door: Door) 
     over_http = column(door.process.infer(body(2)), "probability")
     for form in (typed, raw):
         assert output(door.infer(form(2)), "probability") == over_http
-    three = door.workspace.predictions[-3:]
-    assert (
-        len({repr((each.product, each.route, each.versions, each.scores, each.inputs)) for each in three})
-        == 1
-    )
+    written = [
+        (each.product, each.route, each.versions, each.scores, each.inputs)
+        for each in door.workspace.predictions[-3:]
+    ]
+    assert written == [written[0]] * 3
 
 
 def test_a_version_is_asked_for_by_number_or_alias_in_the_message_or_beside_it(door: Door) -> None:
@@ -153,15 +155,31 @@ def test_a_version_is_asked_for_by_number_or_alias_in_the_message_or_beside_it(d
         assert (beside.model_version, output(beside, "model_version")) == (str(answers), [answers])
     assert output(door.infer(typed()), "model_version") == [1]
     assert not door.workspace.predictions[-1].pinned
+    same = door.infer(typed(model_version="2"), metadata=[("mainspring-variant", "2")])
+    assert output(same, "model_version") == [2]
+    status, told = door.refused(typed(model_version="2"), metadata=[("mainspring-variant", "1")])
+    assert (status, told) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "The request names several versions, 1 and 2: name one, in one place.",
+    )
 
 
-def test_the_callers_trace_is_written_down_and_the_route_is_told(door: Door) -> None:
-    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    parents = {f"00-{trace}-00f067aa0ba902b7-01": trace, "00-no trace": ""}
-    for given, kept in parents.items():
-        _, call = door.stub.ModelInfer.with_call(typed(), metadata=[("traceparent", given)])
-        assert door.workspace.predictions[-1].trace == kept
-        assert ("mainspring-route", "1") in [tuple(each) for each in call.trailing_metadata()]
+def test_who_asks_may_be_named_beside_the_message(workspace: Workspace) -> None:
+    champion = workspace.add_version(1, model())
+    workspace.put_routes(Route(product="late", number=2, champion=champion, salt="none", inputs=INPUTS))
+    with opened(workspace) as door:
+        for form in (typed, raw):
+            door.infer(form(), metadata=[("mainspring-unit", "ana")])
+            assert door.workspace.predictions[-1].units == ["ana"]
+
+
+def test_parameters_are_passed_over_and_a_client_may_say_how_long_it_waits(
+    client: triton.InferenceServerClient,
+) -> None:
+    result = client.infer(
+        "late", tensors(), priority=7, timeout=10_000_000, sequence_id=3, parameters={"anything": "else"}
+    )
+    assert result.as_numpy("model_version").tolist() == [1]
 
 
 # --- streams -------------------------------------------------------------------------------------------------------

@@ -169,16 +169,14 @@ class Service:
 
     async def _stream_reply(self, content: bytes, call: Call) -> Message:
         reply = _StreamReply()
-        asked = None
         try:
             asked = _read(_InferRequest, content)
+            reply.infer_response.model_name, reply.infer_response.id = asked.model_name, asked.id
             prediction, answer = await self._infer(asked, call)
             reply.infer_response.CopyFrom(answer)
             reply.infer_response.parameters["mainspring_route"].int64_param = prediction.route
         except Exception as error:  # noqa: BLE001 - as above
             reply.error_message = _end(error).why
-            if asked is not None:
-                reply.infer_response.model_name, reply.infer_response.id = asked.model_name, asked.id
         # What is asked once is answered once: clients of models that stream wait for this mark.
         reply.infer_response.parameters["triton_final_response"].bool_param = True
         return reply
@@ -210,18 +208,18 @@ class Service:
             if named := _version(asked, call):
                 pinned = serving.version(named)
                 timed.versions = (pinned.version,)
-            wishes, rows = read_request(serving.inputs, asked)
+            question = read_request(serving.inputs, asked)
             timed.read = perf_counter()
             prediction = await gateway.predictor.predict(
                 serving,
-                rows,
+                question.rows,
                 pinned=pinned,
-                request=wishes.id,
+                request=question.wishes.id,
                 unit=asker(call.metadata),
                 trace=trace_of(call.metadata),
             )
             timed.predicted, timed.versions = perf_counter(), prediction.versions
-            reply = write_reply(product, asked, wishes, prediction)
+            reply = write_reply(product, question, prediction)
             status = 200
         except asyncio.CancelledError:
             if task is None or not gateway.admission.gave_up(task):

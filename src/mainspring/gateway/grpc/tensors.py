@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["read_request", "write_reply"]
+__all__ = ["Question", "read_request", "write_reply"]
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mainspring.errors import Fault
 from mainspring.gateway.grpc.messages import Message, message
-from mainspring.gateway.inputs import Tensor
+from mainspring.gateway.grpc.plain import form_of, rows_of
+from mainspring.gateway.inputs import Rows, Tensor
 from mainspring.gateway.protocols.oip import Wanted, Wishes, outputs
 from mainspring.gateway.protocols.raw import from_raw, to_raw
 
 if TYPE_CHECKING:
-    from mainspring.gateway.inputs import Inputs, Rows
+    from mainspring.gateway.inputs import Inputs
     from mainspring.gateway.predict import Prediction
 
 _TYPED = {
@@ -39,7 +40,15 @@ _NOT_HERE = ("shared_memory_region", "classification")
 _Reply = message("inference.ModelInferResponse")
 
 
-def read_request(inputs: Inputs, asked: Message) -> tuple[Wishes, Rows]:
+class Question(NamedTuple):
+    """A request that has been read and checked; `raw` says whether its contents were."""
+
+    wishes: Wishes
+    rows: Rows
+    raw: bool
+
+
+def read_request(inputs: Inputs, asked: Message) -> Question:
     """Read and check a request.
 
     Parameters
@@ -47,12 +56,30 @@ def read_request(inputs: Inputs, asked: Message) -> tuple[Wishes, Rows]:
     inputs : Inputs
         Of the product.
     asked : ModelInferRequest
+        Which may not be the same afterwards.
 
     Raises
     ------
     BadRequest
         With everything that is wrong.
     """
+    if not asked.raw_input_contents:
+        return _read_any(inputs, asked)
+    # What is left is the form of the request, by which others like it are known.
+    name, contents = asked.id, list(asked.raw_input_contents)
+    asked.ClearField("id")
+    asked.ClearField("raw_input_contents")
+    if form := form_of(inputs, asked.SerializeToString()):
+        wishes, rows = Wishes(id=name or None, outputs=form.outputs), rows_of(form, contents)
+        if rows is not None and not (name and wishes.faults()):
+            return Question(wishes, rows, raw=True)
+    asked.id = name
+    asked.raw_input_contents.extend(contents)
+    return _read_any(inputs, asked)
+
+
+def _read_any(inputs: Inputs, asked: Message) -> Question:
+    """Read a request of any form, or tell everything that is wrong with it."""
     wanted = [Wanted(each.name) for each in asked.outputs]
     wishes = Wishes(id=asked.id or None, outputs=wanted or None)
     faults = wishes.faults()
@@ -60,7 +87,8 @@ def read_request(inputs: Inputs, asked: Message) -> tuple[Wishes, Rows]:
         if each.parameters:
             _need_understood(each, faults)
     tensors = _raw(asked, faults) if asked.raw_input_contents else _typed(asked.inputs, faults)
-    return wishes, inputs.check(tensors, faults, unread=len(tensors) < len(asked.inputs))
+    rows = inputs.check(tensors, faults, unread=len(tensors) < len(asked.inputs))
+    return Question(wishes, rows, raw=bool(asked.raw_input_contents))
 
 
 def _raw(asked: Message, faults: list[Fault]) -> list[Tensor]:
@@ -117,15 +145,13 @@ def _need_understood(tensor: Message, faults: list[Fault]) -> bool:
     return bool(found)
 
 
-def write_reply(product: str, asked: Message, wishes: Wishes, prediction: Prediction) -> Message:
+def write_reply(product: str, asked: Question, prediction: Prediction) -> Message:
     """Answer in the form of the question: raw contents to raw ones, typed to typed.
 
     Parameters
     ----------
     product : str
-    asked : ModelInferRequest
-    wishes : Wishes
-        As they were read from it.
+    asked : Question
     prediction : Prediction
 
     Returns
@@ -134,12 +160,13 @@ def write_reply(product: str, asked: Message, wishes: Wishes, prediction: Predic
         It names a version of the model when all rows have the same.
     """
     version = prediction.version
-    reply = _Reply(model_name=product, model_version="" if version is None else str(version), id=asked.id)
-    raw = bool(asked.raw_input_contents)
-    for each in outputs(wishes, prediction):
+    reply = _Reply(
+        model_name=product, model_version="" if version is None else str(version), id=asked.wishes.id or ""
+    )
+    for each in outputs(asked.wishes, prediction):
         output = reply.outputs.add(name=each.name, datatype=each.datatype, shape=each.shape)
         values = each.data or ()
-        if raw:
+        if asked.raw:
             reply.raw_output_contents.append(to_raw(each.datatype, values))
         elif each.datatype == "BYTES":
             output.contents.bytes_contents.extend([text.encode() for text in values])
