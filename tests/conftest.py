@@ -15,6 +15,9 @@ hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+# Threads that wait for one another by spinning take forever where tests and their processes share a few cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 POSTGRESQL = os.environ.get("MAINSPRING_TEST_POSTGRES", "postgresql://127.0.0.1:5432/test")
 
 

@@ -81,7 +81,7 @@ def test_code_of_the_product_is_refused_where_nobody_allows_it(tmp_path: Path) -
         assert tx.registry.versions("tiny") == ()
 
 
-@pytest.mark.parametrize("answer", ["[0.5]", "[float('nan')] * frame.height", "1 / 0"])
+@pytest.mark.parametrize("answer", ["[float('nan')] * frame.height", "1 / 0"])
 def test_code_that_does_not_answer_ends_the_cycle(tmp_path: Path, answer: str) -> None:
     rule = (
         f"class Rule:\n    def __init__(self, middle): ...\n    def predict(self, frame): return {answer}\n"

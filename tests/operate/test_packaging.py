@@ -88,7 +88,7 @@ def test_rows_are_kept_with_what_is_answered_to_them(empty: Workspace) -> None:
     sample = msgspec.json.decode(empty.blobs.get(Digest(made.sample)), type=Sample)
     model = load(empty.blobs.get(Digest(made.artifact)))
     assert model.predict(sample.columns(model.dtype)).tolist() == sample.expected
-    assert len(sample.expected) == 200
+    assert len(sample.expected) == 100
 
 
 def test_a_wish_for_smaller_weights_is_told_what_became_of_it(empty: Workspace) -> None:
