@@ -136,7 +136,9 @@ def test_a_metric_that_callers_report_is_better_when_higher() -> None:
     assert less.reason.startswith("NotLess(revenue): ")
     more = decide(canary(NotLess("revenue")), seen(arm(400, revenue=3.0), arm(400, revenue=3.2)))
     assert more.kind is Kind.PROMOTE
-    tolerated = decide(canary(NotLess("revenue", margin=0.3)), seen(arm(400, revenue=3), arm(400, revenue=2.8)))
+    tolerated = decide(
+        canary(NotLess("revenue", margin=0.3)), seen(arm(400, revenue=3), arm(400, revenue=2.8))
+    )
     assert tolerated.kind is Kind.PROMOTE
     unreported = decide(canary(NotLess("revenue")), seen(arm(400), arm(400)))
     assert unreported.kind is Kind.INSUFFICIENT_DATA
@@ -332,6 +334,13 @@ def test_a_threshold_is_measured_when_it_is_due_and_acts_as_argos() -> None:
     assert run(1, 2).kind is Kind.PROMOTE
     assert run(1, 30).kind is Kind.ROLL_BACK
     assert run(8).kind is Kind.PAUSE, "inconclusive is for a person to see"
+    unclear = Measurement(at=START + HOUR, value=0.08, result=Result.INCONCLUSIVE)
+    observed = replace(seen(arm(100), arm(100)), measured={name: (unclear,)})
+    resumed = rollout.paused(START + HOUR).resumed(START + 2 * HOUR)
+    assert decide(rollout, observed, 3).kind is Kind.PAUSE
+    assert decide(resumed, observed, 3).kind is Kind.MEASURE, "who resumes has seen it"
+    nobody = decide(rollout, seen(arm(100), arm(0)), 5)
+    assert (nobody.kind, "0 successful of 0 measurements" in nobody.reason) == (Kind.HOLD, True)
     watching = canary(NoMoreErrors(), Threshold("error_rate", at_most=0.0, interval="1h", dry_run=True))
     failed = Measurement(at=START + HOUR, value=0.5, result=Result.FAILED)
     observed = replace(GOOD, measured={"Threshold(error_rate <= 0)": (failed,)})

@@ -171,9 +171,7 @@ def running_sums(
     ours: NDArray[np.bool_], figures: NDArray[np.float64]
 ) -> Iterator[tuple[int, float, float, int, float, float]]:
     sums = [
-        np.cumsum(values)
-        for arm in (ours, ~ours)
-        for values in (arm, figures * arm, figures * figures * arm)
+        np.cumsum(values) for arm in (ours, ~ours) for values in (arm, figures * arm, figures * figures * arm)
     ]
     for n1, s1, q1, n0, s0, q0 in zip(*sums, strict=True):
         yield int(n1), float(s1), float(q1), int(n0), float(s0), float(q0)
@@ -203,7 +201,10 @@ def test_after_a_switch_that_changes_nothing_harm_is_rarely_found(before: int, r
         reference = int(random.binomial(before, rate))
         failing = np.cumsum(random.random(400) < rate)
         for unit in np.flatnonzero(np.diff(failing, prepend=0)):
-            if share_after(int(failing[unit]), int(unit) + 1, reference, before, ALPHA).finding is Finding.HARM:
+            if (
+                share_after(int(failing[unit]), int(unit) + 1, reference, before, ALPHA).finding
+                is Finding.HARM
+            ):
                 found += 1
                 break
     assert found / RUNS <= allowed(ALPHA)

@@ -193,9 +193,15 @@ def _thresholds(rollout: Rollout) -> list[tuple[str, Threshold, int]]:
 
 def _assessed(rollout: Rollout, observed: Observed) -> list[tuple[str, Threshold, Assessment]]:
     return [
-        (name, threshold, assess(threshold, observed.measured.get(name, ())))
+        (name, threshold, assess(threshold, _measured(rollout, observed, name)))
         for name, threshold, _ in _thresholds(rollout)
     ]
+
+
+def _measured(rollout: Rollout, observed: Observed, name: str) -> tuple[Measurement, ...]:
+    """The measurements that count: those since a person has last seen them and let the rollout go on."""
+    since = rollout.resumed_at
+    return tuple(each for each in observed.measured.get(name, ()) if since is None or each.at > since)
 
 
 def _broken(
@@ -214,10 +220,12 @@ def _broken(
 
 
 def _due(rollout: Rollout, observed: Observed, now: datetime) -> dict[str, Measurement]:
+    """The measurements to take now; none of what no unit has shown yet, which leaves the threshold running."""
     return {
-        name: judge(threshold, measure(threshold.metric, observed.of_version(version)), now)
+        name: judge(threshold, value, now)
         for name, threshold, version in _thresholds(rollout)
-        if due(threshold, observed.measured.get(name, ()), rollout.step_started_at, now)
+        if due(threshold, _measured(rollout, observed, name), rollout.step_started_at, now)
+        and (value := measure(threshold.metric, observed.of_version(version))) is not None
     }
 
 

@@ -129,6 +129,8 @@ class Rollout:
         Since when it is paused.
     paused_s : float
         How long it was paused before, in seconds; the horizon moves on by that.
+    resumed_at : datetime or None
+        When a person last let it go on from a pause in this step; measurements before have been seen and count no more.
     certificate : Digest or None
         Of the shadow certificate with which it may leave the shadow.
     slices : mapping of str to tuple of str
@@ -149,6 +151,7 @@ class Rollout:
     approved: bool = False
     paused_at: datetime | None = None
     paused_s: float = 0.0
+    resumed_at: datetime | None = None
     certificate: Digest | None = None
     slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -295,7 +298,7 @@ class Rollout:
     def advanced(self, at: datetime) -> Rollout:
         """Go to the next step."""
         self.checked(Move.ADVANCE)
-        return replace(self, step=self.step + 1, step_started_at=at, approved=False)
+        return replace(self, step=self.step + 1, step_started_at=at, approved=False, resumed_at=None)
 
     def without(self, version: int) -> Rollout:
         """Go on without a challenger, of several."""
@@ -317,7 +320,7 @@ class Rollout:
         self.checked(Move.RESUME)
         assert self.paused_at is not None  # it is paused
         paused_s = self.paused_s + (at - self.paused_at).total_seconds()
-        return replace(self, phase=Phase.RUNNING, paused_at=None, paused_s=paused_s)
+        return replace(self, phase=Phase.RUNNING, paused_at=None, paused_s=paused_s, resumed_at=at)
 
     def awaiting_approval(self) -> Rollout:
         """Wait for a person before going on."""

@@ -56,7 +56,7 @@ class Measurement:
     ----------
     at : datetime
     value : float or None
-        None where there was nothing to measure, or no number came of it.
+        None where no number came of it.
     result : Result
     """
 
@@ -146,17 +146,15 @@ def due(threshold: Threshold, measurements: Sequence[Measurement], began: dateti
     return now - measurements[-1].at >= parse_duration(threshold.interval)
 
 
-def judge(threshold: Threshold, value: float | None, at: datetime) -> Measurement:
-    """Hold a value against the limit: no value is inconclusive, and one that is no number is an error.
+def judge(threshold: Threshold, value: float, at: datetime) -> Measurement:
+    """Hold a value against the limit; one that is no number is an error.
 
     Examples
     --------
     >>> limit = Threshold("error_rate", at_most=0.01, grace=0.01)
-    >>> [judge(limit, value, datetime(2013, 2, 1)).result.value for value in (0.01, 0.015, 0.03, None, math.nan)]
-    ['successful', 'inconclusive', 'failed', 'inconclusive', 'error']
+    >>> [judge(limit, value, datetime(2013, 2, 1)).result.value for value in (0.01, 0.015, 0.03, math.nan)]
+    ['successful', 'inconclusive', 'failed', 'error']
     """
-    if value is None:
-        return Measurement(at=at, value=None, result=Result.INCONCLUSIVE)
     if not math.isfinite(value):
         return Measurement(at=at, value=None, result=Result.ERROR)
     beyond = max(
@@ -209,4 +207,4 @@ def name_of(threshold: Threshold) -> str:
 
 def _last(measurements: Sequence[Measurement], result: Result) -> str:
     value = next(each.value for each in reversed(measurements) if each.result is result)
-    return "; the last had nothing to measure" if value is None else f"; the last measured {value:.4g}"
+    return "" if value is None else f"; the last measured {value:.4g}"
