@@ -37,7 +37,7 @@ def _answer(module: str, arguments: Sequence[str], question: bytes) -> bytes:
 
 @dataclass(slots=True)
 class RayPool:
-    """Tasks on the cluster that `RAY_ADDRESS` names, or on one that is started here and ended with the block.
+    """Tasks on the cluster that `RAY_ADDRESS` names, on one that runs here, or on one that is ended with the block.
 
     Attributes
     ----------

@@ -40,7 +40,7 @@ from mainspring.operate.workers import TaskFailed
 from mainspring.ref import DataRef, ModelRef, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from mainspring.engines import Pool
@@ -253,13 +253,8 @@ def _resolve(
     rows, signature = datasets[given[0].dataset], Signature.from_json(version.signature)
     named = [*(column.name for column in signature.inputs), *columns]
     views = tuple(view for view in spec.features if {*named} & {*view.feature_names})
-    faults = list(_faults(spec, rows, given, columns))
-    if ref.product + "-scores" in datasets:
-        faults.append(
-            Fault(f"dataset {ref.product}-scores", "is declared by a product.", "Give it another name.")
-        )
-    if faults:
-        raise Faults("What is to be scored", tuple(faults))
+    if faults := tuple(_faults(spec, rows, given, columns, datasets)):
+        raise Faults("What is to be scored", faults)
     pinned = {each.dataset: each for each in reversed(given)}
     read = {rows.name: given[0]}
     for view in views:
@@ -311,8 +306,18 @@ def _data_version(tx: Transaction, text: str, datasets: dict[str, DatasetSpec]) 
 
 
 def _faults(
-    spec: ProductSpec, rows: DatasetSpec, given: Sequence[DataVersion], columns: Sequence[str]
+    spec: ProductSpec,
+    rows: DatasetSpec,
+    given: Sequence[DataVersion],
+    columns: Sequence[str],
+    datasets: Collection[str],
 ) -> Iterator[Fault]:
+    if (answers := f"{spec.name}-scores") in datasets:
+        yield Fault(
+            f"dataset {answers!r}",
+            f"is declared in a product file, and the answers of {spec.name!r} would have its name.",
+            "Name it otherwise.",
+        )
     for name, count in Counter(each.dataset for each in given).items():
         if count > 1:
             yield Fault(f"dataset {name!r}", f"is named {count} times.", "Name one version of it.")
