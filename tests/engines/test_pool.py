@@ -55,3 +55,20 @@ def test_the_workers_end_with_the_block(tmp_path: Path) -> None:
     with LocalPool(LocalEngine("echo", [], tmp_path), size=2) as pool:
         pids = {int(answer.split()[0]) for _, answer in pool.answers([b"1", b"2"])}
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+LOUD = """
+from mainspring.engines import answer_lines
+
+def answer(line):
+    print("I am asked", line)
+    return line.strip()[::-1]
+
+answer_lines(answer)
+"""
+
+
+def test_what_a_worker_prints_is_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    with LocalPool(LocalEngine("loud", [], tmp_path), size=1) as pool:
+        assert list(pool.answers([b"one", b"two"])) == [(0, b"eno\n"), (1, b"owt\n")]

@@ -14,10 +14,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from mainspring.digest import Digest
 from mainspring.formats.fitted import Fitted
 from mainspring.formats.lightgbm import to_onnx
+from mainspring.formats.native import to_bytes
 from mainspring.formats.signature import Signature
 from mainspring.operate.score_part import Plan, Score, Work, answer, plan, read_part, score
 from mainspring.product import DatasetSpec, FeatureViewSpec
@@ -63,7 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def work(place: Place, **changed: Any) -> Work:
+def work(place: Place, *, native: bool = False, **changed: Any) -> Work:
     """Of a model that likes high prices, and was trained on rows without a null in `size` and `kind`."""
     rng = np.random.default_rng(0)
     rows = pl.DataFrame(
@@ -77,14 +79,15 @@ def work(place: Place, **changed: Any) -> Work:
     )
     inputs = ("price", "size", "kind")
     fitted = Fitted(model=booster, inputs=inputs, encodings={"kind": ("x", "y")})
+    signature = Signature.infer(rows, inputs)
     known: dict[str, Any] = {
         "rows": ASKS,
         "views": (PRICES,),
         "keys": {"prices": ("price_id",)},
         "tables": {"asks": 0, "prices": 0},
         "known": START + timedelta(days=1),
-        "artifact": place.blobs.put(to_onnx(fitted)),
-        "signature": Signature.infer(rows, inputs),
+        "artifact": place.blobs.put(to_bytes(fitted, signature) if native else to_onnx(fitted)),
+        "signature": signature,
         "version": 3,
         "columns": ("price", "place"),
         "since": None,
@@ -125,6 +128,12 @@ def test_features_come_as_of_the_time_of_each_row(place: Place) -> None:
     high = sound.filter(pl.col("price") >= 14)["probability"]
     low = sound.filter(pl.col("price") <= 10)["probability"]
     assert min(high) > max(low)
+
+
+def test_a_model_in_its_librarys_form_answers_alike(place: Place) -> None:
+    columns = ("ask_id", "probability", "reason")
+    found = [scores(place, work(place, native=native), size=25).select(columns) for native in (False, True)]
+    assert_frame_equal(*found, check_exact=False, abs_tol=1e-6)
 
 
 def test_a_number_beyond_the_model_is_told_and_the_others_are_answered(place: Place) -> None:

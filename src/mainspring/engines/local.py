@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["LocalEngine", "Worker", "WorkerDied"]
+__all__ = ["LocalEngine", "Worker", "WorkerDied", "answer_lines"]
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Self
 from mainspring.errors import MainspringError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -134,3 +135,20 @@ class LocalEngine:
             env=os.environ | {"PYTHONHASHSEED": "0"} | self.environment,
         )
         return Worker(process, errors)
+
+
+def answer_lines(answer: Callable[[bytes], bytes]) -> None:
+    """Be such a worker: answer each line of standard input with a line, until it ends or the parent does.
+
+    What is printed meanwhile goes to standard error.
+    """
+    if sys.platform == "linux":
+        # A worker that outlives a killed parent would go on beside its retry.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() == 1:
+            sys.exit(1)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    for line in sys.stdin.buffer:
+        answers.write(answer(line) + b"\n")
+        answers.flush()

@@ -1,6 +1,7 @@
 """A process that scores parts of a data version: rows, joined with their features, and what a model answers to them.
 
-It knows no product file and runs no code of a user's; it reads tables and blobs, and what it makes is a blob.
+It knows no product file, and runs a user's code only in a model that may be such; it reads tables and blobs, and what
+it makes is a blob.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ __all__ = [
 import io
 import sys
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from mainspring.digest import Digest
+from mainspring.engines import answer_lines
 from mainspring.errors import MainspringError
 from mainspring.formats.served import Served, feed, load
 from mainspring.formats.signature import Signature
@@ -360,9 +362,7 @@ def publish(asked: Publish, tables: DeltaTables, blobs: FileBlobs) -> Published:
 
 def main(state: str) -> None:
     """Answer the questions on standard input until it ends."""
-    for line in sys.stdin.buffer:
-        sys.stdout.buffer.write(answer(state, line) + b"\n")
-        sys.stdout.buffer.flush()
+    answer_lines(partial(answer, state))
 
 
 if __name__ == "__main__":

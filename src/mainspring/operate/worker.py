@@ -7,11 +7,8 @@ from __future__ import annotations
 
 __all__ = ["main"]
 
-import ctypes
 import io
-import os
 import platform
-import signal
 import sys
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
@@ -23,6 +20,7 @@ import msgspec
 from mainspring.clock import parse_duration
 from mainspring.data import BatchReport, Split, columns_of, split, validate
 from mainspring.digest import Digest, canonical_json
+from mainspring.engines import answer_lines
 from mainspring.errors import MainspringError
 from mainspring.operate.declaration import load_all
 from mainspring.operate.joining import join_features
@@ -267,37 +265,28 @@ def _place(error: BaseException, root: Path) -> str:
     return place
 
 
-def _die_with_parent() -> None:
-    # A worker that outlives a killed controller would go on beside its retry.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() == 1:
-            sys.exit(1)
-
-
 def main(root: Path) -> None:
     """Answer tasks until standard input ends."""
-    _die_with_parent()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
     # Every product file wants it, and it takes longest: before the first question is the best time.
     import pandera.polars  # noqa: F401
 
     settings = Settings.load(root)
     runner = TaskRunner(settings, FileBlobs(settings.state / "blobs"), DeltaTables(settings.state / "tables"))
     decoder = msgspec.json.Decoder(Task)
-    for line in sys.stdin.buffer:
+
+    def answer(line: bytes) -> bytes:
         try:
-            answer = runner.answer(decoder.decode(line))
+            answered = runner.answer(decoder.decode(line))
         except MainspringError as error:
-            answer = Failed(kind=type(error).__name__, message=str(error) + _place(error, settings.root))
+            answered = Failed(kind=type(error).__name__, message=str(error) + _place(error, settings.root))
         except Exception as error:  # noqa: BLE001 - user code may raise anything
-            answer = Failed(
+            answered = Failed(
                 kind=type(error).__name__,
                 message=f"{type(error).__name__}: {error}{_place(error, settings.root)}",
             )
-        answers.write(msgspec.json.encode(answer) + b"\n")
-        answers.flush()
+        return msgspec.json.encode(answered)
+
+    answer_lines(answer)
 
 
 if __name__ == "__main__":
