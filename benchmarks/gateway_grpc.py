@@ -23,20 +23,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import load
-import numpy as np
 import scoring
 import servers
 
-from mainspring.clock import SystemClock
-from mainspring.gateway import serve
 from mainspring.gateway.grpc.messages import Message, message
 
 ROUNDS = 5
 ROUND_S = 2.0
-IN_MEMORY = Path("/dev/shm")
 PATH = "/inference.GRPCInferenceService/ModelInfer"
 
 Request, Reply = message("inference.ModelInferRequest"), message("inference.ModelInferResponse")
@@ -153,7 +149,7 @@ class Connection:
         return ended
 
 
-def ask(port: int, seconds: float) -> list[float]:
+def calls(port: int, seconds: float) -> list[float]:
     """Keep every connection busy with one call at a time; give the seconds that each answer took."""
     content, took = request().SerializeToString(), []
     connections = [Connection(port, content) for _ in range(load.CONNECTIONS)]
@@ -172,64 +168,49 @@ def ask(port: int, seconds: float) -> list[float]:
     return took
 
 
-class Server(NamedTuple):
-    process: subprocess.Popen[bytes]
-    port: int
-
-    def measure(self, seconds: float) -> load.Round:
-        before, answers = servers.cpu_s(self.process.pid), ask(self.port, seconds)
-        cpu_s = servers.cpu_s(self.process.pid) - before
-        p50, p99 = np.quantile(answers, [0.5, 0.99])
-        return load.Round(len(answers) / seconds, 1000 * p50, 1000 * p99, 1e6 * cpu_s / len(answers))
-
-
-def start(kind: str, content: bytes, folder: Path) -> Server:
-    """Start a server and wait until it is warm."""
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(content)
-    port, log = servers.free_port(), folder / "words"
-    process = servers.start(
-        [sys.executable, __file__, "--serve", kind, str(folder), str(port)], log=log, folder=folder
-    )
-    until = time.monotonic() + scoring.START_S
-    while process.poll() is None and time.monotonic() < until:
+def start(kind: str, folder: Path, content: bytes) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a server and wait for its first answer."""
+    port = servers.free_port()
+    scoring.publish(folder, [scoring.route("bench", (1, content))], [content])
+    command = [sys.executable, __file__, "--serve-bare", str(port)]
+    if kind != "bare":
+        command = scoring.command("gateway", folder, servers.free_port(), port)
+    process = servers.start(command, log=folder / "words", folder=folder)
+    for _ in range(400):
         try:
-            ask(port, 1)
+            calls(port, load.WARM_UP_S)
         except OSError:
             time.sleep(0.05)
         else:
-            return Server(process, port)
-    raise SystemExit(f"the {kind} did not start: {load.last_words(log)}")
+            return process, port
+    raise SystemExit(f"the {kind} did not start: {load.last_words(folder / 'words')}")
 
 
 def measure() -> dict[str, Any]:
     """Run all rounds; figures are medians over them."""
     with (
         tempfile.TemporaryDirectory() as temporary,
-        tempfile.TemporaryDirectory(dir=IN_MEMORY) as memory,
+        tempfile.TemporaryDirectory(dir=scoring.IN_MEMORY) as memory,
         servers.all_ended(),
     ):
         content = scoring.model()
-        started = {
-            "bare": start("bare", content, Path(temporary) / "bare"),
-            "gateway": start("gateway", content, Path(temporary) / "gateway"),
-            "gateway_in_memory": start("gateway", content, Path(memory) / "gateway"),
+        folders = {
+            "bare": Path(temporary) / "bare",
+            "gateway": Path(temporary) / "gateway",
+            "gateway_in_memory": Path(memory) / "gateway",
         }
+        started = {kind: start(kind, folder, content) for kind, folder in folders.items()}
         rounds: dict[str, list[load.Round]] = {kind: [] for kind in started}
         for _ in range(ROUNDS):
-            for kind, server in started.items():
-                rounds[kind].append(server.measure(ROUND_S))
-    figures: dict[str, Any] = {"connections": load.CONNECTIONS}
-    for kind in rounds:
-        median = load.median(rounds[kind])
-        figures[kind] = {
-            "requests_per_s": round(median.requests_per_s),
-            "ratio": round(load.ratio(rounds[kind], rounds["bare"]), 3),
-            "p50_ms": round(median.p50_ms, 2),
-            "p99_ms": round(median.p99_ms, 2),
-            "cpu_us": round(median.cpu_us),
-        }
-    return figures
+            for kind, (process, port) in started.items():
+                before = servers.cpu_s(process.pid)
+                took = calls(port, ROUND_S)
+                rounds[kind].append(load.round_of(took, ROUND_S, servers.cpu_s(process.pid) - before))
+    figures: dict[str, Any] = {
+        kind: {**load.figures(rounds[kind]), "ratio": round(load.ratio(rounds[kind], rounds["bare"]), 3)}
+        for kind in rounds
+    }
+    return {**figures, "connections": load.CONNECTIONS}
 
 
 def main() -> None:
@@ -237,16 +218,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--serve", nargs=3, metavar=("KIND", "FOLDER", "PORT"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve-bare", type=int, metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.serve:
-        kind, folder, port = arguments.serve
-        if kind == "bare":
-            asyncio.run(serve_bare(int(port)))
-            return
-        source = scoring.OneModel((Path(folder) / "model.onnx").read_bytes())
-        log, clock = Path(folder) / "log", SystemClock()
-        serve(source, log=log, secret=b"-", clock=clock, port=servers.free_port(), grpc_port=int(port))
+    if arguments.serve_bare:
+        asyncio.run(serve_bare(arguments.serve_bare))
         return
     figures = measure()
     if arguments.json:

@@ -20,7 +20,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def of_matrix(content: bytes) -> bytes:
     assert list(concat.input) == scoring.FEATURES
     graph.node.remove(concat)
     del graph.input[:]
-    shape = ["rows", len(scoring.FEATURES)]
+    shape: list[str | int] = ["rows", len(scoring.FEATURES)]
     graph.input.append(onnx.helper.make_tensor_value_info(concat.output[0], onnx.TensorProto.FLOAT, shape))
     onnx.checker.check_model(model)
     matrix: bytes = model.SerializeToString()
@@ -176,8 +176,28 @@ def start(peer: Peer, content: bytes, folder: Path) -> load.Server:
     return load.Server(process, port, log, questions, lambda body: peer.read(json.loads(body)))
 
 
+def beside(
+    ours: Mapping[str, load.Server], peer: Peer, content: bytes, folder: Path, seconds: float
+) -> dict[str, list[load.Round]]:
+    """Rounds of ours and of a peer in turns, from the peer's start to its end."""
+    server = start(peer, content, folder)
+    try:
+        server.wait(START_S)
+        rounds: dict[str, list[load.Round]] = {name: [] for name in (*ours, peer.name)}
+        for _ in range(ROUNDS):
+            for kind, our in ours.items():
+                try:
+                    rounds[kind].append(our.measure(seconds))
+                except load.Failed as error:
+                    raise SystemExit(f"our {kind} cannot be measured: {error}") from error
+            rounds[peer.name].append(server.measure(seconds))
+    finally:
+        servers.end(server.process.pid)
+    return rounds
+
+
 def measure(peers: Sequence[Peer], seconds: float) -> dict[str, Any]:
-    """Run all rounds."""
+    """Run all rounds, one peer at a time: some are busy while nobody asks them."""
     content = scoring.model()
     rounds: dict[str, list[load.Round]] = {kind: [] for kind in OURS}
     ratios: dict[str, float] = {}
@@ -187,51 +207,26 @@ def measure(peers: Sequence[Peer], seconds: float) -> dict[str, Any]:
         ours = {kind: scoring.start_alone(kind, content, Path(temporary) / kind) for kind in OURS}
         for server in ours.values():
             server.wait(scoring.START_S)
-
-        def own(kind: str) -> load.Round:
-            try:
-                return ours[kind].measure(seconds)
-            except load.Failed as error:
-                raise SystemExit(f"our {kind} cannot be measured: {error}") from error
-
-        # One peer at a time: some are busy while nobody asks them.
         for peer in peers:
-            server = None
             try:
-                server = start(peer, content, Path(temporary) / peer.name)
-                server.wait(START_S)
-                beside, theirs = [], []
-                for _ in range(ROUNDS):
-                    for kind in OURS:
-                        rounds[kind].append(own(kind))
-                    beside.append(rounds["gateway"][-1])
-                    theirs.append(server.measure(seconds))
+                measured = beside(ours, peer, content, Path(temporary) / peer.name, seconds)
             except (load.Failed, OSError) as error:
                 failed[peer.name] = str(error)
-            else:
-                rounds[peer.name], ratios[peer.name] = theirs, load.ratio(beside, theirs)
-            finally:
-                if server:
-                    servers.end(server.process.pid)
-    ratios["floor"], ratios["gateway"] = load.ratio(rounds["gateway"], rounds["floor"]), 1.0
+                continue
+            ratios[peer.name] = load.ratio(measured["gateway"], measured[peer.name])
+            for name, its in measured.items():
+                rounds[name] = rounds.get(name, []) + its
+    if ratios:
+        ratios |= {"gateway": 1.0, "floor": load.ratio(rounds["gateway"], rounds["floor"])}
     return {
-        "figures": {name: figures(rounds[name], ratios[name]) for name in rounds},
+        "figures": {
+            name: {**load.figures(rounds[name]), "ratio": round(ratio, 2)} for name, ratio in ratios.items()
+        },
         "failed": failed,
         "connections": load.CONNECTIONS,
         "rounds": ROUNDS,
         "seconds": seconds,
         "cores": os.cpu_count(),
-    }
-
-
-def figures(rounds: Sequence[load.Round], ratio: float) -> dict[str, float]:
-    median = load.median(rounds)
-    return {
-        "requests_per_s": round(median.requests_per_s),
-        "p50_ms": round(median.p50_ms, 2),
-        "p99_ms": round(median.p99_ms, 2),
-        "cpu_us": round(median.cpu_us),
-        "ratio": round(ratio, 2),
     }
 
 

@@ -25,7 +25,6 @@ import servers
 
 ROUNDS = 5
 ROUND_S = 2.0
-IN_MEMORY = Path("/dev/shm")
 
 
 def sync_p50_ms(folder: Path) -> float:
@@ -44,7 +43,7 @@ def measure() -> dict[str, Any]:
     """Run all rounds; figures are medians over them."""
     with (
         tempfile.TemporaryDirectory() as temporary,
-        tempfile.TemporaryDirectory(dir=IN_MEMORY) as memory,
+        tempfile.TemporaryDirectory(dir=scoring.IN_MEMORY) as memory,
         servers.all_ended(),
     ):
         content = scoring.model()
@@ -60,16 +59,10 @@ def measure() -> dict[str, Any]:
         for _ in range(ROUNDS):
             for kind, server in started.items():
                 rounds[kind].append(server.measure(ROUND_S))
-    figures: dict[str, Any] = {}
-    for kind in rounds:
-        median = load.median(rounds[kind])
-        figures[kind] = {
-            "requests_per_s": round(median.requests_per_s),
-            "ratio": round(load.ratio(rounds[kind], rounds["floor"]), 3),
-            "p50_ms": round(median.p50_ms, 2),
-            "p99_ms": round(median.p99_ms, 2),
-            "cpu_us": round(median.cpu_us),
-        }
+    figures: dict[str, Any] = {
+        kind: {**load.figures(rounds[kind]), "ratio": round(load.ratio(rounds[kind], rounds["floor"]), 3)}
+        for kind in rounds
+    }
     return {**figures, "connections": load.CONNECTIONS, "disk_sync_p50_ms": disk_ms}
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import servers
 
 CONNECTIONS = 16
+WARM_UP_S = 1.0
 _PATIENCE_S = 10
-_WARM_UP_S = 1.0
 _TOLERANCE = 1e-5
 
 
@@ -67,7 +67,7 @@ class Server:
             if (code := self.process.poll()) is not None:
                 raise Failed(f"it ended with {code}: {last_words(self.log)}")
             try:
-                answers = load(self.port, [each.message for each in self.questions], _WARM_UP_S)
+                answers = load(self.port, [each.message for each in self.questions], WARM_UP_S)
             except (OSError, Failed) as error:
                 why = str(error)
                 time.sleep(0.1)
@@ -84,8 +84,7 @@ class Server:
         if not answers:
             raise Failed(f"it gave no answer within {seconds:g} s")
         self._check(answers)
-        p50, p99 = np.quantile([each.seconds for each in answers], [0.5, 0.99])
-        return Round(len(answers) / seconds, 1000 * p50, 1000 * p99, 1e6 * cpu_s / len(answers))
+        return round_of([each.seconds for each in answers], seconds, cpu_s)
 
     def _check(self, answers: Sequence[Answer]) -> None:
         for n, _, body in answers:
@@ -187,9 +186,26 @@ def _body(reply: bytes) -> bytes | None:
     return whole
 
 
+def round_of(took: Sequence[float], seconds: float, cpu_s: float) -> Round:
+    """What so many seconds have shown in which answers took `took`, and the server so much CPU."""
+    p50, p99 = np.quantile(took, [0.5, 0.99])
+    return Round(len(took) / seconds, 1000 * p50, 1000 * p99, 1e6 * cpu_s / len(took))
+
+
 def median(rounds: Sequence[Round]) -> Round:
     """Each figure's median over the rounds."""
     return Round(*(statistics.median(figures) for figures in zip(*rounds, strict=True)))
+
+
+def figures(rounds: Sequence[Round]) -> dict[str, float]:
+    """The medians as they are told."""
+    requests_per_s, p50_ms, p99_ms, cpu_us = median(rounds)
+    return {
+        "requests_per_s": round(requests_per_s),
+        "p50_ms": round(p50_ms, 2),
+        "p99_ms": round(p99_ms, 2),
+        "cpu_us": round(cpu_us),
+    }
 
 
 def ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> float:

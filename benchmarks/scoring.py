@@ -1,6 +1,6 @@
 """What the benchmarks of serving have in common: a model, its rows, and the two servers of ours that answer them.
 
-    python benchmarks/scoring.py {floor,gateway} FOLDER PORT
+    python benchmarks/scoring.py {floor,gateway} FOLDER PORT [GRPC_PORT]
 
 starts one of the servers on what `publish` has put into the folder: `gateway` is the real one with all that it does,
 `floor` the same web server with the first model that does no more than parse, infer and encode.
@@ -37,6 +37,7 @@ from mainspring.rollouts.route import Challenger, Route, Variant
 FEATURES = [f"feature_{n:02}" for n in range(20)]
 TREES = 100
 START_S = 60
+IN_MEMORY = Path("/dev/shm")
 
 
 def model() -> bytes:
@@ -94,8 +95,13 @@ def first_score(body: bytes) -> float:
 def start(kind: str, folder: Path, asked: Sequence[load.Question]) -> load.Server:
     """Start one of our servers on what was published in the folder."""
     port, log = servers.free_port(), folder / "words"
-    process = servers.start([sys.executable, __file__, kind, str(folder), str(port)], log=log, folder=folder)
+    process = servers.start(command(kind, folder, port), log=log, folder=folder)
     return load.Server(process, port, log, asked, first_score)
+
+
+def command(kind: str, folder: Path, *ports: int) -> list[str]:
+    """What starts one of our servers; the second port is the gateway's for gRPC."""
+    return [sys.executable, __file__, kind, str(folder), *map(str, ports)]
 
 
 def start_alone(kind: str, content: bytes, folder: Path) -> load.Server:
@@ -218,13 +224,14 @@ async def serve_floor(content: bytes, port: int) -> None:
 
 
 def main() -> None:
-    kind, folder, port = sys.argv[1:]
+    kind, folder, port, *grpc_port = sys.argv[1:]
     source = Published(Path(folder))
     if kind == "floor":
         [route, *_] = source.routes()
         asyncio.run(serve_floor(source.blob(route.champion.artifact), int(port)))
         os._exit(0)  # the server's threads may still be at work, and end the interpreter with a panic
-    serve(source, log=Path(folder) / "log", secret=b"-", clock=SystemClock(), port=int(port))
+    ports: dict[str, Any] = {"port": int(port), "grpc_port": int(grpc_port[0]) if grpc_port else None}
+    serve(source, log=Path(folder) / "log", secret=b"-", clock=SystemClock(), **ports)
 
 
 if __name__ == "__main__":
