@@ -31,7 +31,8 @@ from mainspring.operate.workers import TaskFailed
 from mainspring.workspace import Workspace, open_workspace
 
 DAY = timedelta(days=1)
-NAMES = {"product": "tiny", "dataset": "orders"}
+NAMES = {"product": "tiny", "dataset": "orders", "rollout": "none"}
+OF_A_ROLLOUT = ("/v1/products/{product}/rollout", "/v1/products/{product}/rollouts/{rollout}")
 
 
 def path_of(template: str) -> str:
@@ -91,13 +92,20 @@ def test_the_description_lists_every_route_in_the_form_of_openapi(api: Api) -> N
 
 
 @pytest.mark.parametrize(
-    "operation", [each for each in OPERATIONS if each.method == "GET"], ids=lambda each: each.path
+    "operation",
+    [each for each in OPERATIONS if each.method == "GET" and each.path not in OF_A_ROLLOUT],
+    ids=lambda each: each.path,
 )
 def test_every_reading_answers_in_the_form_that_it_is_described_in(api: Api, operation: Any) -> None:
     reply = api.get(path_of(operation.path))
     assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
     assert msgspec.json.decode(reply.content, type=operation.gives) is not None
     assert api("HEAD", path_of(operation.path)).status_code == 200
+
+
+@pytest.mark.parametrize("path", OF_A_ROLLOUT)
+def test_of_a_rollout_that_is_not_there_one_is_told_so(api: Api, path: str) -> None:
+    assert "rollout" in problem(api.get(path_of(path)), 404).detail
 
 
 def test_what_happened_can_be_read(api: Api) -> None:
