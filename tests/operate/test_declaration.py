@@ -184,6 +184,19 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         "NotWorse",
         ["'roc_auc' row by row", "brier"],
     ),
+    "a guard with slices that are not logged": (
+        changed(
+            ('kind: str = pa.Field(', 'kind: str = pa.Field(metadata=ms.pii(hash=True), '),
+            ("minimum_units=20)", 'minimum_units=20, guards=(ms.NotWorse("log_loss", slices=("kind",)),))'),
+        ),
+        "guard NotWorse slices 'kind'",
+        ["is not logged as it is"],
+    ),
+    "a share of logged units beyond all of them": (
+        changed(("    rollout=ms.Canary", "    log_sample=1.5,\n    rollout=ms.Canary")),
+        "log_sample",
+        ["is 1.5", "between 0 and 1"],
+    ),
     "a schedule that is no cron expression": (
         changed(('ms.OnSchedule("0 3 1 * *")', 'ms.OnSchedule("monthly")')),
         "trigger OnSchedule('monthly')",

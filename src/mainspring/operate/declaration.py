@@ -319,6 +319,10 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
                 yield Fault(where, "is no input, so the gateway would not see it.")
             elif name in columns and columns[name].dtype != "BYTES":
                 yield Fault(where, "is no text, so it has no values to slice by.")
+            elif name in columns and columns[name].pii:
+                yield Fault(
+                    where, "is not logged as it is, so its slices would be empty.", "Slice by another input."
+                )
     for gate in product.gates:
         for name in gate.slices if isinstance(gate, AtLeast) else ():
             if name not in product.inputs:
