@@ -9,16 +9,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
+import polars as pl
 import pytest
+import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway import faulty
 from tests.gateway.conftest import model as onnx_model
 
 from mainspring.errors import MainspringError
+from mainspring.formats.fitted import Fitted
+from mainspring.formats.native import NativeModel, to_bytes
 from mainspring.formats.onnx import AnswersOtherwise, OnnxModel
 from mainspring.formats.sample import Sample
+from mainspring.formats.signature import Signature
 from mainspring.gateway.runtimes import (
     ModelCrashed,
     ModelNotLoaded,
@@ -72,6 +78,34 @@ def test_a_model_answers_from_its_process_as_it_would_here() -> None:
         assert model.size > 10 * 2**20
 
     with_model(use)
+
+
+def test_each_request_gets_its_own_answer_whenever_it_is_asked() -> None:
+    async def use(model: WorkerModel) -> None:
+        for value in range(100, 200):  # the first before the model's own task has had its turn
+            assert (await model.ask(x(value), LONG_S)).tolist() == [np.float32(value / 1000)]
+        assert model.restarts == 0
+
+    with_model(use)
+
+
+def test_a_process_that_answers_what_it_was_not_asked_is_not_believed() -> None:
+    """A model that has found the socket, and writes answers of its own to it."""
+    body = """
+    from mainspring.gateway.runtimes.frames import Kind, framed
+    if frame["x"][0] == 1:
+        answer = framed(Kind.ANSWER, np.float32(0.99).tobytes(), 12345)
+        for name in os.listdir("/proc/self/fd"):
+            if os.path.realpath(f"/proc/self/fd/{name}").split("/")[-1].startswith("socket:"):
+                os.write(int(name), answer)
+    return [0.5] * len(frame)
+    """
+
+    async def use(model: WorkerModel) -> None:
+        asked = [model.ask(x(value), LONG_S) for value in (0, 1, 2, 3)]
+        assert await asyncio.gather(*map(outcome, asked)) == [[0.5], ModelCrashed, [0.5], [0.5]]
+
+    with_model(use, faulty.native(body))
 
 
 def test_texts_arrive_as_they_were_sent() -> None:
@@ -172,13 +206,13 @@ def test_a_caller_that_has_gone_leaves_the_others_their_own_answers() -> None:
 def test_a_model_that_answers_nothing_any_more_is_started_with_pauses_and_refuses_meanwhile() -> None:
     async def use(model: WorkerModel) -> None:
         told: set[str] = set()
-        for _ in range(2):
+        for _ in range(4):
             assert await outcome(model.ask(x(faulty.EXITS), LONG_S)) is ModelCrashed
-        while model.restarts < 2:  # the pause has begun by now, or is over
+        while model.restarts < 4:  # the pause has begun by now, or is over
             found = await asyncio.gather(model.ask(x(40), LONG_S), return_exceptions=True)
             told.add(str(found[0]))
             await asyncio.sleep(0)
-        assert "The model's process has ended 2 times without an answer; it is started again." in told
+        assert "The model's process has ended 4 times without an answer; it is started again." in told
         assert (await model.ask(x(40), LONG_S)).tolist() == [np.float32(0.04)]
 
     with_model(use)
@@ -253,6 +287,41 @@ def test_a_kill_from_outside_costs_nothing_when_nobody_waits() -> None:
         assert (await model.ask(x(51), LONG_S)).tolist() == [np.float32(0.051)]
 
     with_model(use)
+
+
+def test_a_model_that_is_let_go_of_still_answers_what_it_has_taken() -> None:
+    async def use(model: WorkerModel) -> None:
+        taken = [asyncio.create_task(model.ask(x(60 + i), LONG_S)) for i in range(3)]
+        await asyncio.sleep(0)
+        await model.close()
+        assert [round(float((await each)[0]), 3) for each in taken] == [0.06, 0.061, 0.062]
+        with pytest.raises(ModelCrashed, match="served no more"):
+            await model.ask(x(63), LONG_S)
+
+    with_model(use)
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_boosters_are_served_without_scikit_learn(library: str) -> None:
+    rows = pl.DataFrame({"x": np.arange(200.0), "label": np.arange(200) % 2})
+    labels, matrix = rows["label"].to_numpy(), rows["x"].to_numpy().reshape(-1, 1)
+    booster = (
+        lightgbm.train({"objective": "binary", "verbosity": -1}, lightgbm.Dataset(matrix, labels), 3)
+        if library == "lightgbm"
+        else xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(matrix, labels), 3)
+    )
+    native = to_bytes(Fitted(model=booster, inputs=("x",)), Signature.infer(rows, ("x",)))
+    here = NativeModel.load(native)
+
+    async def use(model: WorkerModel) -> None:
+        columns = {"x": rows["x"].to_numpy()}
+        assert np.array_equal(await model.ask(columns, LONG_S), here.predict(columns))
+        assert model._process is not None
+        loaded = Path(f"/proc/{model._process.process.pid}/maps").read_text()
+        assert library in loaded
+        assert "sklearn" not in loaded
+
+    with_model(use, native)
 
 
 def test_an_artifact_says_itself_how_it_is_run() -> None:

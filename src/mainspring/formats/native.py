@@ -14,10 +14,12 @@ __all__ = [
     "NativeModel",
     "Tampered",
     "Unloadable",
+    "Written",
     "WrongAnswer",
     "format_named",
     "format_of",
     "one_thread",
+    "read",
     "sealed",
     "to_bytes",
 ]
@@ -159,7 +161,9 @@ def format_named(name: str) -> Format:
     return described
 
 
-class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a native model consists of: a fit and its signature's inputs, the model as its format writes it."""
+
     format: str
     inputs: tuple[Column, ...]
     encodings: dict[str, tuple[str, ...]]
@@ -185,7 +189,7 @@ def to_bytes(fitted: Fitted, signature: Signature, code: Mapping[str, str] | Non
         Its format does not take it.
     """
     name = format_of(fitted.model)
-    written = _Written(
+    written = Written(
         name,
         signature.inputs,
         {each: tuple(codes) for each, codes in fitted.encodings.items()},
@@ -199,6 +203,28 @@ def to_bytes(fitted: Fitted, signature: Signature, code: Mapping[str, str] | Non
 def sealed(body: bytes) -> bytes:
     """Put the mark and the digest before what a native model consists of."""
     return MAGIC + hashlib.sha256(body).digest() + body
+
+
+def read(data: bytes) -> Written:
+    """Read what `to_bytes` wrote, without the library that it is for.
+
+    Raises
+    ------
+    Tampered
+        It is not as it was written.
+    """
+    if not data.startswith(MAGIC):
+        raise Tampered("it does not begin as a native model does")
+    body = data[len(MAGIC) + hashlib.sha256().digest_size :]
+    if data != sealed(body):
+        raise Tampered("its content is not what its digest says")
+    try:
+        written = msgspec.msgpack.decode(body, type=Written)
+    except msgspec.MsgspecError as error:
+        raise Tampered(str(error)) from error
+    if written.format not in (*_LIBRARIES, RUNS_CODE):
+        raise Tampered(f"there is no format {written.format!r}")
+    return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,17 +266,7 @@ class NativeModel:
         Unloadable
             Its library or its code cannot load it.
         """
-        if not data.startswith(MAGIC):
-            raise Tampered("it does not begin as a native model does")
-        body = data[len(MAGIC) + hashlib.sha256().digest_size :]
-        if data != sealed(body):
-            raise Tampered("its content is not what its digest says")
-        try:
-            written = msgspec.msgpack.decode(body, type=_Written)
-        except msgspec.MsgspecError as error:
-            raise Tampered(str(error)) from error
-        if written.format not in (*_LIBRARIES, RUNS_CODE):
-            raise Tampered(f"there is no format {written.format!r}")
+        written = read(data)
         if written.format == RUNS_CODE and not allow_code:
             raise CodeNotAllowed
         described = format_named(written.format)

@@ -39,7 +39,7 @@ async def load(
     sample: Sample | None = None,
     allow_code: bool = False,
     worker_memory_mb: int = 4096,
-    tune_s: float = 0.5,
+    tune_s: float = 0.2,
 ) -> Model:
     """Load an artifact, whichever its kind, and warm it up.
 

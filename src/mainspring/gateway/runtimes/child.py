@@ -6,7 +6,7 @@ model asked that might crash, loop or leak.
 
 from __future__ import annotations
 
-__all__ = ["NO_MEMORY", "main"]
+__all__ = ["main"]
 
 import ctypes
 import os
@@ -21,16 +21,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from mainspring.formats.native import NativeModel
+from mainspring.formats.native import NativeModel, read
 from mainspring.formats.onnx import AnswersOtherwise
 from mainspring.formats.parity import TOLERANCE
-from mainspring.gateway.runtimes.frames import Kind, Load, columns_from, framed, receive
+from mainspring.gateway.runtimes.frames import NO_MEMORY, Kind, Load, columns_from, framed, receive
 
 if TYPE_CHECKING:
     from mainspring.formats.sample import Sample
-
-NO_MEMORY = 77
-"""The exit status of a process that has reached its limit: what it still holds it would not give back."""
 
 
 def main(connection: socket.socket) -> None:
@@ -39,9 +36,12 @@ def main(connection: socket.socket) -> None:
     first = receive(connection)
     if first is None:
         return
-    load = msgspec.msgpack.decode(first[1], type=Load)
+    load = msgspec.msgpack.decode(first[2], type=Load)
     _limit_memory(load.memory_mb)
     try:
+        if read(load.model).format in ("lightgbm", "xgboost"):
+            # Their boosters do without scikit-learn, and most of the time of a start would be its import.
+            sys.modules["sklearn"] = None  # type: ignore[assignment]
         model = NativeModel.load(load.model, allow_code=load.allow_code)
         _warm_up(model, load.sample)
     except MemoryError:
@@ -51,17 +51,18 @@ def main(connection: socket.socket) -> None:
         return
     connection.sendall(framed(Kind.READY, msgspec.msgpack.encode((model.numbers, model.texts))))
     while (received := receive(connection)) is not None:
-        connection.sendall(_answer(model, received[1]))
+        _, number, body = received
+        connection.sendall(framed(*_answer(model, body), number))
 
 
-def _answer(model: NativeModel, body: bytes) -> bytes:
+def _answer(model: NativeModel, body: bytes) -> tuple[Kind, bytes]:
     try:
         answer = model.predict(columns_from(model.numbers, model.texts, body))
     except MemoryError:
         os._exit(NO_MEMORY)
     except Exception as error:  # noqa: BLE001 - a model may raise anything
-        return framed(Kind.RAISED, f"{type(error).__name__}: {error}".encode(errors="replace"))
-    return framed(Kind.ANSWER, answer.astype("<f4").tobytes())
+        return Kind.RAISED, f"{type(error).__name__}: {error}".encode(errors="replace")
+    return Kind.ANSWER, answer.astype("<f4").tobytes()
 
 
 def _warm_up(model: NativeModel, sample: Sample | None) -> None:

@@ -5,7 +5,17 @@ Nothing in them runs when it is read, so a model that has taken its process over
 
 from __future__ import annotations
 
-__all__ = ["HEADER", "Kind", "Load", "answer_from", "columns_from", "columns_to", "framed", "receive"]
+__all__ = [
+    "HEADER",
+    "NO_MEMORY",
+    "Kind",
+    "Load",
+    "answer_from",
+    "columns_from",
+    "columns_to",
+    "framed",
+    "receive",
+]
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -23,8 +33,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-HEADER = struct.Struct("<BI")
-"""Kind and length of what follows."""
+HEADER = struct.Struct("<BQI")
+"""Kind, the number of the request that it is about, and the length of what follows."""
+
+NO_MEMORY = 77
+"""The exit status of a process that has reached its limit: what it still holds it would not give back."""
 
 _COUNT = struct.Struct("<I")
 
@@ -60,19 +73,19 @@ class Load(msgspec.Struct, frozen=True):
     sample: Sample | None
 
 
-def framed(kind: Kind, body: bytes) -> bytes:
+def framed(kind: Kind, body: bytes, number: int = 0) -> bytes:
     """Put its header before a body."""
-    return HEADER.pack(kind, len(body)) + body
+    return HEADER.pack(kind, number, len(body)) + body
 
 
-def receive(connection: socket.socket) -> tuple[Kind, bytes] | None:
+def receive(connection: socket.socket) -> tuple[Kind, int, bytes] | None:
     """Wait for a frame; None when the other side has gone."""
     header = _exactly(connection, HEADER.size)
     if header is None:
         return None
-    kind, length = HEADER.unpack(header)
+    kind, number, length = HEADER.unpack(header)
     body = _exactly(connection, length)
-    return None if body is None else (Kind(kind), body)
+    return None if body is None else (Kind(kind), number, body)
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes | None:

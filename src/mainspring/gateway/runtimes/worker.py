@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from mainspring.formats.native import ONE_THREAD
-from mainspring.gateway.runtimes.child import NO_MEMORY
 from mainspring.gateway.runtimes.errors import ModelCrashed, ModelNotLoaded, ModelRaised, ModelTimedOut
-from mainspring.gateway.runtimes.frames import HEADER, Kind, Load, answer_from, columns_to, framed
+from mainspring.gateway.runtimes.frames import HEADER, NO_MEMORY, Kind, Load, answer_from, columns_to, framed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from mainspring.formats.sample import Sample
 
 _TAIL = 2000
+_PATIENCE = 3
+"""So many processes may end in a row without an answer before the next one has to wait, and callers are refused."""
+
 _LONGEST_PAUSE_S = 30.0
 
 
@@ -37,6 +39,7 @@ _LONGEST_PAUSE_S = 30.0
 class _Request:
     """What has been asked and not been answered."""
 
+    number: int
     frame: bytes
     timeout_s: float
     answer: asyncio.Future[NDArray[np.float32]]
@@ -68,12 +71,14 @@ class WorkerModel:
         self.numbers, self.texts = process.numbers, process.texts
         self.restarts = self.timeouts = self.crashes = 0
         self._load, self._start_timeout_s = load, start_timeout_s
-        self._process: _Process | None = process
+        self._process: _Process | None = None  # until it has been sent what waits
+        self._asked = 0
         self._unanswered: deque[_Request] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._late = False
         self._in_vain = 0  # processes that have ended since the last answer
         self._down = ""
+        self._closing = False
         self._running = asyncio.create_task(self._run(process))
 
     @classmethod
@@ -139,10 +144,11 @@ class WorkerModel:
         ModelCrashed
             Its process ended, or cannot be started.
         """
-        if self._down:
-            raise ModelCrashed(self._down)
-        frame = framed(Kind.ASK, columns_to(self.numbers, self.texts, columns))
-        request = _Request(frame, timeout_s, asyncio.get_running_loop().create_future())
+        if self._closing or self._down:
+            raise ModelCrashed(self._down or "is being ended, because its version is served no more.")
+        number = self._asked = self._asked + 1
+        frame = framed(Kind.ASK, columns_to(self.numbers, self.texts, columns), number)
+        request = _Request(number, frame, timeout_s, asyncio.get_running_loop().create_future())
         self._unanswered.append(request)
         if self._process is not None:
             self._process.writer.write(frame)
@@ -151,8 +157,10 @@ class WorkerModel:
         return await request.answer
 
     async def close(self) -> None:
-        """End the process; what has not been answered fails."""
-        self._down = "was ended, because its version is served no more."
+        """Take no more requests, answer those that were taken, and end the process."""
+        self._closing = True
+        if taken := [request.answer for request in self._unanswered]:
+            await asyncio.wait(taken)
         self._running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._running
@@ -181,9 +189,9 @@ class WorkerModel:
             process.writer.write(request.frame)
         self._watch()
         while (received := await process.receive()) is not None:
-            if not self._unanswered:
-                return  # it speaks unasked, and so cannot be understood
-            kind, body = received
+            kind, number, body = received
+            if not self._unanswered or number != self._unanswered[0].number:
+                return  # it answers what it was not asked, so none of its answers can be trusted
             request = self._unanswered.popleft()
             self._in_vain = 0
             self._watch()
@@ -228,11 +236,10 @@ class WorkerModel:
 
     async def _start_again(self) -> _Process:
         while True:
-            pause_s = 0.0 if self._in_vain <= 1 else min(_LONGEST_PAUSE_S, 0.1 * 2 ** (self._in_vain - 2))
-            if pause_s:
+            if self._in_vain > _PATIENCE:
                 self._down = f"has ended {self._in_vain} times without an answer; it is started again."
                 self._fail_all()
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(min(_LONGEST_PAUSE_S, 0.1 * 2 ** min(self._in_vain - _PATIENCE, 10)))
             self._down = ""
             self.restarts += 1
             try:
@@ -289,7 +296,7 @@ class _Process:
             received = await asyncio.wait_for(self.receive(), timeout_s)
             if received is None:
                 raise ModelNotLoaded(f"it {await self.ended()}")
-            kind, body = received
+            kind, _, body = received
             if kind is not Kind.READY:
                 raise ModelNotLoaded(body.decode(errors="replace"))
             self.numbers, self.texts = msgspec.msgpack.decode(
@@ -311,10 +318,10 @@ class _Process:
             return 0
         return int(resident) * os.sysconf("SC_PAGE_SIZE")
 
-    async def receive(self) -> tuple[Kind, bytes] | None:
+    async def receive(self) -> tuple[Kind, int, bytes] | None:
         try:
-            kind, length = HEADER.unpack(await self.reader.readexactly(HEADER.size))
-            return Kind(kind), await self.reader.readexactly(length)
+            kind, number, length = HEADER.unpack(await self.reader.readexactly(HEADER.size))
+            return Kind(kind), number, await self.reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
             return None
 
