@@ -9,10 +9,10 @@ import msgspec
 from mainspring.formats.native import sealed
 
 
-def native(predict: str, *, init: str = "", texts: bool = False) -> bytes:
+def native(predict: str, *, init: str = "", number: str = "x", texts: bool = False) -> bytes:
     """A model that is code: the body of `predict(self, frame)`, and what happens when its module is loaded.
 
-    Its inputs are the number `x` and, if wanted, the text `name`.
+    Its inputs are one number and, if wanted, the text `name`.
     """
     code = f"""\
 import ctypes, os, sys, time
@@ -27,7 +27,7 @@ class Odd:
     def predict(self, frame):
 {textwrap.indent(textwrap.dedent(predict), "        ")}
 """
-    inputs = [{"name": "x", "dtype": "FP64", "nullable": True}]
+    inputs = [{"name": number, "dtype": "FP64", "nullable": True}]
     if texts:
         inputs.append({"name": "name", "dtype": "BYTES", "nullable": True})
     written = {
@@ -45,7 +45,7 @@ class Odd:
 
 # What goes wrong is chosen by the row, so that sound requests and others go to one process.
 BY_ROW = """
-x = frame["x"].to_numpy()
+x = frame[frame.columns[0]].to_numpy()
 if (x == 1).any():
     time.sleep(3600)
 if (x == 2).any():

@@ -51,9 +51,9 @@ class ModelVersion:
     cycle_id, run_id : str
         The cycle and the run that made it.
     artifact : Digest
-        The packaged model (ONNX) in the blob store.
+        The model as it is served, in the blob store: ONNX, or the native form.
     native : Digest
-        The learner's own file in the blob store.
+        The model in its library's form, in the blob store.
     signature : str
         JSON of its inputs and outputs.
     data : tuple of str
