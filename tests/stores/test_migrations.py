@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
+from mainspring.rollouts import UnitOutcome
 from mainspring.stores.sql import Database, migrations
 from mainspring.stores.sql.migrations import migrate
 from mainspring.stores.sql.schema import NEWEST_REVISION, REVISION_TABLE, metadata
+from mainspring.strategy import Canary, NotWorse
 
 SCRIPTS = Path(migrations.__file__).parent
 
@@ -120,4 +124,89 @@ def test_a_migration_that_fails_changes_nothing(database: Database, engine: Engi
         migrate(connection, scripts=scripts)
     assert database.revision() == NEWEST_REVISION
     assert tables(engine) == before
+    engine.dispose()
+
+
+CYCLE = {
+    "cycle_id": "c1",
+    "product": "late",
+    "number": 1,
+    "trigger": "on_demand",
+    "evidence": "",
+    "actor": "ana",
+    "params": "{}",
+    "data": "{}",
+    "opened_at": "2013-03-01T00:00:00.000000Z",
+    "state": "rolling_out",
+    "version": 2,
+    "verdict": "",
+    "reason": "",
+    "metrics": "{}",
+}
+ROLLOUT = {
+    "rollout_id": "c1",
+    "product": "late",
+    "champion": 1,
+    "challenger": 2,
+    "steps": [0.1, 0.5],
+    "step": 1,
+    "phase": "running",
+    "salt": "c1",
+    "started_at": "2013-03-01T00:00:00Z",
+    "step_started_at": "2013-03-02T00:00:00Z",
+}
+
+
+def test_a_rollout_in_progress_goes_on_after_the_upgrade(
+    database: Database, engine: Engine, tmp_path: Path
+) -> None:
+    guards = [{"type": "NotWorse", "metric": "log_loss", "margin": 0.02, "alpha": 0.05}]
+    declared = {"rollout": {"type": "Canary", "steps": [0.2, 1.0], "bake": "3d", "guards": guards}}
+    rows: dict[str, dict[str, Any]] = {
+        "workspace_values": {"key": "product:late", "text": json.dumps(declared)},
+        "cycles": CYCLE,
+        "rollouts": {
+            "rollout_id": "c1",
+            "product": "late",
+            "phase": "running",
+            "rollout": json.dumps(ROLLOUT),
+        },
+        "rollout_units": {
+            "step_id": "c1/1",
+            "unit": "N14228",
+            "arm": "challenger",
+            "failed": True,
+            "took_s": 0.5,
+            "loss": '{"log_loss":0.25}',
+        },
+    }
+    newer = shutil.ignore_patterns("__pycache__", *(f"{number:04}_*" for number in range(3, 99)))
+    shutil.copytree(SCRIPTS, tmp_path / "older", ignore=newer)
+    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {REVISION_TABLE}"))
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("DROP FUNCTION events_refuse"))
+    with database._begin("upgrade") as connection:
+        migrate(connection, scripts=tmp_path / "older")
+        for name, row in rows.items():
+            columns = ", ".join(f'"{column}"' for column in row)
+            values = ", ".join(f":{column}" for column in row)
+            connection.execute(text(f"INSERT INTO {name} ({columns}) VALUES ({values})"), row)
+    with database._begin("upgrade") as connection:
+        migrate(connection)
+    with database.write() as tx:
+        rollout = tx.rollouts.running("late")
+        assert rollout is not None
+        assert (rollout.champion, rollout.challengers, rollout.share) == (1, (2,), 0.5)
+        assert rollout.strategy == Canary(
+            steps=(0.1, 0.5, 1.0), bake="3d", guards=(NotWorse("log_loss", margin=0.02),)
+        )
+        assert tx.rollouts.units("c1/1") == (
+            UnitOutcome(unit="N14228", version=2, failed=True, took_s=0.5, metrics={"log_loss": 0.25}),
+        )
+        assert tx.loop.cycles("late")[0].version == 2
+        tx.rollouts.put(rollout.aborted())
+        tx.rollouts.put(replace(rollout, rollout_id="c2"))
+        assert [each.rollout_id for each in tx.rollouts.rollouts()] == ["c1", "c2"]
     engine.dispose()
