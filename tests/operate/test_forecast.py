@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.operate.rolling import begin_rollout, live
 
-from mainspring.errors import Invalid
-from mainspring.operate.forecast import NothingServes, plan_rollout, simulate_rollout
+from mainspring.operate.forecast import NothingServes, NoTraffic, plan_rollout, simulate_rollout
 from mainspring.operate.status import UnknownProduct
 from mainspring.registry import ModelVersionNotFound
 from mainspring.rollouts.simulate import Effect
@@ -50,7 +49,7 @@ def test_a_version_against_itself_is_promoted_and_an_effect_is_found(workspace: 
 
 
 def test_what_cannot_be_simulated_is_refused(workspace: Workspace) -> None:
-    with pytest.raises(Invalid, match="no traffic"):
+    with pytest.raises(NoTraffic):
         simulate_rollout(workspace, "tiny", Effect(), runs=1)
     with pytest.raises(ModelVersionNotFound):
         simulate_rollout(workspace, "tiny", Effect(), versions=(1, 7), runs=1)

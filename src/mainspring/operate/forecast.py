@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NothingServes", "plan_rollout", "simulate_rollout"]
+__all__ = ["NoTraffic", "NothingServes", "plan_rollout", "simulate_rollout"]
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -51,6 +51,20 @@ class NothingServes(Conflict):
 
     def __str__(self) -> str:
         return f"No version of {self.product!r} serves yet: its first one is promoted without a rollout."
+
+
+class NoTraffic(Conflict):
+    """A product of whose traffic the log has nothing."""
+
+    def __init__(self, product: str) -> None:
+        super().__init__(product)
+        self.product = product
+
+    def __str__(self) -> str:
+        return (
+            f"There is no traffic to simulate with: the log has no prediction of {self.product!r} by a version that "
+            "was not asked for by name."
+        )
 
 
 def plan_rollout(workspace: Workspace, product: str, harm: Harm | None = None) -> Plan:
@@ -107,8 +121,8 @@ def simulate_rollout(
     ------
     UnknownProduct, NothingServes, mainspring.registry.ModelVersionNotFound
         There is no such product, or version.
-    Invalid
-        No traffic is in the log.
+    NoTraffic
+        Nothing is in the log.
     """
     with workspace.database.read() as tx:
         spec, begun = _begin(workspace, tx, product)
@@ -293,7 +307,9 @@ class _Log:
         import polars as pl
 
         rows = self.rows
-        began = rows["at"].min() if rows.height else None
+        if not rows.height:
+            raise NoTraffic(self.spec.name)
+        began = rows["at"].min()
         seconds = [(rows[name] - began).dt.total_microseconds() / 1e6 for name in ("at", "known")]
         units = rows["unit"].unique(maintain_order=True)
         index = pl.DataFrame({"unit": units, "index": np.arange(len(units))})
