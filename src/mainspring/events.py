@@ -28,6 +28,7 @@ class EventType(StrEnum):
     CANDIDATE_JUDGED = "candidate.judged"
     MODEL_VERSION_REGISTERED = "model.version.registered"
     ROLLOUT_STARTED = "rollout.started"
+    ROLLOUT_PLANNED = "rollout.planned"
     ROLLOUT_ADVANCED = "rollout.advanced"
     ROLLOUT_PROMOTED = "rollout.promoted"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.operate.rolling import begin_rollout, live
 
-from mainspring.operate.forecast import NothingServes, NoTraffic, plan_rollout, simulate_rollout
+from mainspring.operate.forecast import NothingServes, NoTraffic, plan_begun, plan_rollout, simulate_rollout
 from mainspring.operate.status import UnknownProduct
+from mainspring.product import ProductSpec
 from mainspring.registry import ModelVersionNotFound
 from mainspring.rollouts.simulate import Effect
 from mainspring.workspace import Workspace
@@ -26,6 +27,21 @@ def test_a_plan_rests_on_the_traffic_of_late(workspace: Workspace) -> None:
     assert harm.units is not None
     assert "log_loss is higher by" in harm.about
     assert any("none of" in each for each in found.assumed)
+
+
+def test_what_was_expected_of_a_rollout_is_in_the_ledger_once(workspace: Workspace) -> None:
+    begin_rollout(workspace, CANARY.format("ms.NoMoreErrors(),"))
+    live(workspace, 31)
+    with workspace.database.read() as tx:
+        [planned] = [entry for entry in tx.ledger.entries() if entry.type == "rollout.planned"]
+    assert "no promotion is to be expected" in planned.reason
+    assert '"needs"' in planned.data
+    assert plan_begun(workspace, next(iter(workspace_specs(workspace).values()))) is None
+
+
+def workspace_specs(workspace: Workspace) -> dict[str, ProductSpec]:
+    with workspace.database.read() as tx:
+        return workspace.specs(tx)
 
 
 def test_without_traffic_a_plan_says_what_it_assumes(workspace: Workspace) -> None:

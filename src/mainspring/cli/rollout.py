@@ -167,11 +167,15 @@ def certify(product: str, /, *, reason: str = "asked for", options: Options = HE
     reason : str
         Why, for the ledger.
     """
-    from mainspring.operate.certify import certify_shadow
+    from mainspring.operate.certify import NoShadow, certify_shadow
     from mainspring.rollouts.certificate import Verdict
 
     with opened(options) as workspace:
-        found = certify_shadow(workspace, product, actor=actor(), reason=reason)
+        try:
+            found = certify_shadow(workspace, product, actor=actor(), reason=reason)
+        except NoShadow as refused:
+            complain(str(refused))
+            return 1
     if options.json:
         print_json(found)
     else:

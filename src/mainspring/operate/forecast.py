@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NoTraffic", "NothingServes", "plan_rollout", "simulate_rollout"]
+__all__ = ["NoTraffic", "NothingServes", "expectation", "plan_begun", "plan_rollout", "simulate_rollout"]
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mainspring.clock import duration_text
 from mainspring.errors import Conflict
+from mainspring.events import EventType
 from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.served import feed, is_native
+from mainspring.operate.acts.stage import Stage
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.ingest import row_losses
 from mainspring.operate.log_table import input_column, label_text, truth
@@ -89,6 +92,53 @@ def plan_rollout(workspace: Workspace, product: str, harm: Harm | None = None) -
         latencies = _latencies(tx, rollout)
     log = _Log.read(workspace, spec, last=_LATELY)
     return plan(rollout, log.baseline(rollout.champion, latencies), harm or Harm(), log.pace(_LATELY))
+
+
+def plan_begun(workspace: Workspace, spec: ProductSpec) -> Plan | None:
+    """Write into the ledger, once for each rollout, what was expected of it when it began.
+
+    It is no part of beginning: drawing units takes seconds, for which no transaction should stand open.
+
+    Returns
+    -------
+    Plan or None
+        None where no rollout has begun since.
+    """
+    with workspace.database.read() as tx:
+        rollout = tx.rollouts.running(spec.name)
+        if rollout is None or tx.values.get(f"planned:{rollout.rollout_id}") is not None:
+            return None
+    found = plan_rollout(workspace, spec.name)
+    stage = Stage(workspace, spec, lambda place: None)
+    with workspace.database.write() as tx:
+        tx.values.put(f"planned:{rollout.rollout_id}", "yes")
+        stage.event(
+            tx,
+            EventType.ROLLOUT_PLANNED,
+            ModelRef(spec.name, rollout.challenger),
+            expectation(found),
+            cycle=rollout.rollout_id,
+            plan=found.to_dict(),
+        )
+    return found
+
+
+def expectation(found: Plan) -> str:
+    """Say in a sentence what a plan comes to."""
+    if found.hours is None:
+        return "of a challenger without harm, no promotion is to be expected on traffic as it was of late"
+    told = (
+        f"a challenger without harm is expected to be promoted after {duration_text(_rounded(found.hours))}"
+    )
+    if not found.fits and found.horizon_hours is not None:
+        told += f", which is later than the horizon of {duration_text(_rounded(found.horizon_hours))}"
+    return told
+
+
+def _rounded(hours: float) -> timedelta:
+    """A duration to the minute below a day, and else to the hour."""
+    unit = 60 if hours < 24 else 3600
+    return timedelta(seconds=round(hours * 3600 / unit) * unit)
 
 
 def simulate_rollout(

@@ -306,7 +306,7 @@ def _of_step(
         if isinstance(guard, Threshold):
             continue
         alone = replace(rollout, strategy=_with(rollout, guard))
-        questions: list[tuple[str, str, Effect, Callable[[Finding], bool]]] = [
+        questions: list[tuple[str, str, Harm | None, Callable[[Finding], bool]]] = [
             ("answer", "says that no harm is shown", None, lambda found: found is Finding.NO_HARM_SHOWN),
             ("harm", _about(guard, baseline, harm), harm, lambda found: found is Finding.HARM),
         ]
@@ -314,9 +314,8 @@ def _of_step(
             about = f"shows that it is within {guard.within:g}{' times' if isinstance(guard, NoMoreErrors) else ''}"  # type: ignore[union-attr]
             questions.append(("within", about, None, lambda found: found is Finding.SHOWN))
         for question, about, effect, answered in questions:
-            units = _units_until(
-                alone, step, baseline, _effect_of(guard, effect), pace, answered, (seed, rollout.step, number)
-            )
+            seeds = (seed, rollout.step, number)
+            units = _units_until(alone, step, baseline, guard, effect, pace, answered, seeds)
             needs.append(
                 Need(
                     step=rollout.step,
@@ -332,18 +331,12 @@ def _of_step(
     return needs
 
 
-Effect = Harm | None
-
-
-def _effect_of(guard: Guard, harm: Effect) -> tuple[Guard, Harm] | None:
-    return None if harm is None else (guard, harm)
-
-
 def _units_until(
     rollout: Rollout,
     step: Step,
     baseline: Baseline,
-    effect: tuple[Guard, Harm] | None,
+    guard: Guard,
+    harm: Harm | None,
     pace: Pace,
     answered: Callable[[Finding], bool],
     seed: tuple[int, ...],
@@ -354,12 +347,12 @@ def _units_until(
     shares = {champion: 1 - sum(step.shares), version: step.shares[0]}
     for draw in range(DRAWS):
         random = np.random.default_rng((*seed, draw))
-        arms = {version: _Arm(random, baseline, effect), champion: _Arm(random, baseline, None)}
+        arms = {version: _Arm(random, baseline, guard, harm), champion: _Arm(random, baseline, guard)}
         reference = None
         if step.mode is Mode.SWITCHED:
             before = rollout.steps[rollout.step - 1]
             of_bake = pace.units / pace.days * before.bake.total_seconds() / 86_400 if pace.units else 0
-            reference = _Arm(random, baseline, None).more(max(before.minimum_units, round(of_bake)))
+            reference = _Arm(random, baseline, guard).more(max(before.minimum_units, round(of_bake)))
         units, found_at = 0, None
         for total in _GRID:
             for each, arm in arms.items():
@@ -390,54 +383,56 @@ _GRID = _grid()
 
 
 class _Arm:
-    """An arm whose units are drawn."""
+    """An arm whose units are drawn: what one guard looks at, with a harm or without."""
 
     def __init__(
-        self, random: np.random.Generator, baseline: Baseline, effect: tuple[Guard, Harm] | None
+        self, random: np.random.Generator, baseline: Baseline, guard: Guard, harm: Harm | None = None
     ) -> None:
-        self.random, self.baseline = random, baseline
-        self.guard: Guard | None = effect[0] if effect else None
-        self.harm: Harm | None = effect[1] if effect else None
+        self.random, self.baseline, self.guard, self.harm = random, baseline, guard, harm
         self.counts = ArmCounts()
 
     def more(self, units: int) -> _Arm:
         """Let so many more units come."""
-        counts, metrics = self.counts, {each.metric: each for each in self.counts.metrics}
-        for name, moments in self.baseline.metrics.items():
-            came = int(self.random.binomial(units, moments.arrives))
-            mean = moments.mean + self._shift(name, moments)
-            known = metrics.get(name) or MetricSums(metric=name, units=0, total=0.0, squares=0.0)
-            total = came * mean + float(self.random.normal()) * moments.sd * came**0.5
-            metrics[name] = MetricSums(
-                metric=name,
-                units=known.units + came,
-                total=known.total + total,
-                squares=known.squares + came * (moments.sd**2 + mean**2),
-            )
-        failing = self.baseline.failing
-        if self.harm and isinstance(self.guard, NoMoreErrors):
-            failing = min(1.0, self.harm.failing * failing)
-        slower = self.harm.slower if self.harm and isinstance(self.guard, NotSlower) else 1.0
-        moved = self.harm.moved if self.harm and isinstance(self.guard, SameOutputs) else 0.0
-        self.counts = ArmCounts(
-            units=counts.units + units,
-            failing=(counts.failing or 0) + int(self.random.binomial(units, failing)),
-            latencies=self._spread(
-                counts.latencies, self.baseline.latencies, units, round(_OCTAVE * np.log2(slower)), 1.0
-            ),
-            outputs=self._spread(counts.outputs, self.baseline.outputs, units, 1, moved),
-            metrics=tuple(each for _, each in sorted(metrics.items()) if each.units),
-        )
+        known, harm = replace(self.counts, units=self.counts.units + units), self.harm
+        match self.guard:
+            case NoMoreErrors():
+                rate = min(1.0, self.baseline.failing * (harm.failing if harm else 1.0))
+                failing = (known.failing or 0) + int(self.random.binomial(units, rate))
+                self.counts = replace(known, failing=failing)
+            case NotSlower():
+                bins = round(_OCTAVE * np.log2(harm.slower)) if harm else 0
+                latencies = self._spread(known.latencies, self.baseline.latencies, units, bins, 1.0)
+                self.counts = replace(known, latencies=latencies)
+            case SameOutputs():
+                moved = harm.moved if harm else 0.0
+                outputs = self._spread(known.outputs, self.baseline.outputs, units, 1, moved)
+                self.counts = replace(known, outputs=outputs)
+            case NotWorse() | NotLess():
+                self.counts = replace(known, metrics=self._figures(self.guard, units))
+            case _:
+                self.counts = known
         return self
 
-    def _shift(self, metric: str, moments: Moments) -> float:
-        match self.guard:
-            case NotWorse() if self.harm and metric == self.guard.metric:
-                return self.guard.margin + self.harm.worse_by * abs(moments.mean)
-            case NotLess() if self.harm and metric == self.guard.metric:
-                return -self.guard.margin - self.harm.worse_by * abs(moments.mean)
-            case _:
-                return 0.0
+    def _figures(self, guard: NotWorse | NotLess, units: int) -> tuple[MetricSums, ...]:
+        moments = self.baseline.metrics.get(guard.metric)
+        if moments is None:
+            return ()
+        known = self.counts.metric(guard.metric) or MetricSums(
+            metric=guard.metric, units=0, total=0.0, squares=0.0
+        )
+        came = int(self.random.binomial(units, moments.arrives))
+        worse = guard.margin + self.harm.worse_by * abs(moments.mean) if self.harm else 0.0
+        mean = moments.mean + (worse if isinstance(guard, NotWorse) else -worse)
+        if not known.units + came:
+            return ()
+        return (
+            MetricSums(
+                metric=guard.metric,
+                units=known.units + came,
+                total=known.total + came * mean + float(self.random.normal()) * moments.sd * came**0.5,
+                squares=known.squares + came * (moments.sd**2 + mean**2),
+            ),
+        )
 
     def _spread(
         self, known: Mapping[int, int], law: Mapping[int, float], units: int, bins: int, part: float
