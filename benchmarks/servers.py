@@ -26,11 +26,14 @@ def free_port() -> int:
 def start(
     command: Sequence[str], *, log: Path, folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a server whose working folder is `folder` and whose words go to `log`."""
+    """Start a server whose working folder is `folder` and whose words go to `log`.
+
+    It leads a session of its own: some send signals to all of theirs, and we are not to be among them.
+    """
     with log.open("wb") as words:
         return subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=words, stderr=words,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **(environment or {})}, start_new_session=True,
         )  # fmt: skip
 
 
