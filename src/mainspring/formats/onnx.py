@@ -195,7 +195,8 @@ class OnnxModel:
         options = ort.SessionOptions()
         options.intra_op_num_threads = choice.threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        # What fails is raised, and told by who asked: a line on stderr for each failing row would fill it.
+        options.log_severity_level = 4
         options.graph_optimization_level = (
             ort.GraphOptimizationLevel.ORT_ENABLE_ALL
             if choice.optimised == "all"

@@ -209,7 +209,7 @@ class _Counting:
                     asked[name].append(record.inputs[name][row])
             rollout = self._rollout(record.product)
             if rollout is not None and record.at >= rollout.step_started_at and not record.pinned:
-                units[rollout.step_id] += _units_of(record, rollout)
+                units[rollout.step_id] += units_of(record, rollout)
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
         for (product, version, day, _), asked in columns.items():
@@ -369,7 +369,7 @@ def _metrics_of(
     return [UnitOutcome(unit=prediction.unit, version=version, metrics=metrics)]
 
 
-def _units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
+def units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
     """What a request says of the units that it asked for."""
     failed = {(failure.row, failure.version) for failure in record.failures}
     assigned = rollout.assign(record.units)
