@@ -39,6 +39,7 @@ REVISABLE = timedelta(days=90)
 
 _EARLY = "early_labels"
 _COUNTS = "log_counts:"
+_FORGOTTEN = "labels_forgotten"
 _NOBODY = "-"  # no product can have this name
 
 
@@ -57,10 +58,20 @@ def ingest(workspace: Workspace) -> int:
         while read_count := _ingest_piece(workspace, folder):
             count += read_count
     _count_early(workspace, waited)
-    if count:
-        with workspace.database.write() as tx:
-            tx.monitoring.forget_labelled(workspace.clock.now() - REVISABLE)
+    _forget(workspace)
     return count
+
+
+def _forget(workspace: Workspace) -> None:
+    """Once a day, forget labelled predictions that are too old for another label."""
+    now = workspace.clock.now()
+    today = now.date().isoformat()
+    with workspace.database.read() as tx:
+        if tx.values.get(_FORGOTTEN) == today:
+            return
+    with workspace.database.write() as tx:
+        tx.monitoring.forget_labelled(now - REVISABLE)
+        tx.values.put(_FORGOTTEN, today)
 
 
 def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
