@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -201,12 +202,19 @@ class Process:
 
 
 @contextmanager
-def running(workspace: Workspace, *arguments: str, port: int | None = None) -> Iterator[Process]:
+def running(
+    workspace: Workspace, *arguments: str, port: int | None = None, **environment: str
+) -> Iterator[Process]:
     """A gateway that is ready; killed in the end, unless it has ended."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = port or free.getsockname()[1]
-    inner = subprocess.Popen(Process.command(workspace, port, *arguments), stderr=subprocess.PIPE, text=True)
+    inner = subprocess.Popen(
+        Process.command(workspace, port, *arguments),
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         try:
             wait_until(lambda: answers(client, inner))

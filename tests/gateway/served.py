@@ -1,6 +1,6 @@
 """Runs a gateway over a folder of files, as the composition root does over a workspace.
 
-python served.py FOLDER PORT [NOW | --grpc=PORT | --window=SECONDS]
+python served.py FOLDER PORT [NOW | --grpc=PORT | --window=SECONDS | --timeout=SECONDS]
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import msgspec
 from mainspring.clock import DrivenClock, SystemClock, parse_time
 from mainspring.digest import Digest
 from mainspring.formats.served import Registered
-from mainspring.gateway import serve
+from mainspring.gateway import Limits, serve
+from mainspring.gateway.admission import USUAL
 from mainspring.product import ProductSpec
 from mainspring.rollouts.route import Route
 
@@ -44,6 +45,7 @@ if __name__ == "__main__":
     folder, port, *rest = sys.argv[1:]
     ports = [int(each[7:]) for each in rest if each.startswith("--grpc=")]
     windows = [float(each[9:]) for each in rest if each.startswith("--window=")]
+    timeouts = [float(each[10:]) for each in rest if each.startswith("--timeout=")]
     nows = [parse_time(each) for each in rest if not each.startswith("--")]
     clock = DrivenClock(nows[0], seed=1) if nows else SystemClock()
     serve(
@@ -54,4 +56,5 @@ if __name__ == "__main__":
         port=int(port),
         log_window_s=windows[0] if windows else 0.0,
         grpc_port=ports[0] if ports else None,
+        limits=Limits(timeout_s=timeouts[0]) if timeouts else USUAL,
     )

@@ -121,10 +121,10 @@ class Gateway:
         """Answer one request, as ASGI has it."""
         try:
             reply = await self._answer(scope, receive)
-        except (ClientGone, asyncio.CancelledError):  # granian cancels what a client that has gone had asked
+        except asyncio.CancelledError:  # so granian does with what a client had asked that has gone
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the client its connection
-            if not isinstance(error, Refusal | MainspringError):
+            if not isinstance(error, Refusal | MainspringError | ClientGone):
                 _log.exception("A fault of the gateway itself, on %s %s", scope["method"], scope["path"])
             refused = refusal(error)
             reply = mlflow.refusal(refused) if scope["path"].startswith("/invocations") else refused.reply

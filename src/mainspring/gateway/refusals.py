@@ -9,7 +9,7 @@ from http import HTTPStatus
 from mainspring.errors import Invalid, NotFound, Refused
 from mainspring.gateway.admission import Overloaded
 from mainspring.gateway.follow import NotYetServed
-from mainspring.gateway.http import Refusal
+from mainspring.gateway.http import ClientGone, Refusal
 from mainspring.gateway.predict import ModelFailed
 from mainspring.stores.segments import LogUnwritable
 
@@ -29,6 +29,10 @@ def refusal(error: Exception) -> Refusal:
     """Give the refusal that an error becomes; of a fault of our own, the caller is told no more than that."""
     if isinstance(error, Refusal):
         return error
+    if isinstance(error, ClientGone):  # or what it sent was no body: then it is there to read this
+        return Refusal(
+            HTTPStatus.BAD_REQUEST, "The body broke off: it is malformed, or was not sent to its end."
+        )
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return Refusal(status, str(error), **({"retry_after": "1"} if status in _AGAIN else {}))
