@@ -1,4 +1,4 @@
-"""Predictions over HTTP: the Open Inference Protocol v2, labels, and a log in which every answer stands first."""
+"""Predictions over HTTP and gRPC, labels, and a log in which every answer stands first."""
 
 from __future__ import annotations
 
