@@ -8,9 +8,9 @@ from __future__ import annotations
 
 __all__ = ["Form", "form_of", "rows_of"]
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,12 +40,12 @@ _NUMPY = {
 _Request = message("inference.ModelInferRequest")
 
 
-class Column(NamedTuple):
-    """A column, and which of the contents is its."""
+class Group(NamedTuple):
+    """The columns that are of one datatype: their names, and which of the contents is whose."""
 
     datatype: str
-    name: str
-    at: int
+    names: tuple[str, ...]
+    at: tuple[int, ...]
 
 
 class Form(NamedTuple):
@@ -53,18 +53,17 @@ class Form(NamedTuple):
 
     Attributes
     ----------
-    rows : int
+    columns, rows : int
+        How many there are.
     outputs : list of Wanted, optional
         Those that are asked for.
-    groups : tuple of (datatype, columns)
-        The columns of numbers and truth values, those of a datatype together.
-    texts : tuple of Column
+    groups : tuple of Group
     """
 
+    columns: int
     rows: int
     outputs: list[Wanted] | None
-    groups: tuple[tuple[str, tuple[Column, ...]], ...]
-    texts: tuple[Column, ...]
+    groups: tuple[Group, ...]
 
 
 def form_of(inputs: Inputs, header: bytes) -> Form | None:
@@ -84,7 +83,7 @@ def _read_form(inputs: Inputs, header: bytes) -> Form | None:
     [shape] = shapes
     if shape[1:] not in ((), (1,)) or not shape or not 0 < shape[0] <= ROW_LIMIT:
         return None
-    columns = []
+    places: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for at, each in enumerate(asked.inputs):
         wanted = inputs.datatypes.get(each.name)
         floats = {wanted, each.datatype} <= {"FP32", "FP64"}
@@ -92,50 +91,54 @@ def _read_form(inputs: Inputs, header: bytes) -> Form | None:
             return None
         if each.datatype not in _NUMPY and each.datatype != "BYTES":
             return None
-        columns.append(Column(each.datatype, each.name, at))
-    if {each.name for each in columns} != inputs.datatypes.keys():
+        places[each.datatype].append((each.name, at))
+    groups = tuple(Group(datatype, *zip(*its, strict=True)) for datatype, its in places.items())
+    if {name for each in groups for name in each.names} != inputs.datatypes.keys():
         return None
-    texts = tuple(each for each in columns if each.datatype == "BYTES")
-    others = sorted(each for each in columns if each.datatype != "BYTES")
-    groups = tuple((datatype, tuple(its)) for datatype, its in groupby(others, lambda each: each.datatype))
-    return Form(shape[0], wishes.outputs, groups, texts)
+    return Form(len(asked.inputs), shape[0], wishes.outputs, groups)
 
 
 def rows_of(form: Form, contents: Sequence[bytes]) -> Rows | None:
     """Give the rows of a request of a form; None when anything about its values is wrong or missing."""
-    if len(contents) != len(form.texts) + sum(len(columns) for _, columns in form.groups):
+    if len(contents) != form.columns:
         return None
     columns: dict[str, list[Value]] = {}
     numbers: dict[str, NDArray[np.float32]] = {}
-    for datatype, group in form.groups:
-        matrix = _matrix(_NUMPY[datatype], [contents[each.at] for each in group], form.rows)
+    for datatype, names, at in form.groups:
+        its = [contents[n] for n in at]
+        if datatype == "BYTES":
+            for name, content in zip(names, its, strict=True):
+                texts = _texts(content)
+                if texts is None or len(texts) != form.rows:
+                    return None
+                columns[name] = texts
+            continue
+        matrix = _matrix(datatype, its, form.rows)
         if matrix is None:
             return None
-        if datatype == "BOOL":
-            if matrix.max() > 1:
-                return None
-            matrix = matrix.view(np.bool_)
-        wide = matrix.astype(np.float64)  # as numbers in JSON are, on their way to float32
-        with np.errstate(over="ignore"):
-            # A tenth of what a least and a greatest cost: no square is greater than their sum, and NaN makes it NaN.
-            squares = np.dot(wide.ravel(), wide.ravel())
-        if not squares <= LARGEST_FLOAT**2:
-            return None
-        for column, values, as_numbers in zip(group, matrix.tolist(), wide.astype(np.float32), strict=True):
-            columns[column.name], numbers[column.name] = values, as_numbers
-    for text in form.texts:
-        values = _texts(contents[text.at])
-        if values is None or len(values) != form.rows:
-            return None
-        columns[text.name] = values
+        columns.update(zip(names, matrix.tolist(), strict=True))
+        # By way of float64, as numbers come in JSON.
+        numbers.update(zip(names, matrix.astype(np.float64, copy=False).astype(np.float32), strict=True))
     return Rows(form.rows, columns, frozenset(), numbers)
 
 
-def _matrix(dtype: np.dtype[Any], contents: Sequence[bytes], rows: int) -> NDArray[Any] | None:
-    """Columns of one datatype, shape (columns, rows)."""
+def _matrix(datatype: str, contents: Sequence[bytes], rows: int) -> NDArray[Any] | None:
+    """Columns of one datatype, shape (columns, rows); None when they are not whole, or a value is none."""
+    dtype = _NUMPY[datatype]
     if set(map(len, contents)) != {rows * dtype.itemsize}:
         return None
-    return np.frombuffer(b"".join(contents), dtype).reshape(len(contents), rows)
+    values = np.frombuffer(b"".join(contents), dtype)
+    if datatype == "BOOL":
+        if values.max() > 1:
+            return None
+        values = values.view(np.bool_)
+    elif datatype[0] == "F":
+        with np.errstate(over="ignore"):
+            # A tenth of what a least and a greatest cost: no square is greater than their sum, and NaN makes it NaN.
+            squares = float(np.vdot(values, values))
+        if not squares <= LARGEST_FLOAT**2:
+            return None
+    return values.reshape(len(contents), rows)
 
 
 def _texts(content: bytes) -> list[Value] | None:
