@@ -24,14 +24,15 @@ class Limits:
     timeout_s : float
         Seconds for each.
     model_timeout_s : float
-        Seconds that a model in a process of its own may work on one call.
+        Seconds that a model in a process of its own may work on one call. When it hangs, those who wait behind that
+        call wait for as long, twice where requests shared it, and for two starts of the process.
     worker_memory_mb : int
         Memory of such a process.
     """
 
     pending: int = 1_000
     timeout_s: float = 10.0
-    model_timeout_s: float = 5.0
+    model_timeout_s: float = 2.0
     worker_memory_mb: int = 4096
 
 

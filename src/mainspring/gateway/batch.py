@@ -39,10 +39,16 @@ class Batcher:
     ----------
     ask : callable
         Asks the model for columns of a number of rows.
+    alone : callable, optional
+        Asks it for the rows of one request, where that is another matter.
     """
 
-    def __init__(self, ask: Callable[[Columns, int], Awaitable[Answers]]) -> None:
-        self._ask = ask
+    def __init__(
+        self,
+        ask: Callable[[Columns, int], Awaitable[Answers]],
+        alone: Callable[[Columns, int], Awaitable[Answers]] | None = None,
+    ) -> None:
+        self._ask, self._alone = ask, alone or ask
         self._waiting: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
         self.calls = 0
@@ -89,7 +95,8 @@ class Batcher:
         self.calls += 1
         self.requests += len(batch)
         try:
-            answers = await self._ask(_joined(batch), sum(each.rows for each in batch))
+            ask = self._alone if len(batch) == 1 else self._ask
+            answers = await ask(_joined(batch), sum(each.rows for each in batch))
             if answers.shape != (sum(each.rows for each in batch),):
                 raise ValueError(f"the answers have the shape {answers.shape}")
         except Exception as error:  # noqa: BLE001 - whatever a model raises, those who asked are told

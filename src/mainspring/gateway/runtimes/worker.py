@@ -145,7 +145,8 @@ class WorkerModel:
             Its process ended, or cannot be started.
         """
         if self._closing or self._down:
-            raise ModelCrashed(self._down or "is being ended, because its version is served no more.")
+            gone = "is ended, because its version is served no more."
+            raise ModelCrashed(gone if self._closing else self._down)
         number = self._asked = self._asked + 1
         frame = framed(Kind.ASK, columns_to(self.numbers, self.texts, columns), number)
         request = _Request(number, frame, timeout_s, asyncio.get_running_loop().create_future())
