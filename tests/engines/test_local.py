@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +78,11 @@ def test_a_worker_that_was_killed_between_two_questions_is_told_and_can_be_close
         with pytest.raises(WorkerDied, match="SIGKILL"):
             worker.ask(b"a" * size)
     worker.close()
+
+
+def test_a_process_whose_parent_has_gone_already_ends() -> None:
+    program = (
+        "import os, sys; from mainspring.engines import end_with; end_with(int(sys.argv[1] or os.getppid()))"
+    )
+    assert subprocess.run([sys.executable, "-c", program, ""]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program, str(os.getppid())]).returncode == 1

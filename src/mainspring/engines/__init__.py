@@ -1,6 +1,6 @@
 """Engines: where worker processes run."""
 
-from mainspring.engines.local import LocalEngine, Worker, WorkerDied, answer_lines
+from mainspring.engines.local import LocalEngine, Worker, WorkerDied, answer_lines, end_with
 from mainspring.engines.pool import LocalPool, Pool
 
-__all__ = ["LocalEngine", "LocalPool", "Pool", "Worker", "WorkerDied", "answer_lines"]
+__all__ = ["LocalEngine", "LocalPool", "Pool", "Worker", "WorkerDied", "answer_lines", "end_with"]

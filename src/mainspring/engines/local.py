@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LocalEngine", "Worker", "WorkerDied", "answer_lines"]
+__all__ = ["LocalEngine", "Worker", "WorkerDied", "answer_lines", "end_with"]
 
 import ctypes
 import os
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _TAIL = 2000
+_PARENT = "MAINSPRING_PARENT"
 
 
 class WorkerDied(MainspringError):
@@ -132,7 +133,7 @@ class LocalEngine:
             stderr=errors,
             cwd=self.folder,
             # A hash seed of its own would let the order of a set reach a model.
-            env=os.environ | {"PYTHONHASHSEED": "0"} | self.environment,
+            env=os.environ | {"PYTHONHASHSEED": "0", _PARENT: str(os.getpid())} | self.environment,
         )
         return Worker(process, errors)
 
@@ -142,13 +143,21 @@ def answer_lines(answer: Callable[[bytes], bytes]) -> None:
 
     What is printed meanwhile goes to standard error.
     """
-    if sys.platform == "linux":
-        # A worker that outlives a killed parent would go on beside its retry.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() == 1:
-            sys.exit(1)
+    end_with(int(os.environ.get(_PARENT) or os.getppid()))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
         answers.write(answer(line) + b"\n")
         answers.flush()
+
+
+def end_with(parent: int) -> None:
+    """Let this process be killed when its parent ends, or end now if that has already happened.
+
+    Not every process notices by itself: it may compute for hours, or for ever, beside the one that replaces it. Whether
+    the parent is process 1, as in a container, says nothing.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit(1)

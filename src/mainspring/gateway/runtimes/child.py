@@ -8,11 +8,9 @@ from __future__ import annotations
 
 __all__ = ["main"]
 
-import ctypes
 import os
 import re
 import resource
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from mainspring.engines.local import end_with
 from mainspring.formats.native import NativeModel, read
 from mainspring.formats.onnx import AnswersOtherwise
 from mainspring.formats.parity import TOLERANCE
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 def main(connection: socket.socket) -> None:
     """Load the model that comes first, then answer until the gateway has gone."""
-    _end_with_parent()
     first = receive(connection)
     if first is None:
         return
@@ -85,14 +83,6 @@ def _warm_up(model: NativeModel, sample: Sample | None) -> None:
         print(f"When warmed up: {error!r}", file=sys.stderr)  # noqa: T201 - the gateway keeps the last lines
 
 
-def _end_with_parent() -> None:
-    # A model in an endless loop does not notice that the gateway has gone.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() == 1:
-            sys.exit(1)
-
-
 def _limit_memory(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     taken = re.search(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())
@@ -104,4 +94,5 @@ def _limit_memory(megabytes: int) -> None:
 
 
 if __name__ == "__main__":
+    end_with(int(sys.argv[2]))
     main(socket.socket(fileno=int(sys.argv[1])))

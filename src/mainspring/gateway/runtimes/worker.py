@@ -280,6 +280,7 @@ class _Process:
                     "-m",
                     "mainspring.gateway.runtimes.child",
                     str(theirs.fileno()),
+                    str(os.getpid()),
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                     stdin=asyncio.subprocess.DEVNULL,
