@@ -207,6 +207,21 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         "rollout split_by 'order_id'",
         ["is no input"],
     ),
+    "a guard with slices that are no input": (
+        changed(
+            (
+                "minimum_units=20)",
+                'minimum_units=20, guards=(ms.NoMoreErrors(slices=("order_id",)),))',
+            )
+        ),
+        "guard NoMoreErrors slices 'order_id'",
+        ["is no input"],
+    ),
+    "a guard with slices by numbers": (
+        changed(("minimum_units=20)", 'minimum_units=20, guards=(ms.NotSlower(slices=("amount",)),))')),
+        "guard NotSlower slices 'amount'",
+        ["is no text"],
+    ),
     "a view of a column that is known later": (
         with_view(time="asked_at"),
         "feature view 'by-kind'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -112,8 +113,6 @@ def test_a_promotion_waits_until_non_inferiority_is_shown_where_a_guard_asks_for
 def test_at_the_tolerated_ratio_the_evidence_for_less_is_expected_to_stay_at_one(
     failing: int, rho: float, ratio: float
 ) -> None:
-    import math
-
     ours = ratio * rho / (ratio * rho + 1 - rho)
     chance = [math.comb(failing, k) * ours**k * (1 - ours) ** (failing - k) for k in range(failing + 1)]
     evidence = [share_within(k, failing - k, rho, ratio, 0.05).e_value for k in range(failing + 1)]
@@ -152,12 +151,23 @@ def test_answers_that_are_distributed_otherwise_roll_back_where_they_should_be_t
     assert decide(canary(SameOutputs()), seen(arm(200), unanswered)).kind is Kind.INSUFFICIENT_DATA
 
 
-@given(st.lists(st.integers(0, 9), max_size=25), st.floats(0.05, 0.95))
-def test_the_evidence_on_answers_depends_on_their_counts_alone(bins: list[int], rho: float) -> None:
-    ours = {each: bins.count(each) for each in bins}
-    evidence = output_test(ours, {3: 10}, rho, 0.05).e_value
-    backwards = {each: bins.count(each) for each in reversed(bins)}
-    assert output_test(backwards, {3: 10}, rho, 0.05).e_value == pytest.approx(evidence)
+@given(st.integers(0, 12), st.integers(1, 12), st.floats(0.05, 0.95))
+def test_answers_alike_are_expected_to_leave_the_evidence_at_one_at_most(
+    first: int, second: int, rho: float
+) -> None:
+    # Exactly, over all ways in which the coins may part two bins and leave units in both arms.
+    def chance(k: int, n: int) -> float:
+        return math.comb(n, k) * rho**k * (1 - rho) ** (n - k)
+
+    expected = math.fsum(
+        chance(i, first)
+        * chance(j, second)
+        * output_test({0: i, 7: j}, {0: first - i, 7: second - j}, rho, 0.05).e_value
+        for i in range(first + 1)
+        for j in range(second + 1)
+        if 0 < i + j < first + second
+    )
+    assert expected <= 1 + 1e-9
 
 
 def test_harm_on_a_declared_slice_is_enough() -> None:
