@@ -35,6 +35,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -496,14 +497,19 @@ def _log_share_evidence(
 
     Against a ratio of 1, it rises with the challenger's counts; against a greater one, it falls with them.
     """
+    of_ours, of_theirs = _log_weights(rho, against)
+    log_ratio = np.outer(challenger, of_ours) + np.outer(champion, of_theirs)
+    return np.asarray(np.logaddexp.reduce(log_ratio, axis=1) - math.log(_RATIOS.size), np.float64)
+
+
+@lru_cache(maxsize=64)
+def _log_weights(rho: float, against: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a failing unit of the challenger, and one of the champion, add to the evidence for each ratio."""
     _check_rho(rho)
     null = against * rho / (against * rho + 1 - rho)
     ratios = _RATIOS if against == 1 else against / _RATIOS
     ours = ratios * rho / (ratios * rho + 1 - rho)
-    log_ratio = np.outer(challenger, np.log(ours / null)) + np.outer(
-        champion, np.log((1 - ours) / (1 - null))
-    )
-    return np.asarray(np.logaddexp.reduce(log_ratio, axis=1) - math.log(_RATIOS.size), np.float64)
+    return np.log(ours / null), np.log((1 - ours) / (1 - null))
 
 
 def _log_beta_binomial(ours: int, theirs: int, rho: float, width: float) -> float:
