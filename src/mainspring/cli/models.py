@@ -6,9 +6,11 @@ __all__ = ["models"]
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, opened
+from mainspring.cli.rollout import show_certificate
 from mainspring.cli.show import display, facts, print_json, table
 
 if TYPE_CHECKING:
@@ -33,16 +35,22 @@ def show_models(which: str | None = None, /, *, options: Options = HERE) -> None
     which : str
         A product, or a ref such as late-orders@7 or late-orders@champion.
     """
+    from mainspring.digest import Digest
     from mainspring.operate.status import version_row, version_rows
     from mainspring.ref import ModelRef
+    from mainspring.rollouts.certificate import Certificate
 
     one = ModelRef.parse(which) if which and "@" in which else None
     with opened(options) as workspace:
         found = [version_row(workspace, one)] if one else version_rows(workspace, which)
+        digest = found[0].certificate if one else None
+        certificate = workspace.blobs.get(Digest(digest)) if digest else None
     if options.json:
         print_json(found[0] if one else found)
     elif one:
         _show(found[0])
+        if certificate is not None:
+            show_certificate(msgspec.json.decode(certificate, type=Certificate))
     else:
         display(
             table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["rollout"]
+__all__ = ["arm_table", "rollout", "show_certificate"]
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

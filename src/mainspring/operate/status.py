@@ -106,7 +106,7 @@ class RunRow(_Row, frozen=True):
 
 
 class VersionRow(_Row, frozen=True):
-    """A model version."""
+    """A model version; `certificate` is the digest of its shadow certificate, if it has one."""
 
     ref: str
     aliases: list[str]
@@ -117,6 +117,7 @@ class VersionRow(_Row, frozen=True):
     signature: dict[str, Any]
     lineage: dict[str, Any]
     reason: str
+    certificate: str | None
 
 
 class CycleRow(_Row, frozen=True):
@@ -435,6 +436,7 @@ def _version(tx: Transaction, ref: ModelRef) -> VersionRow:
         signature=msgspec.json.decode(version.signature),
         lineage=dict(version.lineage),
         reason=version.reason,
+        certificate=tx.values.get(f"certificate:{version.product}:{version.number}"),
     )
 
 
