@@ -149,7 +149,10 @@ def python_of(peer: Peer) -> Path:
         ["pip", "install", "--quiet", "--python", str(python), "--requirement", str(requirements)],
     ):
         try:
-            subprocess.run([uv, *command], check=True, capture_output=True, text=True, timeout=INSTALL_S)
+            subprocess.run(
+                [uv, *command], check=True, capture_output=True, text=True, timeout=INSTALL_S,
+                env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},  # the pins are for this release, and it is there
+            )  # fmt: skip
         except subprocess.CalledProcessError as error:
             raise load.Failed(f"it cannot be installed: {' '.join(error.stderr.split())[-400:]}") from error
         except subprocess.TimeoutExpired as error:
