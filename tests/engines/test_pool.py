@@ -47,7 +47,6 @@ def test_a_worker_that_ends_is_told_and_what_was_answered_before_is_good(pool: L
         ask_all()
     assert 3 not in seen
     assert all(answer == (b"5" if place > 3 else b"%d" % place) for place, answer in seen.items())
-    assert len(seen) < 103
 
 
 def test_the_workers_end_with_the_block(tmp_path: Path) -> None:
