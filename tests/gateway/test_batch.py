@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import httpx
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.gateway.conftest import Workspace, body, column, model, running
 
 from mainspring.gateway.batch import MOST_ROWS, Batcher
 
@@ -97,3 +99,29 @@ def test_a_batcher_outlives_a_model_that_raises() -> None:
                 await batcher.ask({"x": np.ones(1, np.float32)}, 1)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("rowwise", [True, False])
+def test_requests_share_calls_where_that_is_proved_and_nowhere_else(
+    workspace: Workspace, rowwise: bool
+) -> None:
+    version = workspace.add_version(2, model(), rowwise=rowwise)
+    workspace.put_route(2, version)
+
+    async def ask(url: str) -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=url) as client:
+            asked = [client.post("/v2/models/late/infer", json=body(distance=[100.0 * n])) for n in range(40)]
+            return await asyncio.gather(*asked)
+
+    with running(workspace) as gateway:
+        replies = asyncio.run(ask(str(gateway.client.base_url)))
+        for n, reply in enumerate(replies):
+            assert column(reply, "probability") == pytest.approx([1 / (1 + np.exp(-n / 10))], abs=1e-6)
+        told = gateway.client.get("/metrics").text
+    counts = [line for line in told.splitlines() if line.startswith("mainspring_batched_")]
+    if rowwise:
+        requests, calls = (int(line.rpartition(" ")[2]) for line in counts)
+        assert requests == 40
+        assert 0 < calls <= 40
+    else:
+        assert counts == []

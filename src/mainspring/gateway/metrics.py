@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mainspring.gateway.runtimes import WorkerModel
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.log import PredictionLog
-    from mainspring.gateway.score import Scored
+    from mainspring.gateway.score import Scored, Served
 
 _BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
 
@@ -132,11 +134,11 @@ class Metrics:
             spent.executions += 1
             spent.infer_s += measured_s
 
-    def text(self, servings: Iterable[Serving], log: PredictionLog, pending: int) -> str:
+    def text(self, servings: Collection[Serving], log: PredictionLog, pending: int) -> str:
         """Print everything; `pending` requests have no answer yet."""
         return "\n".join([*self._lines(servings), *_log_lines(log), *self._tritons_lines(pending)]) + "\n"
 
-    def _lines(self, servings: Iterable[Serving]) -> Iterator[str]:
+    def _lines(self, servings: Collection[Serving]) -> Iterator[str]:
         yield from _head(
             "mainspring_requests_total", "counter", "Requests for predictions, by status of the answer."
         )
@@ -161,6 +163,9 @@ class Metrics:
         yield from _head("mainspring_route", "gauge", "Number of the route in force.")
         for serving in servings:
             yield _line("mainspring_route", serving.route.number, product=serving.route.product)
+        yield from _running_lines(
+            [(serving.route.product, each) for serving in servings for each in serving.loaded]
+        )
 
     def _tritons_lines(self, pending: int) -> Iterator[str]:
         by_version = sorted(self.spent.items())
@@ -204,6 +209,49 @@ class Metrics:
             "nv_inference_pending_request_count", "gauge", "Requests that wait for their answer."
         )
         yield f"nv_inference_pending_request_count {pending}"
+
+
+def _running_lines(loaded: Sequence[tuple[str, Served]]) -> Iterator[str]:
+    """How the models that are loaded are run: with company, or in a process of their own."""
+    batched = [(product, each.version, each.batcher) for product, each in loaded if each.batcher]
+    for name, what, batches in (
+        (
+            "batched_requests_total",
+            "Requests whose rows might share a call.",
+            [each.requests for *_, each in batched],
+        ),
+        ("batched_calls_total", "Calls that such requests came to.", [each.calls for *_, each in batched]),
+    ):
+        yield from _head(f"mainspring_{name}", "counter", what)
+        for (product, version, _), count in zip(batched, batches, strict=True):
+            yield _line(f"mainspring_{name}", count, product=product, version=version)
+    apart = [
+        (product, each.version, each.model) for product, each in loaded if isinstance(each.model, WorkerModel)
+    ]
+    for name, kind, what, values in (
+        (
+            "worker_restarts_total",
+            "counter",
+            "Starts of its process after the first.",
+            [each.restarts for *_, each in apart],
+        ),
+        (
+            "worker_timeouts_total",
+            "counter",
+            "Calls that took too long.",
+            [each.timeouts for *_, each in apart],
+        ),
+        (
+            "worker_crashes_total",
+            "counter",
+            "Ends of its process by itself.",
+            [each.crashes for *_, each in apart],
+        ),
+        ("worker_memory_bytes", "gauge", "Memory that its process holds.", [each.size for *_, each in apart]),
+    ):
+        yield from _head(f"mainspring_{name}", kind, what)
+        for (product, version, _), value in zip(apart, values, strict=True):
+            yield _line(f"mainspring_{name}", value, product=product, version=version)
 
 
 def _log_lines(log: PredictionLog) -> Iterator[str]:
