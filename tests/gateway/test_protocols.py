@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.gateway.conftest import INPUTS
+from tests.gateway.conftest import INPUTS, Process, Workspace
 
 from mainspring.errors import Fault
 from mainspring.gateway import protocols
@@ -450,6 +451,7 @@ SOUND: Mapping[str, tuple[Callable[[bytes], object], bytes]] = {
     "split": (lambda content: mlflow.read(PRODUCT, {}, content), json.dumps({"dataframe_split": split(SENT)}).encode()),
     "records": (lambda content: mlflow.read(PRODUCT, {}, content), json.dumps({"instances": records(SENT)}).encode()),
     "CSV": (lambda content: mlflow.read(PRODUCT, CSV, content), in_csv(SENT)),
+    "Arrow": (lambda content: protocols.read(PRODUCT, ARROW, content), in_arrow(SENT)),
 }  # fmt: skip
 
 
@@ -461,3 +463,30 @@ def test_a_damaged_request_is_read_or_refused_and_nothing_else(form: str, data: 
     content = data.draw(damaged(sound) | st.binary(max_size=60))
     with suppress(BadRequest):
         read(content)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "sound"),
+    [
+        ("/v2/models/late/infer", {}, in_json(SENT)),
+        ("/v2/models/late/infer", HEADER, BINARY),
+        ("/v2/models/late/infer", {b"content-encoding": b"gzip"}, gzip.compress(in_json(SENT))),
+        ("/invocations", {}, json.dumps({"dataframe_split": split(SENT)}).encode()),
+        ("/invocations", CSV, in_csv(SENT)),
+        ("/v2/repository/index", {}, b'{"ready": true}'),
+    ],
+)
+@settings(max_examples=60)
+@given(data=st.data())
+def test_no_damaged_request_is_a_fault_of_the_server_or_costs_the_connection(
+    shared: tuple[Workspace, Process],
+    path: str,
+    headers: dict[bytes, bytes],
+    sound: bytes,
+    data: st.DataObject,
+) -> None:
+    _, gateway = shared
+    content = data.draw(damaged(sound))
+    reply = gateway.client.post(path, content=content, headers=headers)
+    assert reply.status_code in (200, 400), reply.text
+    assert "connection" not in reply.headers
