@@ -189,13 +189,8 @@ class Service:
         return reply
 
     async def _infer(self, asked: Message, call: Call) -> tuple[Prediction, Message]:
-        gateway, product, timed, status, task = (
-            self._gateway,
-            asked.model_name,
-            Timed(perf_counter()),
-            500,
-            None,
-        )
+        gateway, product = self._gateway, asked.model_name
+        timed, status, task = Timed(perf_counter()), 500, None
         try:
             task = gateway.admission.enter()
             for waits_s in (call.time_left_s(), _timeout_s(asked)):
