@@ -9,6 +9,7 @@ from mainspring.events import EventType
 from mainspring.operate.certify import NoShadow, certify_shadow, version_certificate
 from mainspring.operate.controller import turn
 from mainspring.operate.report import rollout_report
+from mainspring.operate.status import version_row
 from mainspring.operate.steer import NoRollout, NotPromotable, promote
 from mainspring.ref import ModelRef
 from mainspring.rollouts import Phase
@@ -44,6 +45,8 @@ def test_a_shadow_that_answers_as_well_goes_on_by_itself(workspace: Workspace) -
     assert {each.name for each in kept.slices} >= {"kind=a", "kind=b", "kind=c"}
     assert kept.overall.losses[0].labelled == 600
     assert rollout_report(workspace, "tiny").certificate == kept.to_dict()
+    assert version_row(workspace, ModelRef("tiny", 2)).certificate == rollout.certificate
+    assert version_row(workspace, ModelRef("tiny", 1)).certificate is None
 
 
 def test_a_worse_shadow_is_rolled_back_and_nobody_was_answered_by_it(workspace: Workspace) -> None:

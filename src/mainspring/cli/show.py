@@ -31,8 +31,26 @@ if TYPE_CHECKING:
 # In a pipe a row is a line, however long.
 _UNFOLDED = 100_000
 _TONES = {
-    "green": ("promoted", "published", "passed", "completed", "champion", "no_harm_shown"),
-    "yellow": ("running", "rolling_out", "insufficient_data", "expired", "challenger", "hold"),
+    "green": (
+        "promoted",
+        "published",
+        "passed",
+        "completed",
+        "champion",
+        "no_harm_shown",
+        "certified",
+        "shown",
+    ),
+    "yellow": (
+        "running",
+        "rolling_out",
+        "insufficient_data",
+        "expired",
+        "challenger",
+        "hold",
+        "paused",
+        "awaiting_approval",
+    ),
     "red": ("refused", "rolled_back", "failed", "could_not_judge", "harm"),
 }
 

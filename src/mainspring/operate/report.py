@@ -309,7 +309,7 @@ def _step(rollout: Rollout, index: int, observed: Observed) -> StepRow:
             row
             for version in at.challengers
             for name, part in {"": replace(observed, champion=champion), **observed.slices}.items()
-            for row in _differences(version, name, part)
+            for row in _differences(version, name, part, _guarded(at))
         ],
         evidence=[msgspec.to_builtins(each) for each in weigh(at, observed)],
     )
@@ -335,8 +335,13 @@ def _arm(version: int, role: str, share: float, counts: ArmCounts) -> ArmRow:
     )
 
 
-def _differences(version: int, name: str, observed: Observed) -> Iterator[DifferenceRow]:
-    for theirs in observed.champion.metrics:
+def _guarded(rollout: Rollout) -> set[str]:
+    return {getattr(guard, "metric", "") for guard in rollout.strategy.guards}
+
+
+def _differences(version: int, name: str, observed: Observed, guarded: set[str]) -> Iterator[DifferenceRow]:
+    # What a guard watches comes first.
+    for theirs in sorted(observed.champion.metrics, key=lambda each: each.metric not in guarded):
         ours = observed.of_version(version).metric(theirs.metric)
         if ours is None or min(ours.units, theirs.units) < BURN_IN:
             continue

@@ -47,8 +47,8 @@ def _share(value: float) -> str:
 def _tone(word: str | None) -> str:
     """Whether a word is good or bad news."""
     tones = {
-        "good": ("promoted", "passed", "completed", "no_harm_shown", "published"),
-        "warn": ("expired", "insufficient_data", "could_not_judge", "hold"),
+        "good": ("promoted", "passed", "completed", "no_harm_shown", "published", "certified", "shown"),
+        "warn": ("expired", "insufficient_data", "could_not_judge", "hold", "paused", "awaiting_approval"),
         "bad": ("refused", "rolled_back", "failed", "harm"),
     }
     return next((tone for tone, words in tones.items() if word in words), "")
