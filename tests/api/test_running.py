@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import httpx
 import polars as pl
 import pytest
@@ -97,19 +98,25 @@ def test_a_client_brings_data_asks_labels_and_trains_over_the_real_doors(setting
 
 def test_gateways_share_a_port_and_stand_in_for_one_that_was_killed(tmp_path: Path) -> None:
     shutil.copy(PRODUCT / "product.py", tmp_path)
-    (tmp_path / "mainspring.toml").write_text("gateways = 2\nport = 0\ngateway_port = 0\n")
+    (tmp_path / "mainspring.toml").write_text("gateways = 2\nport = 0\ngateway_port = 0\ngrpc_port = 0\n")
 
     def who_answers(times: int) -> set[str]:
         answers = [httpx.get(f"{up.gateway_url}/v2/health/live") for _ in range(times)]  # a connection each
         assert {each.status_code for each in answers} == {200}
         return {each.headers["mainspring-gateway"] for each in answers}
 
+    def answers_over_grpc() -> bool:
+        with grpc.insecure_channel(up.grpc_address) as channel:
+            return channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10) == b"\x08\x01"
+
     handler = signal.getsignal(signal.SIGTERM)
     with running(Settings.load(tmp_path)) as up:
+        assert answers_over_grpc()
         assert who_answers(60) == {"gateway-0", "gateway-1"}
         up.children["gateway-0"].kill()
         up.children["gateway-0"].wait()
         assert who_answers(20) == {"gateway-1"}
+        assert answers_over_grpc()
         up.start("gateway-0")
         up.wait_ready("gateway-0")
         assert who_answers(60) == {"gateway-0", "gateway-1"}

@@ -59,6 +59,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        *(("grpc_port", value) for value in ("true", "65536", '""')),
         *(("port", value) for value in ("8500.5", "true", "-1", "65536", "inf", '"1e3"', "[]")),
         *(("interval_s", value) for value in ("0", "-1.5", "inf", "nan", "false", '"soon"')),
         *(("log_window_s", value) for value in ("-0.1", "nan", "61", '"50ms"')),
