@@ -35,6 +35,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         yield process
 
 
+def test_a_native_model_is_described_as_what_it_is(served: Process) -> None:
+    assert served.client.get("/v2/models/late").json()["platform"] == "python_worker"
+    assert served.client.get("/v2/models/late/versions/1/config").json()["backend"] == "python"
+
+
 def test_doubles_reach_the_model_as_they_were_sent(served: Process) -> None:
     scores = column(served.infer(body(2, distance=[123.456, -50.0])), "probability")
     assert scores == pytest.approx([0.123456, 0.05], rel=1e-6)

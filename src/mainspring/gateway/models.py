@@ -25,7 +25,7 @@ from mainspring.gateway.metrics import statistics
 from mainspring.gateway.protocols.oip import OUTPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mainspring.gateway.follow import Follower, Serving
     from mainspring.gateway.log import PredictionLog
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 VERSION = metadata.version("mainspring")
 _EXTENSIONS = ("binary_tensor_data", "model_repository", "model_configuration", "statistics")
-_BACKEND = {"platform": "onnx_onnxv1", "backend": "onnxruntime"}
+_BACKENDS = {"onnx_onnxv1": "onnxruntime", "python_worker": "python"}
+"""Triton's name of what runs a platform."""
 
 
 class Models:
@@ -111,14 +112,14 @@ class Models:
         if what == "ready":
             return Reply.of({"name": product, "ready": True})
         if what == "config":
-            return Reply.of(_config(serving))
+            return Reply.of(_config(serving, versions))
         if what == "stats":
             return Reply.of({"model_stats": self._stats(product, versions)})
         return Reply.of(
             {
                 "name": product,
                 "versions": [str(each.version) for each in versions],
-                "platform": _BACKEND["platform"],
+                "platform": versions[0].platform,
                 "inputs": _tensors(serving.inputs.datatypes),
                 "outputs": _tensors(OUTPUTS),
             }
@@ -186,18 +187,19 @@ def _tensors(datatypes: Mapping[str, str]) -> list[dict[str, object]]:
     return [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in datatypes.items()]
 
 
-def _config(serving: Serving) -> dict[str, object]:
+def _config(serving: Serving, versions: Sequence[Served]) -> dict[str, object]:
     def tensors(datatypes: Mapping[str, str]) -> list[dict[str, object]]:
         return [
             {"name": name, "data_type": f"TYPE_{'STRING' if each == 'BYTES' else each}", "dims": [-1]}
             for name, each in datatypes.items()
         ]
 
-    served = [str(each.version) for each in serving.loaded]
+    platform = versions[0].platform
     return {
         "name": serving.route.product,
-        **_BACKEND,
-        "version_policy": {"specific": {"versions": served}},
+        "platform": platform,
+        "backend": _BACKENDS[platform],
+        "version_policy": {"specific": {"versions": [str(each.version) for each in versions]}},
         "max_batch_size": 0,  # each tensor holds the whole batch
         "input": tensors(serving.inputs.datatypes),
         "output": tensors(OUTPUTS),

@@ -64,6 +64,11 @@ class Served:
         slow = isinstance(model, OnnxModel) and model.choice.one_s > _IN_LOOP_S
         self._in_loop = 0 if slow else _ROWS_IN_LOOP
 
+    @property
+    def platform(self) -> str:
+        """What answers, as the Open Inference Protocol names platforms: ONNX, or a library in a process of its own."""
+        return "onnx_onnxv1" if isinstance(self.model, OnnxModel) else "python_worker"
+
     async def predict(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
         """Ask the model."""
         if self.batcher is None or rows > ROWS_TOGETHER:

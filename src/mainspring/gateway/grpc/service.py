@@ -270,7 +270,7 @@ class Service:
         serving = self._gateway.follower.serving(asked.name)
         versions = [serving.version(asked.version)] if asked.version else serving.loaded
         reply = message("inference.ModelMetadataResponse")(
-            name=asked.name, versions=[str(each.version) for each in versions], platform="onnx_onnxv1"
+            name=asked.name, versions=[str(each.version) for each in versions], platform=versions[0].platform
         )
         for tensors, datatypes in ((reply.inputs, serving.inputs.datatypes), (reply.outputs, OUTPUTS)):
             for name, datatype in datatypes.items():
