@@ -17,10 +17,13 @@ from mainspring.operate.status import version_row
 from mainspring.ref import ModelRef
 from mainspring.workspace import Workspace, open_workspace
 
-HISTOGRAMS = """
-    from sklearn.ensemble import HistGradientBoostingClassifier
+FEATURES = """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.kernel_approximation import RBFSampler
     inputs = ("amount", "hour")
-    model = HistGradientBoostingClassifier(max_iter=20, random_state=seed)
+    # skl2onnx knows no such features.
+    model = make_pipeline(RBFSampler(gamma=0.001, random_state=seed), LogisticRegression())
     return ms.Fitted(model=model.fit(examples.select(inputs), examples["label"]), inputs=inputs)
 """
 
@@ -58,7 +61,7 @@ def trained(folder: Path, train: str, **files: str) -> Workspace:
 
 
 def test_a_model_without_onnx_is_judged_and_promoted_in_its_own_form(tmp_path: Path) -> None:
-    with trained(tmp_path, HISTOGRAMS) as workspace:
+    with trained(tmp_path, FEATURES) as workspace:
         row = version_row(workspace, ModelRef.parse("tiny@champion"))
         assert is_native(workspace.blobs.get(row.artifact))
         assert row.lineage["served"]["served"] == "native"
