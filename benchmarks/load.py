@@ -124,7 +124,7 @@ def load(
     """
     answers: list[Answer] = []
     with ExitStack() as opened, selectors.DefaultSelector() as ready:
-        idle = deque(opened.enter_context(_connected(port)) for _ in range(connections))
+        idle = deque(opened.enter_context(connected(port)) for _ in range(connections))
         for each in idle:
             ready.register(each, selectors.EVENT_READ)
         asked: dict[socket.socket, tuple[int, float]] = {}
@@ -150,7 +150,7 @@ def load(
                         f"it closed a connection {'amid' if heard[connection] else 'before'} an answer"
                     )
                 heard[connection] += received
-                body = _body(heard[connection])
+                body = body_of(heard[connection])
                 if body is None:
                     continue
                 now = time.perf_counter()
@@ -162,13 +162,13 @@ def load(
     return answers
 
 
-def _connected(port: int) -> socket.socket:
+def connected(port: int) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), _PATIENCE_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
-def _body(reply: bytes) -> bytes | None:
+def body_of(reply: bytes) -> bytes | None:
     """The body of an answer, or None when it is not whole."""
     head, end, body = reply.partition(b"\r\n\r\n")
     if not end:

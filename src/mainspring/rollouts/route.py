@@ -42,13 +42,10 @@ class Variant:
         The model version's number.
     artifact : Digest
         Of the model as it is served.
-    form : {"onnx", "native"}
-        Whether that is an ONNX graph, or what the learner itself has written.
     """
 
     version: int
     artifact: Digest
-    form: Literal["onnx", "native"] = "onnx"
 
     def __post_init__(self) -> None:
         if self.version < 1:
