@@ -7,7 +7,7 @@ __all__ = ["Challenger", "MalformedRoute", "Route", "Variant"]
 import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
