@@ -35,7 +35,11 @@ def test_a_promotion_is_told_with_its_arms_differences_and_events(workspace: Wor
     assert overall["log_loss"].low < overall["log_loss"].estimate < overall["log_loss"].high
     assert {row.slice for row in step.differences} >= {"", "kind=a"}
     assert [each["subject"] for each in step.evidence] == ["NoMoreErrors", "NotWorse(log_loss)"]
-    assert [event.type for event in found.events] == ["rollout.started", "rollout.promoted"]
+    assert [event.type for event in found.events] == [
+        "rollout.started",
+        "rollout.planned",
+        "rollout.promoted",
+    ]
     story = " ".join(found.sentences)
     assert (
         "version 2 began to take over from version 1 (Canary). After 1 day 12 hours it was promoted" in story
