@@ -175,6 +175,9 @@ class Published:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def snapshots(self) -> dict[str, Digest]:
+        return {}
+
     def route_stamp(self) -> int:
         return (self._folder / "routes.json").stat().st_mtime_ns
 

@@ -190,6 +190,9 @@ class FeatureView:
         How old a value may be and still be used.
     features : sequence of str or Mean
         Columns taken from the newest row, and aggregates over a window.
+    online : bool
+        Whether a caller may send the entity in place of the features: the gateway then looks them up. Not for means,
+        which have no one value per entity.
     """
 
     name: str
@@ -198,6 +201,7 @@ class FeatureView:
     event_time: str
     ttl: str
     features: Sequence[str | Mean]
+    online: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -436,7 +440,8 @@ class Product:
     data : Dataset
         One row per prediction that might have been asked.
     inputs : sequence of str
-        What the model may use: columns of the dataset and features of the views. A caller sends these.
+        What the model may use: columns of the dataset and features of the views. A caller sends these; in place of the
+        features of a view that is online, its entity will do.
     pipeline : Pipeline
         From examples to a fitted model.
     gates : sequence of Gate
@@ -523,6 +528,7 @@ class FeatureViewSpec(Value, frozen=True):
     event_time: str
     ttl: str
     features: tuple[str | Mean, ...]
+    online: bool = False
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -577,3 +583,20 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     def datasets(self) -> tuple[DatasetSpec, ...]:
         """Every dataset that the product reads, its own first."""
         return (self.data, *self.sources)
+
+    @property
+    def online(self) -> tuple[FeatureViewSpec, ...]:
+        """The views that the gateway looks up, each with those of its features that are inputs."""
+        inputs = {each.name for each in self.inputs}
+        used = [
+            msgspec.structs.replace(view, features=tuple(each for each in view.features if each in inputs))
+            for view in self.features
+            if view.online
+        ]
+        return tuple(view for view in used if view.features)
+
+    @property
+    def entities(self) -> tuple[ColumnSpec, ...]:
+        """The columns that say whose features to look up, as far as they are no inputs."""
+        named = {view.entity for view in self.online} - {each.name for each in self.inputs}
+        return tuple(each for each in self.data.columns if each.name in named)

@@ -20,16 +20,23 @@ from mainspring.rollouts.route import Route
 
 
 class FileSource:
-    """`routes.json` holds all routes; models and signatures are files of their names."""
+    """`routes.json` holds all routes; models and signatures are files of their names, as are snapshots of features."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def route_stamp(self) -> str:
-        return (self.folder / "routes.json").read_text()
+        snapshots = self.folder / "snapshots.json"
+        return (self.folder / "routes.json").read_text() + (
+            snapshots.read_text() if snapshots.exists() else ""
+        )
 
     def routes(self) -> tuple[Route, ...]:
-        return msgspec.json.decode(self.route_stamp(), type=tuple[Route, ...])
+        return msgspec.json.decode((self.folder / "routes.json").read_bytes(), type=tuple[Route, ...])
+
+    def snapshots(self) -> dict[str, Digest]:
+        file = self.folder / "snapshots.json"
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Digest]) if file.exists() else {}
 
     def blob(self, digest: Digest) -> bytes:
         return (self.folder / digest).read_bytes()

@@ -7,13 +7,14 @@ __all__ = ["Follower", "NotServed", "NotYetServed", "Serving", "VersionNotServed
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from mainspring.digest import digest_of
 from mainspring.errors import MainspringError, NotFound
+from mainspring.features.online import Snapshot, snapshot_name
 from mainspring.formats.sample import Sample
 from mainspring.gateway.admission import USUAL
 from mainspring.gateway.inputs import Inputs
@@ -89,7 +90,7 @@ class VersionNotServed(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A route with all that it needs, loaded."""
+    """A route with all that it needs, loaded; of its online views the snapshots that are there, by view."""
 
     route: Route
     inputs: Inputs
@@ -98,6 +99,7 @@ class Serving:
     shadow: Served | None
     split: Split
     shadow_split: Split
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
 
     @property
     def versions(self) -> Mapping[str, Served]:
@@ -141,6 +143,8 @@ class Follower:
         self._one_at_a_time = asyncio.Lock()
         self._stamp: int | str | None = None
         self._warm: dict[Digest, Model] = {}  # the last one used is the last
+        self._snapshots: dict[str, tuple[Digest, Snapshot]] = {}  # by what they hold
+        self._unread: frozenset[str] = frozenset()
         self._told = ""
         self.servings: Mapping[str, Serving] = {}
         self.waiting: Mapping[str, str] = {}
@@ -148,8 +152,8 @@ class Follower:
 
     @property
     def ready(self) -> bool:
-        """Whether every product that has a route is served."""
-        return self.seen and not self.waiting
+        """Whether every product that has a route is served, with the features that are to be looked up."""
+        return self.seen and not self.waiting and self._unread <= self._snapshots.keys()
 
     def serving(self, product: str) -> Serving:
         """Give what serves a product.
@@ -197,10 +201,11 @@ class Follower:
             if stamp == self._stamp:
                 return
             routes = await self._ask(self._source.routes)
+            named = await self._ask(self._source.snapshots)
         except Exception as error:  # noqa: BLE001 - a source that is away may raise anything; serving goes on
             self._tell(f"The routes cannot be read, so those at hand stay in force: {error!r}")
             return
-        servings, waiting, failed = {}, {}, False
+        servings, waiting, failed = {}, {}, not await self._read_snapshots(routes, named)
         for route in routes:
             held = self.servings.get(route.product)
             if held is not None and held.route == route:
@@ -217,6 +222,9 @@ class Follower:
                 else:
                     waiting[route.product] = why
                     self._tell(why)
+        for product, serving in servings.items():
+            if serving.route.online:
+                servings[product] = replace(serving, snapshots=self._snapshots_of(serving.route))
         self.servings, self.waiting, self.seen = servings, waiting, True
         if not failed:
             self._stamp, self._told = stamp, ""
@@ -246,9 +254,35 @@ class Follower:
         challengers = tuple(served[1 : 1 + len(route.challengers)])
         shadow_split = Split(route.salt, [Part(0.0, route.shadow_share)])
         shadow = served[-1] if route.shadow else None
-        return Serving(
-            route, Inputs(columns.values()), served[0], challengers, shadow, route.split, shadow_split
-        )
+        inputs_of = Inputs(columns.values(), route.online, route.entities)
+        return Serving(route, inputs_of, served[0], challengers, shadow, route.split, shadow_split)
+
+    async def _read_snapshots(self, routes: tuple[Route, ...], named: Mapping[str, Digest]) -> bool:
+        """Read the snapshots that routes need, and say whether all could be; else the one before stays."""
+        needed = {snapshot_name(view) for route in routes for view in route.online}
+        unread = set()
+        for name in sorted(needed & named.keys()):
+            if name in self._snapshots and self._snapshots[name][0] == named[name]:
+                continue
+            try:
+                content = await self._verified(named[name])
+                # In the thread of the source, and not in the loop: there may be many entities.
+                self._snapshots[name] = named[name], await self._ask(Snapshot, content)
+            except Exception as error:  # noqa: BLE001 - as above
+                unread.add(name)
+                stays = "The one before stays in force." if name in self._snapshots else ""
+                self._tell(f"The snapshot {named[name][:12]} of features cannot be used: {error!s} {stays}")
+        self._unread = frozenset(unread)
+        for name in self._snapshots.keys() - needed:
+            if not any(
+                name == snapshot_name(view) for held in self.servings.values() for view in held.route.online
+            ):
+                del self._snapshots[name]
+        return not unread
+
+    def _snapshots_of(self, route: Route) -> dict[str, Snapshot]:
+        held = {view.name: self._snapshots.get(snapshot_name(view)) for view in route.online}
+        return {name: each[1] for name, each in held.items() if each is not None}
 
     async def _model(self, variant: Variant, registered: Registered) -> Model:
         model = self._warm.pop(variant.artifact, None)

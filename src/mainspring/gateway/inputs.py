@@ -15,7 +15,7 @@ __all__ = [
 ]
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,10 +25,13 @@ import numpy as np
 from mainspring.errors import Fault, Faults
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from numpy.typing import NDArray
 
+    from mainspring.features.online import Found
     from mainspring.gateway.runtimes import Model
-    from mainspring.product import ColumnSpec
+    from mainspring.product import ColumnSpec, FeatureViewSpec
 
 ROW_LIMIT = 10_000
 
@@ -93,12 +96,34 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
         The columns in which one is missing.
     numbers : mapping of str to ndarray of float32, shape (count,)
         The columns that are no texts, with NaN for what is missing.
+    left_out : tuple of FeatureViewSpec
+        Feature views whose features are still to be looked up.
+    found : tuple of Found
+        What was looked up; it is among the columns.
+    at : datetime, optional
+        The instant of that.
     """
 
     count: int
     columns: Mapping[str, list[Value]]
     with_nulls: frozenset[str]
     numbers: Mapping[str, NDArray[np.floating[Any]]]
+    left_out: tuple[FeatureViewSpec, ...] = ()
+    found: tuple[Found, ...] = ()
+    at: datetime | None = None
+
+    @property
+    def sent(self) -> dict[str, list[Value]]:
+        """The columns that the caller has sent."""
+        looked_up = {name for found in self.found for name in found.columns}
+        return {name: values for name, values in self.columns.items() if name not in looked_up}
+
+    def about(self, name: str, row: int) -> str:
+        """Name a column, with what became of a value of it that was looked up."""
+        for found in self.found:
+            if name in found.columns:
+                return f"{name} ({found.status(name, row)} in feature view {found.view.name})"
+        return name
 
     def feed(self, model: Model, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
         """Give some rows, rising, as the model takes them.
@@ -142,15 +167,40 @@ class Inputs:
     ----------
     columns : iterable of ColumnSpec
         A moment (`TIMESTAMP`) is sent as text.
+    online : sequence of FeatureViewSpec
+        Views whose features, which are among the columns, may be left out all together.
+    entities : iterable of ColumnSpec
+        What may be sent besides, and must be for a view that is left out.
 
     Attributes
     ----------
     datatypes : dict of str
-        By the name of the column.
+        By the name of the column, those of entities last.
+    names : list of str
+        The columns without the entities.
+    optional : dict of dict
+        What there is to say of the columns that may be left out.
     """
 
-    def __init__(self, columns: Iterable[ColumnSpec]) -> None:
+    def __init__(
+        self,
+        columns: Iterable[ColumnSpec],
+        online: Sequence[FeatureViewSpec] = (),
+        entities: Iterable[ColumnSpec] = (),
+    ) -> None:
         self.datatypes = {each.name: each.dtype if each.dtype != "TIMESTAMP" else "BYTES" for each in columns}
+        self.names = [*self.datatypes]
+        self._online = online
+        self._entities = {each.name: each.dtype for each in entities if each.name not in self.datatypes}
+        self.datatypes |= self._entities
+        self.optional: dict[str, dict[str, object]] = {
+            name: {"optional": True, "feature_view": view.name, "entity": view.entity}
+            for view in online
+            for name in view.feature_names
+        } | {
+            name: {"optional": True, "entity_of": [view.name for view in online if view.entity == name]}
+            for name in self._entities
+        }
         self._numeric = [name for name, datatype in self.datatypes.items() if datatype != "BYTES"]
         self._floats = frozenset(name for name, datatype in self.datatypes.items() if datatype in _FLOATS)
 
@@ -180,6 +230,7 @@ class Inputs:
             found += [Fault(name[:100], "it is there more than once.") for name in by_name if times[name] > 1]
         columns: dict[str, list[Value]] = {}
         numbers: dict[str, NDArray[np.float32]] = {}
+        left_out, spared = self._may_lack(by_name, found) if self._online else ((), set())
         for name, datatype in self.datatypes.items():
             tensor = by_name.pop(name, None)
             if tensor is not None:
@@ -187,8 +238,8 @@ class Inputs:
                     columns[name] = _column(tensor, datatype, found)
                 else:
                     numbers[name], columns[name] = sound.astype(np.float32), sound.tolist()
-            elif not unread:
-                found.append(Fault(name, "it is missing.", f"Send this tensor, {datatype} of shape [rows]."))
+            elif not unread and name not in spared:
+                found.append(Fault(name, "it is missing.", self._mend(name)))
         for name in by_name:
             found.append(
                 Fault(name[:100], "the product has no such input.", f"It has {', '.join(self.datatypes)}.")
@@ -198,7 +249,38 @@ class Inputs:
             found.append(Fault("inputs", f"they differ in their number of rows: {told}."))
         if found:
             raise BadRequest(tuple(found))
-        return self.rows(columns, numbers)
+        return self.rows(columns, numbers, left_out=left_out)
+
+    def left_out(self, sent: Collection[str]) -> tuple[FeatureViewSpec, ...] | None:
+        """Give the views to be looked up for a request of some of the columns; None when others are missing."""
+        found: list[Fault] = []
+        left_out, spared = self._may_lack(sent, found)
+        lacking = any(name not in sent and name not in spared for name in self.datatypes)
+        return None if found or lacking else left_out
+
+    def _may_lack(
+        self, sent: Collection[str], faults: list[Fault]
+    ) -> tuple[tuple[FeatureViewSpec, ...], set[str]]:
+        """Give the views that are left out, and the columns that a request need not have or is told of by its view."""
+        left_out, spared = [], set(self._entities)
+        for view in self._online:
+            names = view.feature_names
+            there = [name for name in names if name in sent]
+            if not there:
+                left_out.append(view)
+            elif len(there) < len(names):
+                what = f"of its features only {', '.join(there)} is there."
+                mend = f"Send all of {', '.join(names)}, or none of them and {view.entity}."
+                faults.append(Fault(f"feature view {view.name}", what, mend))
+            spared.update(names)
+        return tuple(left_out), spared - {view.entity for view in left_out}
+
+    def _mend(self, name: str) -> str:
+        send = f"Send this tensor, {self.datatypes[name]} of shape [rows]"
+        if name not in self._entities:
+            return f"{send}."
+        of = [each for view in self._online if view.entity == name for each in view.feature_names]
+        return f"{send}, to have {', '.join(of)} looked up, or send those."
 
     def rows(
         self,
@@ -206,13 +288,17 @@ class Inputs:
         numbers: Mapping[str, NDArray[np.float32]] | None = None,
         *,
         may_have_nulls: bool = True,
+        left_out: tuple[FeatureViewSpec, ...] = (),
     ) -> Rows:
         """Make rows of columns that have been checked, those of the product, in any order.
 
-        `numbers` are some of them as arrays already, without nulls.
+        `numbers` are some of them as arrays already, without nulls; the features of views that are `left_out` are not
+        among them.
         """
         count = len(next(iter(columns.values())))
         rest = [name for name in self._numeric if name not in numbers] if numbers else self._numeric
+        if self._online:
+            rest = [name for name in rest if name in columns]
         flat = list(chain.from_iterable([columns[name] for name in rest]))
         made = np.array(flat, dtype=np.float32).reshape(-1, count)  # a null becomes NaN
         with_nulls = frozenset(
@@ -220,7 +306,26 @@ class Inputs:
             if may_have_nulls
             else ()
         )
-        return Rows(count, columns, with_nulls, {**(numbers or {}), **dict(zip(rest, made, strict=True))})
+        made_of = {**(numbers or {}), **dict(zip(rest, made, strict=True))}
+        return Rows(count, columns, with_nulls, made_of, left_out)
+
+    def with_found(self, rows: Rows, found: Sequence[Found], at: datetime) -> Rows:
+        """Add to rows what was looked up at an instant."""
+        columns = {name: values for each in found for name, values in each.columns.items()}
+        numbers = {
+            name: np.array(values, np.float32)
+            for name, values in columns.items()
+            if self.datatypes[name] != "BYTES"
+        }
+        nulls = frozenset(name for name, values in columns.items() if None in values)
+        return Rows(
+            rows.count,
+            {**rows.columns, **columns},
+            rows.with_nulls | nulls,
+            {**rows.numbers, **numbers},
+            found=tuple(found),
+            at=at,
+        )
 
     def matrix(self, names: Sequence[str], matrix: NDArray[np.floating[Any]]) -> Rows | None:
         """Make rows of floats for all columns of a product that has no others.

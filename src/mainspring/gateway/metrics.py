@@ -22,8 +22,9 @@ import msgspec
 from mainspring.gateway.runtimes import WorkerModel
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from mainspring.features.online import Found
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.log import PredictionLog
     from mainspring.gateway.score import Scored, Served
@@ -96,6 +97,7 @@ class Metrics:
         self._failures: dict[tuple[str, int], int] = defaultdict(int)
         self._took: dict[tuple[str, int], _Histogram] = defaultdict(_Histogram)
         self._refused: dict[tuple[str, int, str], int] = defaultdict(int)
+        self._looked_up: dict[tuple[str, str, str], int] = defaultdict(int)
         self.spent: dict[tuple[str, int], Spent] = defaultdict(Spent)
 
     def answered(self, product: str, status: int, timed: Timed | None = None) -> None:
@@ -134,6 +136,12 @@ class Metrics:
             spent.executions += 1
             spent.infer_s += measured_s
 
+    def looked_up(self, product: str, found: Iterable[Found]) -> None:
+        """Count the rows for which features were looked up, by what came of it."""
+        for each in found:
+            for status in each.statuses:
+                self._looked_up[product, each.view.name, status] += 1
+
     def text(self, servings: Collection[Serving], log: PredictionLog, pending: int) -> str:
         """Print everything; `pending` requests have no answer yet."""
         return "\n".join([*self._lines(servings), *_log_lines(log), *self._tritons_lines(pending)]) + "\n"
@@ -151,6 +159,10 @@ class Metrics:
         yield from _head("mainspring_failures_total", "counter", "Rows that a version could not answer.")
         for (product, version), count in sorted(self._failures.items()):
             yield _line("mainspring_failures_total", count, product=product, version=version)
+        name = "mainspring_lookups_total"
+        yield from _head(name, "counter", "Rows for which the features of a view were looked up, by status.")
+        for (product, view, what), count in sorted(self._looked_up.items()):
+            yield _line(name, count, product=product, view=view, status=what)
         name = "mainspring_predict_seconds"
         yield from _head(name, "histogram", "How long a version took for the rows of a request.")
         for (product, version), took in sorted(self._took.items()):

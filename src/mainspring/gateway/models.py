@@ -120,7 +120,7 @@ class Models:
                 "name": product,
                 "versions": [str(each.version) for each in versions],
                 "platform": versions[0].platform,
-                "inputs": _tensors(serving.inputs.datatypes),
+                "inputs": _inputs(serving),
                 "outputs": _tensors(OUTPUTS),
             }
         )
@@ -187,6 +187,14 @@ def _tensors(datatypes: Mapping[str, str]) -> list[dict[str, object]]:
     return [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in datatypes.items()]
 
 
+def _inputs(serving: Serving) -> list[dict[str, object]]:
+    optional = serving.inputs.optional
+    return [
+        {**each, "parameters": optional[name]} if (name := str(each["name"])) in optional else each
+        for each in _tensors(serving.inputs.datatypes)
+    ]
+
+
 def _config(serving: Serving, versions: Sequence[Served]) -> dict[str, object]:
     def tensors(datatypes: Mapping[str, str]) -> list[dict[str, object]]:
         return [
@@ -201,7 +209,10 @@ def _config(serving: Serving, versions: Sequence[Served]) -> dict[str, object]:
         "backend": _BACKENDS[platform],
         "version_policy": {"specific": {"versions": [str(each.version) for each in versions]}},
         "max_batch_size": 0,  # each tensor holds the whole batch
-        "input": tensors(serving.inputs.datatypes),
+        "input": [
+            {**each, "optional": True} if each["name"] in serving.inputs.optional else each
+            for each in tensors(serving.inputs.datatypes)
+        ],
         "output": tensors(OUTPUTS),
     }
 

@@ -50,12 +50,12 @@ class LogPolicy:
     @classmethod
     def of(cls, route: Route, pseudonym: Callable[[str], str]) -> LogPolicy:
         """Read a route's policy."""
-        whole = route.log_sample >= 1
+        whole, columns = route.log_sample >= 1, (*route.inputs, *route.entities)
         return cls(
             sample=None if whole else Split(f"log of {route.product}", [Part(0.0, route.log_sample)]),
             sampled=route.log_sample,
-            hidden={column.name: column.pii for column in route.inputs if column.pii},
-            known=frozenset(column.name for column in route.inputs),
+            hidden={column.name: column.pii for column in columns if column.pii},
+            known=frozenset(column.name for column in columns),
             pseudonym=pseudonym,
         )
 

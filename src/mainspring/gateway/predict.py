@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.errors import Fault, MainspringError
+from mainspring.features.online import look_up
+from mainspring.gateway.follow import NotYetServed
 from mainspring.gateway.inputs import BadRequest, as_text
 from mainspring.gateway.policy import LogPolicy
 from mainspring.gateway.score import ChampionFailed, Scored, ask_shadow, score
-from mainspring.monitoring.record import PredictionRecord
+from mainspring.monitoring.record import Fetched, PredictionRecord
 from mainspring.rollouts.split import CHAMPION
 
 if TYPE_CHECKING:
@@ -114,13 +116,17 @@ class Predictor:
         Raises
         ------
         BadRequest
-            A null where no version has met one.
+            A null where no version has met one, sent or looked up.
+        NotYetServed
+            Features are to be looked up, and nothing to look in is there yet.
         ModelFailed
             The champion, or the pinned version, failed on a row. That is in the log.
         LogUnwritable
             Nothing was answered, because it could not be kept.
         """
         arrived = perf_counter()
+        if rows.left_out:
+            rows = self._looked_up(serving, rows)
         # A random number of the process and a count: to ask the kernel for chance each time is a cost.
         ids = self._ids.issue(request or f"{self._process}{next(self._requests):08x}", rows.count)
         units = _units(serving.route.split_by, rows, [unit] * rows.count if unit else ids)
@@ -136,7 +142,11 @@ class Predictor:
             if failed.nulls:
                 raise BadRequest(
                     tuple(
-                        Fault(f"row {each.row}", f"{each.error} of version {each.version}.")
+                        Fault(
+                            f"row {each.row}",
+                            f"{each.error} of version {each.version}.",
+                            _whose(rows, each.row),
+                        )
                         for each in failed.nulls
                     )
                 ) from failed
@@ -177,24 +187,39 @@ class Predictor:
         }
         await self._log.predicted(
             PredictionRecord(
-                at=clock.now(),
+                at=rows.at or clock.now(),
                 product=serving.route.product,
                 route=serving.route.number,
                 ids=ids if scored.versions else [],
                 units=units,
                 versions=scored.versions,
                 scores=scored.scores,
-                inputs=dict(rows.columns),
+                inputs=rows.sent if rows.found else dict(rows.columns),
                 failures=scored.failures,
                 took_s=took,
                 pinned=pinned is not None,
                 shadow={str(version): answers for version, answers in scored.shadow.items()},
                 trace=trace,
                 latency_s=clock.took(perf_counter() - arrived, f"{name}:request"),
+                features={each.view.name: Fetched(each.at, each.columns) for each in rows.found},
             ),
             self._policy(serving.route),
         )
         self._metrics.scored(serving.route.product, scored)
+
+    def _looked_up(self, serving: Serving, rows: Rows) -> Rows:
+        """Look up the features that were left out, as of now."""
+        now, found = self._clock.now(), []
+        for view in rows.left_out:
+            snapshot = serving.snapshots.get(view.name)
+            if snapshot is None:
+                raise NotYetServed(
+                    f"There are no values of feature view {view.name} to look up yet: send "
+                    f"{', '.join(view.feature_names)}, or add data to {view.source} and ask again."
+                )
+            found.append(look_up(view, snapshot, rows.columns[view.entity], now))
+        self._metrics.looked_up(serving.route.product, found)
+        return serving.inputs.with_found(rows, found, now)
 
     def _policy(self, route: Route) -> LogPolicy:
         of, policy = self._policies.get(route.product, (None, None))
@@ -208,6 +233,16 @@ def _units(split_by: str | None, rows: Rows, others: list[str]) -> list[str]:
     if split_by is not None and (named := rows.columns.get(split_by)):
         return [other if name is None else as_text(name) for other, name in zip(others, named, strict=True)]
     return others
+
+
+def _whose(rows: Rows, row: int) -> str:
+    """Say whose features a row lacks, and what the caller can do."""
+    lacking = [each for each in rows.found if any(values[row] is None for values in each.columns.values())]
+    return " ".join(
+        f"Its {each.view.entity} is {str(each.entities[row])[:100]!r}: send another, or "
+        f"{', '.join(each.view.feature_names)}."
+        for each in lacking
+    )
 
 
 def _parts(serving: Serving, units: list[str]) -> list[tuple[Served, list[int]]]:

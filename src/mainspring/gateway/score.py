@@ -235,7 +235,7 @@ def _nulls(served: Served, rows: Rows, which: Sequence[int]) -> list[Failure]:
     suspects = sorted(served.never_null & rows.with_nulls)
     failures = []
     for row in which:
-        if missing := [name for name in suspects if rows.columns[name][row] is None]:
+        if missing := [rows.about(name, row) for name in suspects if rows.columns[name][row] is None]:
             failures.append(
                 Failure(row, served.version, f"null in {', '.join(missing)}, never seen there in training")
             )

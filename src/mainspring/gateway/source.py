@@ -7,6 +7,8 @@ __all__ = ["GatewaySource"]
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mainspring.digest import Digest
     from mainspring.formats.served import Registered
     from mainspring.product import ProductSpec
@@ -14,18 +16,22 @@ if TYPE_CHECKING:
 
 
 class GatewaySource(Protocol):
-    """Routes and models. Always called from one and the same thread, and free to raise anything while it is away."""
+    """Routes, models and snapshots. Always called from one thread, and free to raise anything while away."""
 
     def route_stamp(self) -> int | str:
-        """Give a value that differs whenever `routes` would; cheap, because it is asked all the time."""
+        """Give a value that differs whenever `routes` or `snapshots` would; cheap, because it is asked all the time."""
         ...
 
     def routes(self) -> tuple[Route, ...]:
         """Give the route in force of every product."""
         ...
 
+    def snapshots(self) -> Mapping[str, Digest]:
+        """Give the snapshots of feature views, by `mainspring.features.online.snapshot_name`."""
+        ...
+
     def blob(self, digest: Digest) -> bytes:
-        """Give the bytes of a model, or of its sample."""
+        """Give the bytes of a model, of its sample, or of a snapshot."""
         ...
 
     def registered(self, product: str, version: int) -> Registered:

@@ -27,7 +27,8 @@ class Failure(msgspec.Struct, frozen=True):
 class Fetched(msgspec.Struct, frozen=True):
     """What the gateway has looked up of one feature view, in the order of the request's rows.
 
-    `at` says when each row's values were known, None where there were none.
+    `at` says when each row's values were known, None where there were none. Values that were too old to be used are
+    null, and have their time.
     """
 
     at: list[datetime | None]
@@ -95,6 +96,15 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     redacted: list[str] = []
     sampled: float = 1.0
     unlogged: dict[str, int] = {}
+
+    @property
+    def columns(self) -> dict[str, Values]:
+        """All that the versions were asked with: what was sent, and what was looked up."""
+        if not self.features:
+            return self.inputs
+        return self.inputs | {
+            name: of for view in self.features.values() for name, of in view.columns.items()
+        }
 
 
 class LabelEntry(msgspec.Struct, frozen=True, array_like=True):

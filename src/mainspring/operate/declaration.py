@@ -187,7 +187,13 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         gates=tuple(product.gates),
         features=tuple(
             FeatureViewSpec(
-                view.name, view.source.name, view.entity, view.event_time, view.ttl, tuple(view.features)
+                view.name,
+                view.source.name,
+                view.entity,
+                view.event_time,
+                view.ttl,
+                tuple(view.features),
+                view.online,
             )
             for view in product.features
         ),
@@ -353,6 +359,28 @@ def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> It
                 where,
                 f"uses {name!r}, which is only known at {known!r}, as if it were known at {view.event_time!r}.",
                 f"Set its event_time to {known!r}.",
+            )
+    if view.online:
+        for mean in (each for each in view.features if isinstance(each, Mean)):
+            yield Fault(
+                where,
+                f"is online, and its feature {mean.name!r} is a mean over {mean.over}, new at every moment.",
+                "Leave `online` out, or declare the means as a view of their own.",
+            )
+        asked = next((column for column in own.columns if column.name == view.entity), None)
+        kept = columns.get(view.entity)
+        if kept is not None and kept.dtype == "TIMESTAMP":
+            yield Fault(
+                where,
+                f"is online, and its entity {view.entity!r} is a moment.",
+                "Name a column that says who or what.",
+            )
+        elif asked is not None and kept is not None and asked.dtype != kept.dtype:
+            yield Fault(
+                where,
+                f"is online, and its entity {view.entity!r} is {kept.dtype} in its source and {asked.dtype} in "
+                f"dataset {own.name!r}.",
+                "Make them one type: no value of one would be found in the other.",
             )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mainspring.clock import time_text
 from mainspring.errors import Invalid
 from mainspring.events import Event, EventType
+from mainspring.operate.publish import renew_snapshots
 from mainspring.operate.tasks import Describe, Described
 from mainspring.operate.workers import TaskFailed
 
@@ -42,6 +43,7 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
         described = workspace.workers.ask(Describe(), Described)
     except TaskFailed as error:
         raise DeclarationInvalid(str(error)) from None
+    renew_snapshots(workspace, described.products)
     now = workspace.clock.now()
     with workspace.database.read() as tx:
         known = tx.values.items("product:")
@@ -57,7 +59,7 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
             tx.values.put(f"product:{spec.name}", text)
             if new:
                 tx.values.put(f"declared:{spec.name}", time_text(now))
-            _log_as_declared(tx, spec)
+            _serve_as_declared(tx, spec)
             tx.ledger.append(
                 Event(
                     type=EventType.PRODUCT_DECLARED,
@@ -71,8 +73,8 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
     return described.products
 
 
-def _log_as_declared(tx: Transaction, spec: ProductSpec) -> None:
-    """Publish a route in force anew when other values may be logged: that must not wait for the next version."""
+def _serve_as_declared(tx: Transaction, spec: ProductSpec) -> None:
+    """Publish a route in force anew when it logs or looks up otherwise: that must not wait for the next version."""
     for route in tx.rollouts.routes():
-        if route.product == spec.name and (told := route.logged_as(spec.inputs, spec.log_sample)) != route:
+        if route.product == spec.name and (told := route.declared_as(spec)) != route:
             tx.rollouts.put_route(replace(told, number=route.number + 1))

@@ -206,7 +206,8 @@ class _Counting:
                 self.counts[_NOBODY]["of_unknown_product"] += len(record.ids)
                 continue
             # What was left out or hashed is not missing, and has no distribution: no profile speaks of it.
-            logged = tuple(name for name in record.inputs if name not in record.redacted)
+            given = record.columns
+            logged = tuple(name for name in given if name not in record.redacted)
             for row, version in enumerate(record.versions):
                 if record.ids[row] not in fresh:
                     self.counts[record.product]["repeated_predictions"] += 1
@@ -217,7 +218,7 @@ class _Counting:
                 asked = columns[record.product, version, day, logged]
                 asked[PREDICTION].append(record.scores[row])
                 for name in logged:
-                    asked[name].append(record.inputs[name][row])
+                    asked[name].append(given[name][row])
             rollout = self._rollout(record.product)
             if rollout is not None and record.at >= rollout.step_started_at and not record.pinned:
                 units[rollout.step_id] += units_of(record, rollout)
@@ -385,7 +386,8 @@ def units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
     failed = {(failure.row, failure.version) for failure in record.failures}
     assigned = rollout.assign(record.units)
     shadow = record.shadow.get(str(rollout.challenger)) if rollout.shadow_share else None
-    columns = {name: record.inputs.get(name, []) for name in rollout.slices}
+    given = record.columns
+    columns = {name: given.get(name, []) for name in rollout.slices}
     timed = not failed and _is_timed(record, rollout)
     units = []
     for row, (unit, version) in enumerate(zip(record.units, assigned, strict=True)):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from mainspring.product import ProductSpec
+    from mainspring.product import ColumnSpec, ProductSpec
 
 LABELS = "labels"
 STRAYS = "strays"
@@ -40,11 +40,11 @@ def label_text(value: bool | int | float | str) -> str:
 
 def predictions_table(spec: ProductSpec) -> str:
     """Name of the table of a product's predictions; when its inputs change, a table of new columns begins."""
-    inputs = msgspec.to_builtins(spec.inputs)
+    inputs = msgspec.to_builtins(_asked(spec))
     for each in inputs:
         each.pop("pii", None)  # no matter of columns
     # A table of 0.1 may have given such a name to an input.
-    taken = sorted(_LATER & {each.name for each in spec.inputs})
+    taken = sorted(_LATER & {each.name for each in _asked(spec)})
     return f"{spec.name}-{digest_of_json([*inputs, *taken])[:8]}"
 
 
@@ -133,10 +133,9 @@ def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.D
         ]
         columns["redacted"] += [record.redacted] * rows
         columns["sampled"] += [record.sampled] * rows
-        fetched = {name: of for view in record.features.values() for name, of in view.columns.items()}
-        for column in spec.inputs:
-            given = record.inputs.get(column.name) or fetched.get(column.name) or nothing
-            columns[input_column(column.name)] += given
+        given = record.columns
+        for column in _asked(spec):
+            columns[input_column(column.name)] += given.get(column.name) or nothing
     schema: dict[str, Any] = {
         "prediction_id": pl.String,
         "at": pl.Datetime("us", "UTC"),
@@ -152,9 +151,14 @@ def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.D
         "features_at": pl.List(pl.Struct({"view": pl.String, "at": pl.Datetime("us", "UTC")})),
         "redacted": pl.List(pl.String),
         "sampled": pl.Float64,
-        **{input_column(column.name): types.get(column.dtype, pl.Int64) for column in spec.inputs},
+        **{input_column(column.name): types.get(column.dtype, pl.Int64) for column in _asked(spec)},
     }
     return _by_day(pl.DataFrame({name: columns[name] for name in schema}, schema=schema))
+
+
+def _asked(spec: ProductSpec) -> tuple[ColumnSpec, ...]:
+    """The columns of a request: the inputs, and what says whose features to look up."""
+    return (*spec.inputs, *spec.entities)
 
 
 def _failures(record: PredictionRecord) -> list[str | None]:

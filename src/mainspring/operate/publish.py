@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["UnknownDataset", "add_batch", "one_at_a_time"]
+__all__ = ["UnknownDataset", "add_batch", "one_at_a_time", "renew_snapshots"]
 
 import fcntl
 from contextlib import contextmanager, suppress
@@ -14,14 +14,23 @@ from mainspring.data import Batch, DataVersion
 from mainspring.digest import digest_of, digest_of_json
 from mainspring.errors import NotFound
 from mainspring.events import Event, EventType
+from mainspring.features.online import snapshot_name
+from mainspring.operate.snapshots import (
+    TakenSnapshot,
+    name_snapshots,
+    online_views,
+    snapshots_in_force,
+    take_snapshots,
+)
 from mainspring.operate.tasks import AddBatch, Added
 from mainspring.stores.errors import disk_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mainspring.digest import Digest
+    from mainspring.product import FeatureViewSpec, ProductSpec
     from mainspring.workspace import Workspace
 
 
@@ -79,7 +88,32 @@ def add_batch(workspace: Workspace, dataset: str, content: bytes, *, actor: str,
                 dataset=dataset, file=str(file), table_version=newest.table_version if newest else None
             )
             added = workspace.workers.ask(task, Added)
-        return _record(workspace, dataset, digest, added, newest, actor, reason)
+        return _record(
+            workspace,
+            dataset,
+            digest,
+            added,
+            newest,
+            actor,
+            reason,
+            _snapshots(workspace, added, newest, dataset),
+        )
+
+
+def _snapshots(
+    workspace: Workspace, added: Added, newest: DataVersion | None, dataset: str
+) -> dict[str, TakenSnapshot]:
+    """Make the snapshots of the version that a batch is about to make."""
+    if added.table_version is None:
+        return {}
+    with workspace.database.read() as tx:
+        views = online_views(tx, workspace.specs(tx).values())
+    return take_snapshots(
+        workspace,
+        [view for view in views if view.source == dataset],
+        table_version=added.table_version,
+        version=(newest.number if newest else 0) + 1,
+    )
 
 
 def _record(
@@ -90,6 +124,7 @@ def _record(
     newest: DataVersion | None,
     actor: str,
     reason: str,
+    snapshots: dict[str, TakenSnapshot],
 ) -> Batch:
     now, report = workspace.clock.now(), added.report
     number = (newest.number if newest else 0) + 1
@@ -122,6 +157,7 @@ def _record(
             table_version=added.table_version,
         )
         tx.data.add(version)
+        name_snapshots(tx, snapshots)
         tx.ledger.append(
             Event(
                 type=EventType.DATA_VERSION_PUBLISHED,
@@ -130,10 +166,43 @@ def _record(
                 actor=actor,
                 reason=reason
                 or f"{added.rows:,} rows passed validation, {report.quarantined:,} were set aside",
-                data={"digest": version.digest, "rows": version.rows, "rows_added": added.rows, **found},
+                data={"digest": version.digest, "rows": version.rows, "rows_added": added.rows, **found}
+                | (
+                    {"snapshots": {name: taken.digest for name, taken in snapshots.items()}}
+                    if snapshots
+                    else {}
+                ),
             )
         )
     return batch
+
+
+def renew_snapshots(workspace: Workspace, specs: Sequence[ProductSpec]) -> None:
+    """Make the snapshots that are missing, or older than the newest version of their source."""
+    if not _outdated(workspace, specs):
+        return
+    with one_at_a_time(workspace):  # so that no version is published meanwhile
+        for source, views in _outdated(workspace, specs).items():
+            with workspace.database.read() as tx:
+                newest = tx.data.newest(source)
+            assert newest is not None, "only sources with data are outdated"
+            taken = take_snapshots(
+                workspace, views, table_version=newest.table_version, version=newest.number
+            )
+            with workspace.database.write() as tx:
+                name_snapshots(tx, taken)
+
+
+def _outdated(workspace: Workspace, specs: Sequence[ProductSpec]) -> dict[str, list[FeatureViewSpec]]:
+    found: dict[str, list[FeatureViewSpec]] = {}
+    with workspace.database.read() as tx:
+        views = online_views(tx, specs)
+        known = snapshots_in_force(tx) if views else {}
+        for view in views:
+            newest, taken = tx.data.newest(view.source), known.get(snapshot_name(view))
+            if newest is not None and (taken is None or taken.version != newest.number):
+                found.setdefault(view.source, []).append(view)
+    return found
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from mainspring.clock import SystemClock
 from mainspring.digest import Digest
 from mainspring.formats.served import Registered
 from mainspring.formats.signature import Signature
+from mainspring.operate.snapshots import snapshots_in_force
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.rollouts import Route
@@ -43,6 +44,7 @@ class _Kept(msgspec.Struct):
     routes: tuple[Route, ...] = ()
     registered: dict[str, Registered] = {}
     specs: dict[str, ProductSpec] = {}
+    snapshots: dict[str, Digest] = {}
 
 
 @dataclass(slots=True)
@@ -93,11 +95,12 @@ class ServingSource:
         return self._workspace.clock if self._workspace else SystemClock()
 
     def route_stamp(self) -> str:
-        """Give the numbers of the routes in force; they rise with each change."""
-        return " ".join(f"{route.product}:{route.number}" for route in self.routes())
+        """Give the numbers of the routes in force, which rise with each change, and the digests of the snapshots."""
+        routes = " ".join(f"{route.product}:{route.number}" for route in self.routes())
+        return " ".join([routes, *self._kept.snapshots.values()])
 
     def routes(self) -> tuple[Route, ...]:
-        """Give the route of every product."""
+        """Give the route of every product, and look for new snapshots."""
         if self._workspace is None:
             try:
                 self._workspace = open_workspace(self.settings.root, self.settings)
@@ -105,9 +108,14 @@ class ServingSource:
                 return self._kept.routes
         with self._workspace.database.read() as tx:
             routes = tx.rollouts.routes()
-        if routes != self._kept.routes:
-            self._keep(routes)
+            snapshots = {name: taken.digest for name, taken in snapshots_in_force(tx).items()}
+        if routes != self._kept.routes or snapshots != self._kept.snapshots:
+            self._keep(routes, snapshots)
         return routes
+
+    def snapshots(self) -> dict[str, Digest]:
+        """Give the snapshots in force when routes were last asked for, by the name of what they hold."""
+        return self._kept.snapshots
 
     def blob(self, digest: Digest) -> bytes:
         """Give the bytes of a model or of its sample, verified against their digest."""
@@ -135,13 +143,13 @@ class ServingSource:
     ) -> None:
         self.close()
 
-    def _keep(self, routes: tuple[Route, ...]) -> None:
+    def _keep(self, routes: tuple[Route, ...], snapshots: dict[str, Digest]) -> None:
         assert self._workspace is not None  # routes were read from it
         with self._workspace.database.read() as tx:
             specs = self._workspace.specs(tx)
             refs = [ModelRef(route.product, each.version) for route in routes for each in route.variants]
             registered = {str(ref): _registered(tx.registry.get(ref)) for ref in refs}
-        kept = _Kept(self._kept.secret, routes, registered, specs)
+        kept = _Kept(self._kept.secret, routes, registered, specs, snapshots)
         self._kept = kept
         try:
             replace(_file(self.settings), msgspec.json.encode(kept))

@@ -17,6 +17,8 @@ __all__ = [
     "ProbeModel",
     "Probed",
     "RunStep",
+    "TakeSnapshots",
+    "Taken",
     "Task",
 ]
 
@@ -26,7 +28,7 @@ from typing import TypeAlias
 import msgspec
 
 from mainspring.data import BatchReport
-from mainspring.product import ParamValue, ProductSpec
+from mainspring.product import FeatureViewSpec, ParamValue, ProductSpec
 
 LABEL = "label"
 """The column of 0 and 1 that steps see in place of the product's own label."""
@@ -66,6 +68,20 @@ class Added(_Message, frozen=True):
     report: BatchReport
     rows: int
     table_version: int | None
+
+
+class TakeSnapshots(_Message, frozen=True):
+    """Make the snapshots of views of one source, at a version of its table, to hold from an instant on."""
+
+    views: tuple[FeatureViewSpec, ...]
+    table_version: int
+    until: datetime
+
+
+class Taken(_Message, frozen=True):
+    """The digests of snapshots, in the order of the views."""
+
+    snapshots: tuple[str, ...]
 
 
 class BuildExamples(_Message, frozen=True):
@@ -141,5 +157,5 @@ class Failed(_Message, frozen=True):
     message: str
 
 
-Task: TypeAlias = Describe | AddBatch | BuildExamples | RunStep | JudgeCandidate | ProbeModel
-Answer: TypeAlias = Described | Added | Built | Judged | Probed | Failed
+Task: TypeAlias = Describe | AddBatch | TakeSnapshots | BuildExamples | RunStep | JudgeCandidate | ProbeModel
+Answer: TypeAlias = Described | Added | Taken | Built | Judged | Probed | Failed

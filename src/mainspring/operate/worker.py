@@ -38,6 +38,8 @@ from mainspring.operate.tasks import (
     JudgeCandidate,
     ProbeModel,
     RunStep,
+    Taken,
+    TakeSnapshots,
     Task,
 )
 from mainspring.settings import Settings
@@ -81,6 +83,8 @@ class TaskRunner:
                 )
             case AddBatch():
                 return self._add(task)
+            case TakeSnapshots():
+                return self._take(task)
             case BuildExamples():
                 return self._build(task)
             case RunStep():
@@ -134,6 +138,24 @@ class TaskRunner:
         self.tables.restore(dataset.name, task.table_version)
         version = self.tables.append(dataset.name, rows, commit_id=None)
         return Added(report=report, rows=rows.height, table_version=version)
+
+    def _take(self, task: TakeSnapshots) -> Taken:
+        from mainspring.operate.snapshots import take_snapshot
+
+        return Taken(
+            snapshots=tuple(
+                self.blobs.put(
+                    take_snapshot(
+                        view,
+                        key=self._dataset(view.source).key_columns,
+                        tables=self.tables,
+                        version=task.table_version,
+                        until=task.until,
+                    )
+                )
+                for view in task.views
+            )
+        )
 
     def _build(self, task: BuildExamples) -> Built:
         import polars as pl

@@ -7,18 +7,14 @@ __all__ = ["Challenger", "MalformedRoute", "Route", "Variant"]
 import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from mainspring.digest import Digest
 from mainspring.errors import Invalid
-from mainspring.product import ColumnSpec
+from mainspring.product import ColumnSpec, FeatureViewSpec, ProductSpec
 from mainspring.ref import check_name
 from mainspring.rollouts.split import CHAMPION, Part, Split, check_salt, check_share
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class MalformedRoute(Invalid):
@@ -105,6 +101,10 @@ class Route:
         What a request must hold, and which of it may not be logged.
     log_sample : float
         The share of the units whose predictions are logged.
+    online : tuple of FeatureViewSpec
+        Views whose features a request may leave out, each with those that are inputs.
+    entities : tuple of ColumnSpec
+        What a request may hold besides the inputs, to say whose features are to be looked up.
 
     Examples
     --------
@@ -126,6 +126,8 @@ class Route:
     split_by: str | None = None
     inputs: tuple[ColumnSpec, ...] = ()
     log_sample: float = 1.0
+    online: tuple[FeatureViewSpec, ...] = ()
+    entities: tuple[ColumnSpec, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.product)
@@ -158,13 +160,25 @@ class Route:
         """What assigns units to `challengers`, by their index."""
         return Split(self.salt, [each.part for each in self.challengers])
 
-    def logged_as(self, inputs: Iterable[ColumnSpec], log_sample: float) -> Route:
-        """Give the route that logs as these inputs and this sample say, and serves as this one does."""
-        pii = {each.name: each.pii for each in inputs}
+    def declared_as(self, spec: ProductSpec) -> Route:
+        """Give the route that logs and looks up as a declaration says, and serves the versions that this one does.
+
+        A view with a feature that is no input of this route waits for the next version.
+        """
+        pii = {each.name: each.pii for each in spec.inputs}
         renewed = tuple(
             msgspec.structs.replace(each, pii=pii.get(each.name, each.pii)) for each in self.inputs
         )
-        return replace(self, inputs=renewed, log_sample=log_sample)
+        names = {each.name for each in self.inputs}
+        online = tuple(view for view in spec.online if names.issuperset(view.feature_names))
+        entities = {view.entity for view in online} - names
+        return replace(
+            self,
+            inputs=renewed,
+            log_sample=spec.log_sample,
+            online=online,
+            entities=tuple(each for each in spec.data.columns if each.name in entities),
+        )
 
     def choose(self, unit: str) -> Variant:
         """Give the variant that serves a unit."""

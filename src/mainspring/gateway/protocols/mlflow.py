@@ -111,9 +111,9 @@ def _of_rows(inputs: Inputs, rows: Any, where: str) -> Columns:
     if all(isinstance(row, dict) for row in rows):
         names = dict.fromkeys(name for row in rows for name in row)
         return {name: [row.get(name) for row in rows] for name in names}
-    if len(inputs.datatypes) == 1 and not any(isinstance(row, list | dict) for row in rows):
-        return {next(iter(inputs.datatypes)): rows}
-    return _of_lists([*inputs.datatypes], rows, where)
+    if len(inputs.names) == 1 and not any(isinstance(row, list | dict) for row in rows):
+        return {inputs.names[0]: rows}
+    return _of_lists(inputs.names, rows, where)
 
 
 def _of_lists(names: Sequence[str], rows: Any, where: str) -> Columns:

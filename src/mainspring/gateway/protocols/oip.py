@@ -153,7 +153,10 @@ def read_plain(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows] | None:
         return None
     tensors = request.inputs
     columns = {names[type(each)]: each.data for each in tensors}
-    if not len(columns) == len(tensors) == len(names) or request.faults():
+    if len(columns) != len(tensors) or request.faults():
+        return None
+    left_out = () if len(columns) == len(names) else inputs.left_out(columns)
+    if left_out is None:
         return None
     shapes = [each.shape for each in tensors]
     shape = shapes[0]
@@ -161,7 +164,7 @@ def read_plain(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows] | None:
         return None
     if set(map(len, columns.values())) != set(shape):
         return None
-    return request, inputs.rows(columns, may_have_nulls=b"null" in content)
+    return request, inputs.rows(columns, may_have_nulls=b"null" in content, left_out=left_out)
 
 
 def read_any(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows]:

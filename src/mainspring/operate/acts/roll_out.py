@@ -292,6 +292,8 @@ def publish_route(stage: Stage, tx: Transaction, rollout: Rollout | None) -> Non
             split_by=rollout.strategy.split_by if rollout else stage.spec.rollout.split_by,
             inputs=stage.spec.inputs,
             log_sample=stage.spec.log_sample,
+            online=stage.spec.online,
+            entities=stage.spec.entities,
         )
     )
 

@@ -80,7 +80,8 @@ def _run_steps(stage: Stage, cycle: Cycle, ask: Ask) -> list[Mapping[str, str]]:
         versions = {name: tx.data.get(DataRef(name, number)) for name, number in cycle.data.items()}
     as_of = max(version.published_at for version in versions.values())
     inputs = {name: version.digest for name, version in versions.items()} | {"as_of": as_of.isoformat()}
-    declared = msgspec.to_builtins((spec.data, spec.sources, spec.inputs, spec.features, spec.task))
+    views = [msgspec.structs.replace(view, online=False) for view in spec.features]  # no matter of training
+    declared = msgspec.to_builtins((spec.data, spec.sources, spec.inputs, views, spec.task))
     key = StepKey(
         step="examples",
         code=digest_of_json(declared),

@@ -1,0 +1,118 @@
+"""The newest values of feature views, as gateways look them up: made of a data version, and named with it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "TakenSnapshot",
+    "name_snapshots",
+    "online_views",
+    "snapshots_in_force",
+    "take_snapshot",
+    "take_snapshots",
+]
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mainspring.digest import Digest
+from mainspring.features.online import pack, snapshot_name
+from mainspring.operate.tasks import Taken, TakeSnapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    import polars as pl
+
+    from mainspring.product import FeatureViewSpec, ProductSpec
+    from mainspring.stores.sql.database import Transaction
+    from mainspring.stores.tables import DeltaTables
+    from mainspring.workspace import Workspace
+
+_NAMED = "snapshot:"
+
+
+class TakenSnapshot(msgspec.Struct, frozen=True):
+    """A snapshot: the blob that it is, and the number of the data version that it was taken of."""
+
+    digest: Digest
+    version: int
+
+
+def take_snapshot(
+    view: FeatureViewSpec, *, key: Sequence[str], tables: DeltaTables, version: int, until: datetime
+) -> bytes:
+    """Make the snapshot of a view from a version of its source's table.
+
+    Parameters
+    ----------
+    view : FeatureViewSpec
+    key : sequence of str
+        The columns that name a row of the source; among rows of one time they say which stands last.
+    tables : DeltaTables
+    version : int
+        Of the table.
+    until : datetime
+        The instant from which on it holds.
+    """
+    import polars as pl
+
+    time, features = pl.col(view.event_time), view.feature_names
+    rows = tables.scan(view.source, version).drop_nulls([view.entity, view.event_time])
+    rows = rows.sort(view.event_time, *key).with_columns(time.dt.convert_time_zone("UTC"))
+    newest = rows.filter(time <= until).unique(view.entity, keep="last", maintain_order=True)
+    found = pl.concat([newest, rows.filter(time > until)]).select(view.entity, view.event_time, *features)
+    frame = found.collect()
+    frame = frame.select(_plain(column) if column.name != view.event_time else column for column in frame)
+    values = frame.select(features).rows()
+    entities, times = frame[view.entity].to_list(), frame[view.event_time].to_list()
+    return pack(features, until, zip(entities, times, values, strict=True))
+
+
+def take_snapshots(
+    workspace: Workspace, views: Iterable[FeatureViewSpec], *, table_version: int, version: int
+) -> dict[str, TakenSnapshot]:
+    """Let a worker make the snapshots of views of one source, at a version of it; they are not in force yet."""
+    by_name = {snapshot_name(view): view for view in views}
+    if not by_name:
+        return {}
+    task = TakeSnapshots(
+        views=tuple(by_name.values()), table_version=table_version, until=workspace.clock.now()
+    )
+    taken = workspace.workers.ask(task, Taken).snapshots
+    return {name: TakenSnapshot(Digest(digest), version) for name, digest in zip(by_name, taken, strict=True)}
+
+
+def name_snapshots(tx: Transaction, taken: Mapping[str, TakenSnapshot]) -> None:
+    """Put snapshots in force."""
+    for name, snapshot in taken.items():
+        tx.values.put(_NAMED + name, msgspec.json.encode(snapshot).decode())
+
+
+def snapshots_in_force(tx: Transaction) -> dict[str, TakenSnapshot]:
+    """Give the snapshots in force, by the name of what they hold."""
+    return {
+        key.removeprefix(_NAMED): msgspec.json.decode(text, type=TakenSnapshot)
+        for key, text in tx.values.items(_NAMED).items()
+    }
+
+
+def online_views(tx: Transaction, specs: Iterable[ProductSpec]) -> list[FeatureViewSpec]:
+    """Give the views that gateways look up now, and those that they will when these declarations are in force."""
+    served = [view for route in tx.rollouts.routes() for view in route.online]
+    return [*served, *(view for spec in specs for view in spec.online)]
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """A column's values as a request would bring them; NaN, and what no model can take, is null."""
+    import polars as pl
+
+    if column.dtype.is_float():
+        number = column.cast(pl.Float64)
+        return number.set(~number.cast(pl.Float32).is_finite(), None)
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+    if column.dtype in (pl.Categorical, pl.Enum):
+        return column.cast(pl.String)
+    return column
