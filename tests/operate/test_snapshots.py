@@ -1,0 +1,213 @@
+"""What is looked up online is what the point-in-time join gives; snapshots follow data and declarations."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.operate.tiny import PRODUCT
+from tests.products.tiny.orders import FIRST, parquet
+
+from mainspring.digest import Digest
+from mainspring.errors import MainspringError
+from mainspring.features.online import Snapshot, look_up, pack, snapshot_name
+from mainspring.operate.declare import declare
+from mainspring.operate.joining import join_features
+from mainspring.operate.publish import add_batch, renew_snapshots
+from mainspring.operate.snapshots import snapshots_in_force, take_snapshot
+from mainspring.product import FeatureViewSpec
+from mainspring.stores.tables import DeltaTables
+from mainspring.workspace import Workspace, open_workspace
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+MOMENT = pl.Datetime("us", "UTC")
+PRICES = FeatureViewSpec(
+    "prices",
+    "prices",
+    entity="place",
+    event_time="seen_at",
+    ttl="3h",
+    features=("price", "seller"),
+    online=True,
+)
+
+# Quarters of an hour, so that times are often equal and often exactly as old as they may be.
+moments = st.integers(0, 40).map(lambda quarter: START + timedelta(minutes=15 * quarter))
+places = st.sampled_from(["a", "b", "c", None])
+seen = st.tuples(
+    places,
+    st.none() | moments,
+    st.none() | st.floats(-1e6, 1e6) | st.just(float("nan")),
+    st.none() | st.text("xy", max_size=1),
+)
+batches = st.lists(st.lists(seen, min_size=1, max_size=12), min_size=1, max_size=4)
+
+
+def prices(rows: Sequence[tuple[object, ...]], first: int) -> pl.DataFrame:
+    schema = {"place": pl.String, "seen_at": MOMENT, "price": pl.Float64, "seller": pl.String}
+    # Keys that do not rise with the rows: among rows of one time they say which stands last.
+    keys = pl.Series("price_id", [(first + n) * 7919 % 10007 for n in range(len(rows))])
+    return pl.DataFrame(rows, schema=schema, orient="row").insert_column(0, keys)
+
+
+@settings(max_examples=60, deadline=None)
+@given(batches=batches, until=moments, later=st.lists(st.integers(0, 40), min_size=1, max_size=5))
+def test_what_is_looked_up_at_an_instant_is_what_the_join_gives(
+    batches: list[list[tuple[object, ...]]], until: datetime, later: list[int]
+) -> None:
+    """Whatever has come late, in place of an earlier row, or before its time; from the snapshot's instant on."""
+    with tempfile.TemporaryDirectory() as folder:
+        tables = DeltaTables(Path(folder))
+        count = 0
+        for rows in batches:
+            version = tables.append("prices", prices(rows, count), commit_id=None)
+            count += len(rows)
+        of = {"view": PRICES, "key": ("price_id",), "tables": tables, "version": version}
+        snapshot = Snapshot(take_snapshot(**of, until=until))
+        for minutes in [0, *later]:
+            now = until + timedelta(minutes=15 * minutes)
+            asked = pl.DataFrame(
+                {"place": ["a", "b", "c", "d", None], "at": [now] * 5},
+                schema={"place": pl.String, "at": MOMENT},
+            )
+            joined = join_features(
+                asked,
+                at="at",
+                views=[PRICES],
+                keys={"prices": ("price_id",)},
+                tables=tables,
+                versions={"prices": version},
+                known=now,
+            )
+            found = look_up(PRICES, snapshot, asked["place"].to_list(), now)
+            assert found.columns["price"] == joined["price"].fill_nan(None).to_list()
+            assert found.columns["seller"] == joined["seller"].to_list()
+
+
+def test_what_no_model_could_take_is_null(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    rows = [("a", START, 1e39, "x"), ("b", START, float("inf"), "x"), ("c", START, 3e38, "x")]
+    version = tables.append("prices", prices(rows, 0), commit_id=None)
+    content = take_snapshot(PRICES, key=("price_id",), tables=tables, version=version, until=START)
+    assert look_up(PRICES, Snapshot(content), ["a", "b", "c"], START).columns["price"] == [None, None, 3e38]
+
+
+def test_a_snapshot_in_several_pieces_is_whole() -> None:
+    rows = [(n, START, [n + 0.5]) for n in range(25_000)]
+    snapshot = Snapshot(pack(["price"], START, rows))
+    assert len(snapshot) == 25_000
+    assert [snapshot.newest(n, START).values for n in (0, 9_999, 10_000, 24_999)] == [
+        (0.5,),
+        (9_999.5,),
+        (10_000.5,),
+        (24_999.5,),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xc1", b"\x80", pack(["price"], START, [("a", START, [1])])[:-1]])
+def test_bytes_that_are_no_snapshot_are_told(content: bytes) -> None:
+    with pytest.raises(MainspringError, match="no snapshot"):
+        Snapshot(content)
+
+
+# --- in a workspace ------------------------------------------------------------------------------------------------
+
+CUSTOMERS = """
+class Customers(pa.DataFrameModel):
+    row_id: int
+    customer: str
+    at: Moment
+    amount: float = pa.Field(nullable=True)
+
+
+customers = ms.Dataset("customers", key="row_id", event_time="at", schema=Customers)
+profile = ms.FeatureView(
+    "profile", source=customers, entity="customer", event_time="at", ttl="30d", features=["amount"], online=ONLINE
+)
+"""
+
+
+def declaration(*, online: bool = True) -> str:
+    """The tiny product, whose amount is a feature of the customer."""
+    text = (PRODUCT / "product.py").read_text()
+    for old, new in (
+        (
+            "    amount: float = pa.Field(ge=0, le=1_000)\n",
+            "    customer: str = pa.Field(metadata=ms.pii())\n",
+        ),
+        ("@ms.step\ndef recent", f"{CUSTOMERS.replace('ONLINE', str(online))}\n\n@ms.step\ndef recent"),
+        ("    data=orders,\n", "    data=orders,\n    features=[profile],\n"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "product.py").write_text(declaration())
+    (tmp_path / "mainspring.toml").write_bytes((PRODUCT / "mainspring.toml").read_bytes())
+    return tmp_path
+
+
+def customers(first: int, **amounts: float) -> bytes:
+    rows = {
+        "row_id": range(first, first + len(amounts)),
+        "customer": [*amounts],
+        "amount": [*amounts.values()],
+    }
+    times = pl.Series("at", [FIRST] * len(amounts), MOMENT)
+    return parquet(pl.DataFrame(rows).with_columns(times))
+
+
+def amounts(workspace: Workspace, *names: str) -> list[object]:
+    with workspace.database.read() as tx:
+        [spec] = workspace.specs(tx).values()
+        taken = snapshots_in_force(tx)[snapshot_name(spec.online[0])]
+    snapshot = Snapshot(workspace.blobs.get(taken.digest))
+    return look_up(spec.online[0], snapshot, names, FIRST).columns["amount"]
+
+
+def test_a_data_version_brings_its_snapshot_in_the_same_transaction(shop: Path) -> None:
+    with open_workspace(shop) as workspace:
+        declare(workspace, actor="test")
+        add_batch(workspace, "customers", customers(0, ann=10.0, bob=20.0), actor="test")
+        assert amounts(workspace, "ann", "bob", "eve") == [10.0, 20.0, None]
+        add_batch(workspace, "customers", customers(2, bob=30.0), actor="test")
+        assert amounts(workspace, "ann", "bob") == [10.0, 30.0]
+        with workspace.database.read() as tx:
+            published = tx.ledger.newest(limit=1)[0]
+            [taken] = snapshots_in_force(tx).values()
+        assert list(published.data["snapshots"].values()) == [taken.digest]
+        assert taken.version == 2
+
+
+def test_a_view_that_is_declared_online_later_finds_the_data_that_is_there(shop: Path) -> None:
+    (shop / "product.py").write_text(declaration(online=False))
+    with open_workspace(shop) as workspace:
+        declare(workspace, actor="test")
+        add_batch(workspace, "customers", customers(0, ann=10.0), actor="test")
+        with workspace.database.read() as tx:
+            assert snapshots_in_force(tx) == {}
+        (shop / "product.py").write_text(declaration(online=True))
+        declare(workspace, actor="test")
+        assert amounts(workspace, "ann") == [10.0]
+
+
+def test_a_snapshot_that_lags_behind_its_source_is_made_anew(shop: Path) -> None:
+    with open_workspace(shop) as workspace:
+        [spec] = declare(workspace, actor="test")
+        add_batch(workspace, "customers", customers(0, ann=10.0), actor="test")
+        [view] = spec.online
+        with workspace.database.write() as tx:  # as a declaration that came between would have left it
+            tx.values.put(
+                f"snapshot:{snapshot_name(view)}", f'{{"digest": "{Digest("0" * 64)}", "version": 0}}'
+            )
+        renew_snapshots(workspace, [spec])
+        assert amounts(workspace, "ann") == [10.0]
