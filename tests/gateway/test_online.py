@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import polars as pl
 import pytest
+from tests.gateway.asked_over_grpc import opened
 from tests.gateway.conftest import INPUTS, Process, Workspace, body, column, model, running
+from tritonclient.grpc import service_pb2
 
 from mainspring.clock import time_text
 from mainspring.digest import digest_of
 from mainspring.features.online import Snapshot, Status, look_up, pack, snapshot_name
+from mainspring.gateway.protocols.raw import from_raw, to_raw
 from mainspring.monitoring.record import Fetched
 from mainspring.product import ColumnSpec, FeatureViewSpec
 from mainspring.rollouts.route import Challenger, Route
@@ -183,6 +187,22 @@ def test_every_door_looks_up(
     assert read(reply) == scores(gateway.infer(asked("N1")))
 
 
+def test_grpc_looks_up(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    put_online(workspace)
+    put_snapshot(workspace, pack(["distance", "holiday"], NOW, [("N1", NOW, [0.0, True])]))
+    with opened(workspace, time_text(NOW)) as door:
+        request = service_pb2.ModelInferRequest(model_name="late")
+        for name, datatype, content in (
+            ("hour", "INT64", to_raw("INT64", [7])),
+            ("carrier", "BYTES", to_raw("BYTES", ["UA"])),
+            ("tailnum", "BYTES", to_raw("BYTES", ["N1"])),
+        ):
+            request.inputs.add(name=name, datatype=datatype, shape=[1])
+            request.raw_input_contents.append(content)
+        assert from_raw("", "FP64", [1], door.infer(request).raw_output_contents[0], []).values == [0.5]
+
+
 def test_rows_without_names_are_in_the_order_of_the_inputs(online: tuple[Workspace, Process]) -> None:
     _, gateway = online
     reply = gateway.client.post("/invocations", json={"instances": [[0.0, 7, "UA", False]]})
@@ -213,7 +233,8 @@ def test_some_features_of_a_view_are_too_few(online: tuple[Workspace, Process]) 
 
 @pytest.mark.parametrize(
     ("tailnum", "status"),
-    [("N2", "NULL_VALUE"), ("OLD", "OUTSIDE_MAX_AGE"), ("NONE", "NOT_FOUND"), ("SOON", "NOT_FOUND"), (None, "NOT_FOUND")],
+    [("N2", "NULL_VALUE"), ("OLD", "OUTSIDE_MAX_AGE"), ("NONE", "NOT_FOUND"), ("SOON", "NOT_FOUND"),
+     (None, "NOT_FOUND")],
 )  # fmt: skip
 def test_a_null_that_a_version_has_never_met_is_refused_with_entity_view_and_status(
     online: tuple[Workspace, Process], tailnum: str | None, status: str

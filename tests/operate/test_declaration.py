@@ -513,3 +513,38 @@ def test_a_steps_code_changes_with_what_it_uses_and_with_nothing_else(
 
 def test_a_steps_code_does_not_depend_on_the_folder(before: dict[str, str], tmp_path: Path) -> None:
     assert codes(tmp_path / "elsewhere") == before
+
+
+# --- views that are looked up online -----------------------------------------------------------------------------
+
+ONLINE = (
+    "\n\n@ms.step\ndef recent",
+    """
+
+class Customers(pa.DataFrameModel):
+    row_id: int
+    kind: int
+    at: Moment
+    spent: float
+
+
+customers = ms.Dataset("customers", key="row_id", event_time="at", schema=Customers)
+spending = ms.FeatureView(
+    "spending", source=customers, entity="kind", event_time="at", ttl="3h", online=True,
+    features=["spent", ms.Mean("spent", over="3h", name="spent_3h")],
+)
+
+
+@ms.step
+def recent""",
+)
+
+
+def test_a_view_that_cannot_be_looked_up_is_refused_with_its_reasons(tmp_path: Path) -> None:
+    with pytest.raises(Faults) as refused:
+        describe(
+            tmp_path, changed(ONLINE, ("    data=orders,\n", "    data=orders,\n    features=[spending],\n"))
+        )
+    told = str(refused.value)
+    assert "is online, and its feature 'spent_3h' is a mean over 3h" in told
+    assert "its entity 'kind' is INT64 in its source and BYTES in dataset 'orders'" in told

@@ -12,6 +12,7 @@ from tests.operate.tiny import PRODUCT
 from mainspring.digest import digest_of
 from mainspring.formats.signature import Column, Signature
 from mainspring.operate.serving import ServingSource
+from mainspring.operate.snapshots import TakenSnapshot, name_snapshots
 from mainspring.registry import ModelVersion
 from mainspring.rollouts import Route, Variant
 from mainspring.settings import Settings
@@ -63,6 +64,20 @@ def test_what_was_read_is_served_while_the_database_is_away(
         assert source.blob(digest_of(b"a model")) == b"a model"
         assert source.secret == workspace.secret
     assert "until its database is back" in caplog.text
+
+
+def test_a_snapshot_that_was_named_is_known_while_the_database_is_away(
+    settings: Settings, workspace: Workspace
+) -> None:
+    digest = workspace.blobs.put(b"a snapshot")
+    with ServingSource.open(settings) as source:
+        stamp = source.route_stamp()
+        with workspace.database.write() as tx:
+            name_snapshots(tx, {"prices": TakenSnapshot(digest, 1)})
+        assert source.route_stamp() != stamp
+    with ServingSource.open(away(settings)) as source:
+        assert source.snapshots() == {"prices": digest}
+        assert source.blob(digest) == b"a snapshot"
 
 
 def test_a_database_that_comes_back_is_followed_again(settings: Settings, workspace: Workspace) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,14 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.operate.tiny import PRODUCT
-from tests.products.tiny.orders import FIRST, parquet
+from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.digest import Digest
 from mainspring.errors import MainspringError
 from mainspring.features.online import Snapshot, look_up, pack, snapshot_name
+from mainspring.gateway.follow import Follower
+from mainspring.monitoring.record import Fetched, PredictionRecord
+from mainspring.operate.controller import turn
 from mainspring.operate.declare import declare
 from mainspring.operate.joining import join_features
+from mainspring.operate.log_table import frames
 from mainspring.operate.publish import add_batch, renew_snapshots
+from mainspring.operate.serving import ServingSource
 from mainspring.operate.snapshots import snapshots_in_force, take_snapshot
 from mainspring.product import FeatureViewSpec
 from mainspring.stores.tables import DeltaTables
@@ -182,9 +189,9 @@ def test_a_data_version_brings_its_snapshot_in_the_same_transaction(shop: Path) 
         add_batch(workspace, "customers", customers(2, bob=30.0), actor="test")
         assert amounts(workspace, "ann", "bob") == [10.0, 30.0]
         with workspace.database.read() as tx:
-            published = tx.ledger.newest(limit=1)[0]
+            published = json.loads(tx.ledger.newest(limit=1)[0].data)
             [taken] = snapshots_in_force(tx).values()
-        assert list(published.data["snapshots"].values()) == [taken.digest]
+        assert list(published["snapshots"].values()) == [taken.digest]
         assert taken.version == 2
 
 
@@ -211,3 +218,61 @@ def test_a_snapshot_that_lags_behind_its_source_is_made_anew(shop: Path) -> None
             )
         renew_snapshots(workspace, [spec])
         assert amounts(workspace, "ann") == [10.0]
+
+
+def test_routes_look_up_as_declared_without_another_training(shop: Path) -> None:
+    rows = orders(days=30)
+    asked = rows.drop("amount").insert_column(2, rows["order_id"].alias("customer"))
+    known = rows.select(
+        pl.int_range(rows.height).alias("row_id"),
+        pl.col("order_id").alias("customer"),
+        "amount",
+        at="asked_at",
+    )
+    with open_workspace(shop) as workspace:
+        declare(workspace, actor="test")
+        add_batch(workspace, "customers", parquet(known), actor="test")
+        add_batch(workspace, "orders", parquet(asked), actor="test")
+        turn(workspace)
+        with workspace.database.read() as tx:
+            [spec] = workspace.specs(tx).values()
+            [route] = tx.rollouts.routes()
+        assert (route.online, [each.name for each in route.entities]) == (spec.online, ["customer"])
+        last = rows["order_id"][-1]
+        assert served(workspace, last) == [rows["amount"][-1]]
+        (shop / "product.py").write_text(declaration(online=False))
+        declare(workspace, actor="test")
+        with workspace.database.read() as tx:
+            [renewed] = tx.rollouts.routes()
+        assert (renewed.number, renewed.champion) == (route.number + 1, route.champion)
+        assert (renewed.online, renewed.entities) == ((), ())
+
+
+def served(workspace: Workspace, customer: str) -> list[object]:
+    """What a gateway of the workspace finds."""
+
+    async def found() -> list[object]:
+        with ServingSource.open(workspace.settings) as source:
+            follower = Follower(source)
+            await follower.check()
+            serving = follower.serving("tiny")
+            [view] = serving.route.online
+            at = look_up(view, serving.snapshots[view.name], [customer], workspace.clock.now())
+            await follower.close()
+        return list(at.columns["amount"])
+
+    return asyncio.run(found())
+
+
+def test_what_was_looked_up_reaches_the_columns_of_the_log(shop: Path) -> None:
+    record = PredictionRecord(
+        at=FIRST, product="tiny", route=1, ids=["a", "b"], units=["a", "b"], versions=[1, 1], scores=[0.5, 0.5],
+        inputs={"hour": [1, 2], "kind": ["a", "b"], "customer": ["ann", "eve"]},
+        features={"profile": Fetched([FIRST, None], {"amount": [10.0, None]})},
+    )  # fmt: skip
+    with open_workspace(shop) as workspace:
+        [spec] = declare(workspace, actor="test")
+    [table] = frames([record], {"tiny": spec})["tiny"].values()
+    assert table["amount"].to_list() == [10.0, None]
+    assert table["customer"].to_list() == ["ann", "eve"]
+    assert table["features_at"].to_list()[0] == [{"view": "profile", "at": FIRST}]
