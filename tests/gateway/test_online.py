@@ -43,6 +43,12 @@ SEEN = [
 ]
 
 
+def packed(until: datetime, rows: list[tuple[str, datetime, list[Any]]]) -> bytes:
+    """A snapshot of entities, times and the values of distance and holiday."""
+    entities, at, values = zip(*rows, strict=True)
+    return pack(PLANES.feature_names, until, entities, at, [*zip(*values, strict=True)])
+
+
 def put_snapshot(workspace: Workspace, content: bytes, *, view: FeatureViewSpec = PLANES) -> None:
     digest = digest_of(content)
     (workspace.folder / digest).write_bytes(content)
@@ -80,7 +86,7 @@ def put_online(workspace: Workspace) -> None:
 def online(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, Process]]:
     workspace = Workspace(tmp_path_factory.mktemp("online"))
     put_online(workspace)
-    put_snapshot(workspace, pack(["distance", "holiday"], NOW - HOUR, SEEN))
+    put_snapshot(workspace, packed(NOW - HOUR, SEEN))
     with running(workspace, time_text(NOW)) as process:
         yield workspace, process
 
@@ -190,7 +196,7 @@ def test_every_door_looks_up(
 def test_grpc_looks_up(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     put_online(workspace)
-    put_snapshot(workspace, pack(["distance", "holiday"], NOW, [("N1", NOW, [0.0, True])]))
+    put_snapshot(workspace, packed(NOW, [("N1", NOW, [0.0, True])]))
     with opened(workspace, time_text(NOW)) as door:
         request = service_pb2.ModelInferRequest(model_name="late")
         for name, datatype, content in (
@@ -270,10 +276,10 @@ def test_a_new_snapshot_is_followed_and_a_damaged_one_is_not_used(workspace: Wor
         (workspace.folder / ("f" * 64)).write_bytes(b"something else")
         assert gateway.infer(asked("N1")).status_code == 503
         assert gateway.client.get("/v2/health/ready").status_code == 503
-        put_snapshot(workspace, pack(["distance", "holiday"], NOW, [("N1", NOW, [0.0, True])]))
+        put_snapshot(workspace, packed(NOW, [("N1", NOW, [0.0, True])]))
         assert scores(gateway.infer(asked("N1"))) == [0.5]
         assert gateway.client.get("/v2/health/ready").status_code == 200
-        put_snapshot(workspace, pack(["distance", "holiday"], NOW, [("N1", NOW, [500.0, True])]))
+        put_snapshot(workspace, packed(NOW, [("N1", NOW, [500.0, True])]))
         newest = scores(gateway.infer(asked("N1")))
         assert newest != [0.5]
         name_snapshot(workspace, "f" * 64)
@@ -303,7 +309,7 @@ def test_the_metadata_says_what_may_be_left_out_and_for_what(online: tuple[Works
 
 
 def test_a_value_is_used_until_it_is_as_old_as_it_may_be() -> None:
-    snapshot = Snapshot(pack(["distance", "holiday"], NOW, [("N1", NOW, [1.0, None])]))
+    snapshot = Snapshot(packed(NOW, [("N1", NOW, [1.0, None])]))
     for age, status in ((0, Status.PRESENT), (2, Status.PRESENT), (3, Status.OUTSIDE_MAX_AGE)):
         found = look_up(PLANES, snapshot, ["N1"], NOW + age * HOUR)
         assert found.status("distance", 0) is status

@@ -106,8 +106,9 @@ def test_what_no_model_could_take_is_null(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_in_several_pieces_is_whole() -> None:
-    rows = [(n, START, [n + 0.5]) for n in range(25_000)]
-    snapshot = Snapshot(pack(["price"], START, rows))
+    entities = range(25_000)
+    content = pack(["price"], START, entities, [START] * 25_000, [[n + 0.5 for n in entities]])
+    snapshot = Snapshot(content)
     assert len(snapshot) == 25_000
     assert [snapshot.newest(n, START).values for n in (0, 9_999, 10_000, 24_999)] == [
         (0.5,),
@@ -117,7 +118,9 @@ def test_a_snapshot_in_several_pieces_is_whole() -> None:
     ]
 
 
-@pytest.mark.parametrize("content", [b"", b"\xc1", b"\x80", pack(["price"], START, [("a", START, [1])])[:-1]])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xc1", b"\x80", pack(["price"], START, ["a"], [START], [[1]])[:-1]]
+)
 def test_bytes_that_are_no_snapshot_are_told(content: bytes) -> None:
     with pytest.raises(MainspringError, match="no snapshot"):
         Snapshot(content)

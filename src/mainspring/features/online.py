@@ -9,10 +9,10 @@ from __future__ import annotations
 
 __all__ = ["Entity", "Found", "Known", "Snapshot", "Status", "look_up", "pack", "snapshot_name"]
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -55,16 +55,25 @@ class Known(NamedTuple):
     values: tuple[Value, ...]
 
 
+class _Rows(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Some rows, by column: of objects that hold others, millions would keep the garbage collector busy."""
+
+    entities: tuple[Entity, ...]
+    at: tuple[datetime, ...]
+    columns: tuple[tuple[Value, ...], ...]
+
+
 class _Packed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A snapshot as it is kept: rows of entity, time and values, in pieces."""
+    """A snapshot as it is kept: its rows in pieces of `_CHUNK`, the last of which may have fewer."""
 
     features: tuple[str, ...]
     until: datetime
     chunks: list[msgspec.Raw]
 
 
+_duration = lru_cache(256)(parse_duration)
 _encode = msgspec.msgpack.Encoder().encode
-_chunk = msgspec.msgpack.Decoder(list[tuple[Entity, datetime, tuple[Value, ...]]]).decode
+_decode_rows = msgspec.msgpack.Decoder(_Rows).decode
 
 
 def snapshot_name(view: FeatureViewSpec) -> str:
@@ -73,7 +82,11 @@ def snapshot_name(view: FeatureViewSpec) -> str:
 
 
 def pack(
-    features: Sequence[str], until: datetime, rows: Iterable[tuple[Entity, datetime, Sequence[Value]]]
+    features: Sequence[str],
+    until: datetime,
+    entities: Sequence[Entity],
+    at: Sequence[datetime],
+    columns: Sequence[Sequence[Value]],
 ) -> bytes:
     """Give the bytes of a snapshot; the same rows in the same order give the same bytes.
 
@@ -82,11 +95,16 @@ def pack(
     features : sequence of str
     until : datetime
         The instant from which on the snapshot holds.
-    rows : iterable of (entity, datetime, values)
+    entities, at : sequence, shape (rows,)
         In the order of time; of equal times the last one counts.
+    columns : sequence of sequence, shape (features, rows)
+        The values.
     """
-    pieces = iter(rows)
-    chunks = [msgspec.Raw(_encode(piece)) for piece in iter(lambda: list(islice(pieces, _CHUNK)), [])]
+    chunks = []
+    for first in range(0, len(entities), _CHUNK):
+        piece = slice(first, first + _CHUNK)
+        rows = _Rows(tuple(entities[piece]), tuple(at[piece]), tuple(tuple(each[piece]) for each in columns))
+        chunks.append(msgspec.Raw(_encode(rows)))
     return _encode(_Packed(tuple(features), until, chunks))
 
 
@@ -100,30 +118,42 @@ class Snapshot:
         The instant from which on it holds.
     """
 
-    __slots__ = ("_known", "features", "until")
+    __slots__ = ("_chunks", "_earlier", "_newest", "features", "until")
 
     def __init__(self, content: bytes) -> None:
         """Read what `pack` gave; raises `SnapshotUnreadable`."""
-        self._known: dict[Entity, tuple[Known, ...]] = {}
-        known = self._known
+        self._chunks: list[tuple[tuple[datetime, ...], tuple[tuple[Value, ...], ...]]] = []
+        self._newest: dict[Entity, int] = {}  # the number of the row
+        self._earlier: dict[int, int] = {}  # of a row that is not its entity's only one, the one before
+        newest = self._newest
         try:
             packed = msgspec.msgpack.decode(content, type=_Packed)
-            for chunk in packed.chunks:
-                for entity, at, values in _chunk(chunk):
-                    # The newest first: nearly always there is no other.
-                    known[entity] = (Known(at, values), *known.get(entity, ()))
+            for number, chunk in enumerate(packed.chunks):
+                rows = _decode_rows(chunk)
+                for row, entity in enumerate(rows.entities, number * _CHUNK):
+                    before = newest.get(entity)
+                    if before is not None:
+                        self._earlier[row] = before
+                    newest[entity] = row
+                self._chunks.append((rows.at, rows.columns))
         except msgspec.DecodeError as error:
             raise SnapshotUnreadable(str(error).rstrip(".")) from error
         self.features, self.until = packed.features, packed.until
 
     def __len__(self) -> int:
         """Count the entities."""
-        return len(self._known)
+        return len(self._newest)
 
     def newest(self, entity: Value, now: datetime) -> Known | None:
         """Give the newest row of an entity that is no later than `now`."""
-        rows = self._known.get(entity, ()) if entity is not None else ()
-        return next((known for known in rows if known.at <= now), None)
+        row = None if entity is None else self._newest.get(entity)
+        while row is not None:
+            chunk, place = divmod(row, _CHUNK)
+            times, columns = self._chunks[chunk]
+            if times[place] <= now:
+                return Known(times[place], tuple([column[place] for column in columns]))
+            row = self._earlier.get(row)
+        return None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -174,7 +204,7 @@ def look_up(view: FeatureViewSpec, snapshot: Snapshot, entities: Sequence[Value]
     >>> from datetime import UTC
     >>> six, eight, ten = (datetime(2013, 1, 1, hour, tzinfo=UTC) for hour in (6, 8, 10))
     >>> view = FeatureViewSpec("wind", "weather", entity="place", event_time="seen", ttl="3h", features=("wind",))
-    >>> snapshot = Snapshot(pack(["wind"], six, [("EWR", six, [8])]))
+    >>> snapshot = Snapshot(pack(["wind"], six, ["EWR"], [six], [[8]]))
     >>> [look_up(view, snapshot, ["EWR"], now).columns for now in (eight, ten)]
     [{'wind': [8]}, {'wind': [None]}]
     >>> look_up(view, snapshot, ["EWR", "LGA"], ten).statuses
@@ -205,5 +235,4 @@ def look_up(view: FeatureViewSpec, snapshot: Snapshot, entities: Sequence[Value]
 
 
 def _before(now: datetime, ttl: str) -> datetime:
-    earliest = datetime.min.replace(tzinfo=now.tzinfo)
-    return now - min(parse_duration(ttl), now - earliest)
+    return now - min(_duration(ttl), now - datetime.min.replace(tzinfo=now.tzinfo))

@@ -65,9 +65,8 @@ def take_snapshot(
     found = pl.concat([newest, rows.filter(time > until)]).select(view.entity, view.event_time, *features)
     frame = found.collect()
     frame = frame.select(_plain(column) if column.name != view.event_time else column for column in frame)
-    values = frame.select(features).rows()
-    entities, times = frame[view.entity].to_list(), frame[view.event_time].to_list()
-    return pack(features, until, zip(entities, times, values, strict=True))
+    columns = [frame[name].to_list() for name in features]
+    return pack(features, until, frame[view.entity].to_list(), frame[view.event_time].to_list(), columns)
 
 
 def take_snapshots(
