@@ -96,6 +96,21 @@ def test_a_client_brings_data_asks_labels_and_trains_over_the_real_doors(setting
     assert all(child.poll() is not None for child in up.children.values())
 
 
+def test_predictions_and_labels_go_on_while_the_control_plane_is_gone(settings: Settings) -> None:
+    now = FIRST + 31 * DAY
+    columns = {"amount": ("FP64", [20.0]), "hour": ("INT64", [7]), "kind": ("BYTES", ["book"])}
+    with running(settings) as up, Client(up.url, up.gateway_url, actor="ana") as client:
+        up.children["server"].kill()
+        up.children["server"].wait()
+        (answered,) = client.predict("tiny", columns, request_id="alone", now=now)
+        assert client.label([{"prediction_id": answered.prediction_id, "value": True}], now=now) == 1
+        up.start("server")
+        up.wait_ready("server")
+        client.move_clock(now + DAY)
+        (day,) = client.get("/v1/products/tiny/quality")
+        assert (day["predictions"], day["labelled"]) == (1, 1)
+
+
 def test_gateways_share_a_port_and_stand_in_for_one_that_was_killed(tmp_path: Path) -> None:
     shutil.copy(PRODUCT / "product.py", tmp_path)
     (tmp_path / "mainspring.toml").write_text("gateways = 2\nport = 0\ngateway_port = 0\ngrpc_port = 0\n")
