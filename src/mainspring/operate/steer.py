@@ -1,4 +1,4 @@
-"""Steering a rollout by hand: a person pauses, resumes, approves or aborts it, and certifies its shadow.
+"""Steering a rollout by hand: a person pauses, resumes, approves, promotes or aborts it.
 
 Each is one transaction that moves the rollout and writes who did it and why. Two people who steer at the same time
 are put in order by the database, and the second is told what the first has left.
@@ -6,7 +6,7 @@ are put in order by the database, and the second is told what the first has left
 
 from __future__ import annotations
 
-__all__ = ["NoRollout", "NotPromotable", "abort", "approve", "certify", "pause", "promote", "resume"]
+__all__ = ["NoRollout", "NotPromotable", "abort", "approve", "pause", "promote", "resume"]
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ from mainspring.rollouts import Mode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mainspring.digest import Digest
     from mainspring.rollouts import Rollout
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
@@ -107,27 +106,6 @@ def approve(workspace: Workspace, product: str, *, actor: str, reason: str) -> R
         EventType.ROLLOUT_APPROVED,
         actor=actor,
         reason=reason,
-    )
-
-
-def certify(workspace: Workspace, product: str, certificate: Digest, *, actor: str, reason: str) -> Rollout:
-    """Let a rollout leave the shadow, on the certificate of this digest.
-
-    Raises
-    ------
-    UnknownProduct, NoRollout
-        There is nothing to certify.
-    IllegalMove
-        It waits for approval.
-    """
-    return _move(
-        workspace,
-        product,
-        lambda stage, rollout: rollout.certified(certificate),
-        EventType.ROLLOUT_CERTIFIED,
-        actor=actor,
-        reason=reason,
-        certificate=certificate,
     )
 
 
