@@ -11,6 +11,8 @@ import httpx
 import msgspec
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.gateway.asked_over_grpc import opened
 from tests.gateway.conftest import INPUTS, Process, Workspace, body, column, model, running
 from tritonclient.grpc import service_pb2
@@ -18,6 +20,8 @@ from tritonclient.grpc import service_pb2
 from mainspring.clock import time_text
 from mainspring.digest import digest_of
 from mainspring.features.online import Snapshot, Status, look_up, pack, snapshot_name
+from mainspring.gateway.inputs import BadRequest, Inputs
+from mainspring.gateway.protocols.oip import read_any, read_plain
 from mainspring.gateway.protocols.raw import from_raw, to_raw
 from mainspring.monitoring.record import Fetched
 from mainspring.product import ColumnSpec, FeatureViewSpec
@@ -144,10 +148,14 @@ def test_what_the_caller_sends_wins(online: tuple[Workspace, Process]) -> None:
     assert workspace.predictions[-1].features == {}
 
 
+def tensor(name: str, data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": "BYTES", "shape": [len(data)], "data": data}
+
+
 def oip() -> dict[str, Any]:
     request = body()
     kept = [each for each in request["inputs"] if each["name"] in ("hour", "carrier")]
-    return {"inputs": [*kept, {"name": "tailnum", "datatype": "BYTES", "shape": [1], "data": ["N1"]}]}
+    return {"inputs": [*kept, tensor("tailnum", ["N1"])]}
 
 
 def arrow() -> bytes:
@@ -213,6 +221,26 @@ def test_rows_without_names_are_in_the_order_of_the_inputs(online: tuple[Workspa
     _, gateway = online
     reply = gateway.client.post("/invocations", json={"instances": [[0.0, 7, "UA", False]]})
     assert reply.json()["predictions"] == [0.5]
+
+
+@given(
+    st.sets(st.sampled_from(["distance", "hour", "carrier", "holiday", "tailnum"]), min_size=1), st.booleans()
+)
+def test_the_short_way_through_a_request_takes_what_the_long_way_takes(names: set[str], null: bool) -> None:
+    inputs = Inputs(INPUTS, [PLANES], [TAILNUM])
+    tensors = {each["name"]: each for each in body()["inputs"]}
+    tensors["tailnum"] = tensor("tailnum", [None if null else "N1"])
+    content = msgspec.json.encode({"inputs": [tensors[name] for name in sorted(names)]})
+    short = read_plain(inputs, content)
+    try:
+        _, rows = read_any(inputs, content)
+    except BadRequest:
+        assert short is None
+        return
+    assert short is not None
+    assert (dict(short[1].columns), short[1].left_out) == (dict(rows.columns), rows.left_out)
+    assert (short[1].with_nulls, set(short[1].numbers)) == (rows.with_nulls, set(rows.numbers))
+    assert rows.left_out == (() if "distance" in names else (PLANES,))
 
 
 # --- what is wrong -------------------------------------------------------------------------------------------------

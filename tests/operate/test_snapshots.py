@@ -223,6 +223,23 @@ def test_a_snapshot_that_lags_behind_its_source_is_made_anew(shop: Path) -> None
         assert amounts(workspace, "ann") == [10.0]
 
 
+def test_a_snapshot_that_cannot_be_made_keeps_nothing_else_back(
+    shop: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The column that the view reads is declared, and the data that is there does not have it."""
+    (shop / "product.py").write_text(declaration(online=False))
+    with open_workspace(shop) as workspace:
+        declare(workspace, actor="test")
+        add_batch(workspace, "customers", customers(0, ann=10.0), actor="test")
+        renamed = declaration().replace("    customer: str", "    client: str")
+        (shop / "product.py").write_text(renamed.replace('entity="customer"', 'entity="client"'))
+        [spec] = declare(workspace, actor="test")
+        assert [view.entity for view in spec.online] == ["client"]
+        with workspace.database.read() as tx:
+            assert snapshots_in_force(tx) == {}
+    assert "There is no snapshot of feature view profile" in caplog.text
+
+
 def test_routes_look_up_as_declared_without_another_training(shop: Path) -> None:
     rows = orders(days=30)
     asked = rows.drop("amount").insert_column(2, rows["order_id"].alias("customer"))

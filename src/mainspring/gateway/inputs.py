@@ -230,7 +230,7 @@ class Inputs:
             found += [Fault(name[:100], "it is there more than once.") for name in by_name if times[name] > 1]
         columns: dict[str, list[Value]] = {}
         numbers: dict[str, NDArray[np.float32]] = {}
-        left_out, spared = self._may_lack(by_name, found) if self._online else ((), set())
+        left_out, spared = self._may_lack(by_name, found) if self._online and not unread else ((), set())
         for name, datatype in self.datatypes.items():
             tensor = by_name.pop(name, None)
             if tensor is not None:

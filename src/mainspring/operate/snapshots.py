@@ -11,13 +11,15 @@ __all__ = [
     "take_snapshots",
 ]
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mainspring.digest import Digest
 from mainspring.features.online import pack, snapshot_name
-from mainspring.operate.tasks import Taken, TakeSnapshots
+from mainspring.operate.tasks import Taken, TakeSnapshot
+from mainspring.operate.workers import TaskFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from mainspring.workspace import Workspace
 
 _NAMED = "snapshot:"
+
+_log = logging.getLogger(__name__)
 
 
 class TakenSnapshot(msgspec.Struct, frozen=True):
@@ -72,15 +76,20 @@ def take_snapshot(
 def take_snapshots(
     workspace: Workspace, views: Iterable[FeatureViewSpec], *, table_version: int, version: int
 ) -> dict[str, TakenSnapshot]:
-    """Let a worker make the snapshots of views of one source, at a version of it; they are not in force yet."""
-    by_name = {snapshot_name(view): view for view in views}
-    if not by_name:
-        return {}
-    task = TakeSnapshots(
-        views=tuple(by_name.values()), table_version=table_version, until=workspace.clock.now()
-    )
-    taken = workspace.workers.ask(task, Taken).snapshots
-    return {name: TakenSnapshot(Digest(digest), version) for name, digest in zip(by_name, taken, strict=True)}
+    """Let a worker make the snapshots of views of one source, at a version of it; they are not in force yet.
+
+    One that cannot be made is told of and left out: the one before stays in force.
+    """
+    until, taken = workspace.clock.now(), {}
+    for name, view in {snapshot_name(view): view for view in views}.items():
+        task = TakeSnapshot(view=view, table_version=table_version, until=until)
+        try:
+            made = workspace.workers.ask(task, Taken)
+        except TaskFailed as error:  # the table lacks a column, say: no reason to keep its data back
+            _log.warning("There is no snapshot of feature view %s for the gateways: %s", view.name, error)
+            continue
+        taken[name] = TakenSnapshot(Digest(made.snapshot), version)
+    return taken
 
 
 def name_snapshots(tx: Transaction, taken: Mapping[str, TakenSnapshot]) -> None:

@@ -17,7 +17,7 @@ __all__ = [
     "ProbeModel",
     "Probed",
     "RunStep",
-    "TakeSnapshots",
+    "TakeSnapshot",
     "Taken",
     "Task",
 ]
@@ -70,18 +70,18 @@ class Added(_Message, frozen=True):
     table_version: int | None
 
 
-class TakeSnapshots(_Message, frozen=True):
-    """Make the snapshots of views of one source, at a version of its table, to hold from an instant on."""
+class TakeSnapshot(_Message, frozen=True):
+    """Make the snapshot of a view at a version of its source's table, to hold from an instant on."""
 
-    views: tuple[FeatureViewSpec, ...]
+    view: FeatureViewSpec
     table_version: int
     until: datetime
 
 
 class Taken(_Message, frozen=True):
-    """The digests of snapshots, in the order of the views."""
+    """The digest of a snapshot in the blob store."""
 
-    snapshots: tuple[str, ...]
+    snapshot: str
 
 
 class BuildExamples(_Message, frozen=True):
@@ -157,5 +157,5 @@ class Failed(_Message, frozen=True):
     message: str
 
 
-Task: TypeAlias = Describe | AddBatch | TakeSnapshots | BuildExamples | RunStep | JudgeCandidate | ProbeModel
+Task: TypeAlias = Describe | AddBatch | TakeSnapshot | BuildExamples | RunStep | JudgeCandidate | ProbeModel
 Answer: TypeAlias = Described | Added | Taken | Built | Judged | Probed | Failed

@@ -39,7 +39,7 @@ from mainspring.operate.tasks import (
     ProbeModel,
     RunStep,
     Taken,
-    TakeSnapshots,
+    TakeSnapshot,
     Task,
 )
 from mainspring.settings import Settings
@@ -83,7 +83,7 @@ class TaskRunner:
                 )
             case AddBatch():
                 return self._add(task)
-            case TakeSnapshots():
+            case TakeSnapshot():
                 return self._take(task)
             case BuildExamples():
                 return self._build(task)
@@ -139,23 +139,17 @@ class TaskRunner:
         version = self.tables.append(dataset.name, rows, commit_id=None)
         return Added(report=report, rows=rows.height, table_version=version)
 
-    def _take(self, task: TakeSnapshots) -> Taken:
+    def _take(self, task: TakeSnapshot) -> Taken:
         from mainspring.operate.snapshots import take_snapshot
 
-        return Taken(
-            snapshots=tuple(
-                self.blobs.put(
-                    take_snapshot(
-                        view,
-                        key=self._dataset(view.source).key_columns,
-                        tables=self.tables,
-                        version=task.table_version,
-                        until=task.until,
-                    )
-                )
-                for view in task.views
-            )
+        content = take_snapshot(
+            task.view,
+            key=self._dataset(task.view.source).key_columns,
+            tables=self.tables,
+            version=task.table_version,
+            until=task.until,
         )
+        return Taken(snapshot=self.blobs.put(content))
 
     def _build(self, task: BuildExamples) -> Built:
         import polars as pl
