@@ -417,6 +417,25 @@ def test_loss_tables_are_of_the_days_on_which_labels_came_and_add_up(workspace: 
     assert reduce(LossTable.merge, tables.values()) == whole
 
 
+def test_what_the_gateway_has_looked_up_counts_as_an_input(workspace: Workspace) -> None:
+    at = go_to(workspace, 1)
+    sent = {"hour": [3], "kind": ["book"]}
+    with SegmentWriter(workspace.logs / "gateway-0") as writer:
+        writer.append(
+            [
+                record_of("a", at),
+                record_of("b", at, inputs=sent, features={"account": Fetched([at], {"amount": [1.0]})}),
+                record_of("c", at, inputs=sent, features={"account": Fetched([None], {"amount": [None]})}),
+            ]
+        )
+        writer.roll()
+    ingest(workspace)
+    with workspace.database.read() as tx:
+        kept = Profile.from_json(tx.monitoring.table("tiny", 1, "profile", date(2024, 2, 1)) or "")
+    amount = kept.columns["amount"]
+    assert (amount.valid, amount.missing) == (2, 1)
+
+
 def test_the_profile_of_a_day_is_the_profile_of_all_its_rows(workspace: Workspace) -> None:
     asked = []
     for part in range(4):
