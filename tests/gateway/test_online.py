@@ -313,6 +313,8 @@ def test_a_new_snapshot_is_followed_and_a_damaged_one_is_not_used(workspace: Wor
         name_snapshot(workspace, "f" * 64)
         assert scores(gateway.infer(asked("N1"))) == newest
         assert gateway.client.get("/v2/health/ready").status_code == 200
+        taken = f'mainspring_snapshot_taken_seconds{{product="late",view="planes"}} {NOW.timestamp()}'
+        assert taken in gateway.client.get("/metrics").text.splitlines()
         lookups = [
             line for line in gateway.client.get("/metrics").text.splitlines() if "lookups_total{" in line
         ]

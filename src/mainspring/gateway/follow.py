@@ -259,7 +259,8 @@ class Follower:
 
     async def _read_snapshots(self, routes: tuple[Route, ...], named: Mapping[str, Digest]) -> bool:
         """Read the snapshots that routes need, and say whether all could be; else the one before stays."""
-        needed = {snapshot_name(view) for route in routes for view in route.online}
+        held = [serving.route for serving in self.servings.values()]  # one of them may have to stay
+        needed = {snapshot_name(view) for route in (*routes, *held) for view in route.online}
         unread = set()
         for name in sorted(needed & named.keys()):
             if name in self._snapshots and self._snapshots[name][0] == named[name]:
@@ -274,10 +275,7 @@ class Follower:
                 self._tell(f"The snapshot {named[name][:12]} of features cannot be used: {error!s} {stays}")
         self._unread = frozenset(unread)
         for name in self._snapshots.keys() - needed:
-            if not any(
-                name == snapshot_name(view) for held in self.servings.values() for view in held.route.online
-            ):
-                del self._snapshots[name]
+            del self._snapshots[name]
         return not unread
 
     def _snapshots_of(self, route: Route) -> dict[str, Snapshot]:

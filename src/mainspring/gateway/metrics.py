@@ -175,6 +175,13 @@ class Metrics:
         yield from _head("mainspring_route", "gauge", "Number of the route in force.")
         for serving in servings:
             yield _line("mainspring_route", serving.route.number, product=serving.route.product)
+        name = "mainspring_snapshot_taken_seconds"
+        yield from _head(
+            name, "gauge", "When the snapshot was taken in which a view is looked up, since 1970."
+        )
+        for serving in servings:
+            for view, snapshot in sorted(serving.snapshots.items()):
+                yield _line(name, snapshot.until.timestamp(), product=serving.route.product, view=view)
         yield from _running_lines(
             [(serving.route.product, each) for serving in servings for each in serving.loaded]
         )

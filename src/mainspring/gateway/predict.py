@@ -187,7 +187,7 @@ class Predictor:
         }
         await self._log.predicted(
             PredictionRecord(
-                at=rows.at or clock.now(),
+                at=rows.at or clock.now(),  # the join at this very instant gives what was looked up
                 product=serving.route.product,
                 route=serving.route.number,
                 ids=ids if scored.versions else [],
