@@ -55,7 +55,7 @@ REQUESTS = {
         {"prepare.window": "30d"},
         True,
     ),
-    datetime(2013, 10, 1, MORNING, tzinfo=UTC): (
+    datetime(2013, 10, 4, MORNING, tzinfo=UTC): (
         "let the model know each plane by its tail number",
         {"train.fleet": True},
         False,
