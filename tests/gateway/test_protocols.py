@@ -42,7 +42,7 @@ VALUES = {
 
 @st.composite
 def columns(draw: st.DrawFn) -> Columns:
-    rows = draw(st.integers(1, 4))
+    rows = draw(st.integers(1, 4) | st.integers(15, 17))
     return {name: draw(st.lists(each, min_size=rows, max_size=rows)) for name, each in VALUES.items()}
 
 
@@ -128,8 +128,8 @@ def mlflow_read(request: dict[str, Any]) -> Rows:
 def test_the_same_rows_are_the_same_in_every_form(form: str, sent: Columns) -> None:
     rows = FORMS[form](sent)
     assert rows.count == len(sent["hour"])
-    assert {name: rows.columns[name] for name in sent} == sent
-    assert [type(value) for name in sent for value in rows.columns[name]] == [
+    assert {name: rows.values(name) for name in sent} == sent
+    assert [type(value) for name in sent for value in rows.values(name)] == [
         type(value) for values in sent.values() for value in values
     ]
     assert rows.with_nulls == ({"distance"} if None in sent["distance"] else set())

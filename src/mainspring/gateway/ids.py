@@ -7,6 +7,10 @@ __all__ = ["PredictionIds"]
 from hashlib import blake2b
 from hmac import compare_digest
 
+_MAC = 5  # bytes
+_GROUP = blake2b.MAX_DIGEST_SIZE // _MAC
+_DIGITS = 9
+
 
 class PredictionIds:
     """Makes ids of the form `<request>/<row>.<mac>` and recognises them again, on any gateway of the workspace.
@@ -26,19 +30,38 @@ class PredictionIds:
 
     def __init__(self, secret: bytes) -> None:
         key = blake2b(secret, digest_size=32, person=b"prediction ids").digest()
-        self._keyed = blake2b(key=key, digest_size=5)
+        self._keyed = blake2b(key=key, digest_size=_MAC)
+        self._shared = blake2b(key=key)
         self._hidden = blake2b(
             key=blake2b(secret, digest_size=32, person=b"pseudonyms").digest(), digest_size=16
         )
 
     def issue(self, request: str, rows: int) -> list[str]:
         """Give the ids of a request's rows."""
-        return [f"{body}.{self._mac(body)}" for body in (f"{request}/{row}" for row in range(rows))]
+        first = f"{request}/0"
+        ids = [f"{first}.{self._mac(first)}"]
+        for group, start in enumerate(range(1, rows, _GROUP)):
+            macs = self._macs(request, group)[: rows - start]
+            ids += [f"{request}/{row}.{mac}" for row, mac in enumerate(macs, start)]
+        return ids
 
     def issued(self, prediction_id: str) -> bool:
         """Say whether an id is one of ours."""
         body, _, mac = prediction_id.rpartition(".")
-        return mac.isascii() and compare_digest(mac, self._mac(body))
+        if not mac.isascii():
+            return False
+        if compare_digest(mac, self._mac(body)):  # of a first row, or from before rows shared a hash
+            return True
+        request, _, digits = body.rpartition("/")
+        if (
+            not 0 < len(digits) <= _DIGITS
+            or not digits.isascii()
+            or not digits.isdecimal()
+            or digits[0] == "0"
+        ):
+            return False
+        group, place = divmod(int(digits) - 1, _GROUP)
+        return compare_digest(mac, self._macs(request, group)[place])
 
     def pseudonym(self, text: str) -> str:
         """Give what stands for a text that may not be written down: the same for the same text, in this workspace."""
@@ -50,3 +73,9 @@ class PredictionIds:
         mac = self._keyed.copy()
         mac.update(body.encode())
         return mac.hexdigest()
+
+    def _macs(self, request: str, group: int) -> list[str]:
+        """The codes of a group of rows: parts of one hash, which takes as long as that of one row."""
+        macs = self._shared.copy()
+        macs.update(f"{request}/{group}".encode())
+        return macs.digest()[: _MAC * _GROUP].hex(" ", -_MAC).split()

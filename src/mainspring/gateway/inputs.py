@@ -12,6 +12,9 @@ __all__ = [
     "Tensor",
     "Value",
     "as_text",
+    "in_float32",
+    "is_whole",
+    "kept",
 ]
 
 from collections import Counter
@@ -23,6 +26,7 @@ import msgspec
 import numpy as np
 
 from mainspring.errors import Fault, Faults
+from mainspring.monitoring.record import Packed, listed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
     from mainspring.features.online import Found
     from mainspring.gateway.runtimes import Model
+    from mainspring.monitoring.record import Column, Values
     from mainspring.product import ColumnSpec, FeatureViewSpec
 
 ROW_LIMIT = 10_000
@@ -48,6 +53,9 @@ LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 _FLOATS = ("FP32", "FP64", "FP16", "BF16")
 _FAULTS_TOLD = 100
+_PACKED_FROM = 16
+"""Rows from which on an array is logged in bytes: the digits of fewer take as little time, and people can read them."""
+
 _KINDS = {
     int: "a number",
     float: "a number",
@@ -90,8 +98,8 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
     Attributes
     ----------
     count : int
-    columns : mapping of str to list
-        The values, None where one is missing.
+    columns : mapping of str to list or Packed
+        The values, None where one is missing; packed where they came as arrays of many.
     with_nulls : frozenset of str
         The columns in which one is missing.
     numbers : mapping of str to ndarray of float32, shape (count,)
@@ -105,7 +113,7 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
     """
 
     count: int
-    columns: Mapping[str, list[Value]]
+    columns: Mapping[str, Column]
     with_nulls: frozenset[str]
     numbers: Mapping[str, NDArray[np.floating[Any]]]
     left_out: tuple[FeatureViewSpec, ...] = ()
@@ -113,7 +121,7 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
     at: datetime | None = None
 
     @property
-    def sent(self) -> dict[str, list[Value]]:
+    def sent(self) -> dict[str, Column]:
         """The columns that the caller has sent."""
         looked_up = {name for found in self.found for name in found.columns}
         return {name: values for name, values in self.columns.items() if name not in looked_up}
@@ -125,6 +133,10 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
                 return f"{name} ({found.status(name, row)} in feature view {found.view.name})"
         return name
 
+    def values(self, name: str) -> Values:
+        """Give the values of a column one by one."""
+        return listed(self.columns[name])
+
     def feed(self, model: Model, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
         """Give some rows, rising, as the model takes them.
 
@@ -133,20 +145,20 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
         KeyError
             The model reads a column that the product has not, or reads text as a number.
         """
-        numbers, columns = self.numbers, self.columns
+        numbers = self.numbers
         if model.dtype != "float32":
             numbers = {
-                name: np.array(columns[name], model.dtype) for name in model.numbers if name in numbers
+                name: np.array(self.values(name), model.dtype) for name in model.numbers if name in numbers
             }
         if len(rows) == self.count:
             feed: dict[str, NDArray[Any]] = {name: numbers[name] for name in model.numbers}
             for name in model.texts:
-                feed[name] = np.array([as_text(value) for value in columns[name]], dtype=object)
+                feed[name] = np.array([as_text(value) for value in self.values(name)], dtype=object)
             return feed
         chosen = list(rows)
         feed = {name: numbers[name][chosen] for name in model.numbers}
         for name in model.texts:
-            values = columns[name]
+            values = self.values(name)
             feed[name] = np.array([as_text(values[row]) for row in chosen], dtype=object)
         return feed
 
@@ -228,7 +240,7 @@ class Inputs:
         if len(by_name) < len(tensors):
             times = Counter(each.name for each in tensors)
             found += [Fault(name[:100], "it is there more than once.") for name in by_name if times[name] > 1]
-        columns: dict[str, list[Value]] = {}
+        columns: dict[str, Column] = {}
         numbers: dict[str, NDArray[np.float32]] = {}
         left_out, spared = self._may_lack(by_name, found) if self._online and not unread else ((), set())
         for name, datatype in self.datatypes.items():
@@ -237,7 +249,7 @@ class Inputs:
                 if (sound := _sound_array(tensor, datatype)) is None:
                     columns[name] = _column(tensor, datatype, found)
                 else:
-                    numbers[name], columns[name] = sound.astype(np.float32), sound.tolist()
+                    [columns[name]], [numbers[name]] = kept(sound[np.newaxis]), in_float32(sound[np.newaxis])
             elif not unread and name not in spared:
                 found.append(Fault(name, "it is missing.", self._mend(name)))
         for name in by_name:
@@ -284,7 +296,7 @@ class Inputs:
 
     def rows(
         self,
-        columns: Mapping[str, list[Value]],
+        columns: Mapping[str, Column],
         numbers: Mapping[str, NDArray[np.float32]] | None = None,
         *,
         may_have_nulls: bool = True,
@@ -292,22 +304,22 @@ class Inputs:
     ) -> Rows:
         """Make rows of columns that have been checked, those of the product, in any order.
 
-        `numbers` are some of them as arrays already, without nulls; the features of views that are `left_out` are not
-        among them.
+        `numbers` are some of them as arrays already, among them all that are packed; the features of views that are
+        `left_out` are not among the columns.
         """
         count = len(next(iter(columns.values())))
         rest = [name for name in self._numeric if name not in numbers] if numbers else self._numeric
         if self._online:
             rest = [name for name in rest if name in columns]
-        flat = list(chain.from_iterable([columns[name] for name in rest]))
+        flat = list(chain.from_iterable([listed(columns[name]) for name in rest]))
         made = np.array(flat, dtype=np.float32).reshape(-1, count)  # a null becomes NaN
+        numbers = {**(numbers or {}), **dict(zip(rest, made, strict=True))}
         with_nulls = frozenset(
-            [name for name, values in columns.items() if not (numbers and name in numbers) and None in values]
+            [name for name, column in columns.items() if _lacks(column, numbers.get(name))]
             if may_have_nulls
             else ()
         )
-        made_of = {**(numbers or {}), **dict(zip(rest, made, strict=True))}
-        return Rows(count, columns, with_nulls, made_of, left_out)
+        return Rows(count, columns, with_nulls, numbers, left_out)
 
     def with_found(self, rows: Rows, found: Sequence[Found], at: datetime) -> Rows:
         """Add to rows what was looked up at an instant."""
@@ -344,11 +356,14 @@ class Inputs:
         count = matrix.shape[1]
         if len(names) != len(self.datatypes) or self._floats != set(names) or not 0 < count <= ROW_LIMIT:
             return None
-        low, high = matrix.min().item(), matrix.max().item()
-        if not -LARGEST_FLOAT <= low <= high <= LARGEST_FLOAT:  # false for NaN as well
-            return None
-        columns = dict(zip(names, matrix.tolist(), strict=True))
-        return Rows(count, columns, frozenset(), dict(zip(names, matrix.astype(np.float32), strict=True)))
+        nulls: list[str] = []
+        if not is_whole(matrix):
+            if not _is_between(matrix, *_bounds("FP64")):
+                return None
+            nulls = [name for name, column in zip(names, matrix, strict=True) if np.isnan(column).any()]
+        columns = dict(zip(names, kept(matrix, nulls=bool(nulls)), strict=True))
+        numbers = dict(zip(names, in_float32(matrix), strict=True))
+        return Rows(count, columns, frozenset(nulls), numbers)
 
     def _at_once(self, tensors: Sequence[Tensor]) -> Rows | None:
         """Rows of tensors that are all arrays of floats; None when they are not, or something is wrong with them."""
@@ -365,6 +380,44 @@ class Inputs:
         return self.matrix([each.name for each in tensors], np.concatenate(values).reshape(-1, count))
 
 
+def kept(matrix: NDArray[Any], *, nulls: bool = True) -> Sequence[Column]:
+    """Give the rows of a matrix, each of which is a column, as they go into the log: few values are shorter in JSON.
+
+    Without `nulls` there is no NaN in it.
+    """
+    if matrix.shape[1] >= _PACKED_FROM:
+        return Packed.all_of(matrix)
+    lists: list[Values] = matrix.tolist()
+    return [[None if value != value else value for value in each] for each in lists] if nulls else lists
+
+
+def in_float32(matrix: NDArray[Any]) -> NDArray[np.float32]:
+    """Give numbers as models take them: by way of float64, as they would have come in JSON."""
+    return matrix.astype(np.float64, copy=False).astype(np.float32)
+
+
+def is_whole(floats: NDArray[np.floating[Any]]) -> bool:
+    """Say whether none is missing or beyond the largest; at no great cost, and sometimes without need not so."""
+    with np.errstate(over="ignore"):
+        # A tenth of what a least and a greatest cost: no square is greater than their sum, and NaN makes it NaN.
+        squares = float(np.vdot(floats, floats))
+    return squares <= LARGEST_FLOAT**2
+
+
+def _is_between(values: NDArray[Any], low: float, high: float) -> bool:
+    """Say whether all that are not missing are from the one to the other."""
+    if values.dtype.kind != "f":
+        return bool(low <= values.min().item() and values.max().item() <= high)
+    least, greatest = np.fmin.reduce(values, axis=None).item(), np.fmax.reduce(values, axis=None).item()
+    return not (least < low or greatest > high)  # of nothing but NaN they are NaN
+
+
+def _lacks(column: Column, numbers: NDArray[np.floating[Any]] | None) -> bool:
+    return (
+        None in column if isinstance(column, list) else numbers is not None and bool(np.isnan(numbers).any())
+    )
+
+
 def _sound_array(tensor: Tensor, datatype: str) -> NDArray[Any] | None:
     """The values when they are an array of which each can be taken as it is; None when each has to be looked at."""
     values, shape = tensor.values, [*tensor.shape]
@@ -376,9 +429,7 @@ def _sound_array(tensor: Tensor, datatype: str) -> NDArray[Any] | None:
         return values
     if (values.dtype.kind == "f") != (datatype in _FLOATS):
         return None
-    low, high = _bounds(datatype)
-    sound = low <= values.min().item() and values.max().item() <= high  # false for NaN as well
-    return values if sound else None
+    return values if _is_between(values, *_bounds(datatype)) else None
 
 
 def _shape_faults(tensor: Tensor, values: int) -> Iterator[Fault]:

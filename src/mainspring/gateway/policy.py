@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.gateway.inputs import as_text
-from mainspring.monitoring.record import Failure, Fetched
+from mainspring.monitoring.record import Failure, Fetched, listed
 from mainspring.rollouts.split import CHAMPION, Part, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mainspring.monitoring.record import PredictionRecord
+    from mainspring.monitoring.record import Column, PredictionRecord
     from mainspring.rollouts import Route
 
 _SHORTEST = 4  # shorter texts are in every sentence
@@ -83,13 +83,14 @@ class LogPolicy:
         values: list[Any] = []
         names: list[str] = []
 
-        def shown(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-            kept: dict[str, list[Any]] = {}
-            for name, given in columns.items():
+        def shown(columns: Mapping[str, Column]) -> dict[str, Column]:
+            kept: dict[str, Column] = {}
+            for name, column in columns.items():
                 how = self.hidden.get(name, "" if name in self.known else "drop")
                 if not how:
-                    kept[name] = given
+                    kept[name] = column
                     continue
+                given = listed(column)
                 names.append(name)
                 values.extend(value for value in given if value is not None)
                 if how == "hash":
@@ -99,7 +100,10 @@ class LogPolicy:
             return kept
 
         inputs = shown(record.inputs)
-        features = {view: Fetched(of.at, shown(of.columns)) for view, of in record.features.items()}
+        features = {
+            view: Fetched(of.at, {name: listed(column) for name, column in shown(of.columns).items()})
+            for view, of in record.features.items()
+        }
         failures = [Failure(each.row, each.version, _without(each.error, values)) for each in record.failures]
         redacted = msgspec.structs.replace(
             record, inputs=inputs, features=features, failures=failures, redacted=sorted(set(names))
@@ -122,7 +126,7 @@ def _rows(record: PredictionRecord, rows: Sequence[int]) -> PredictionRecord:
         units=of(record.units),
         versions=of(record.versions),
         scores=of(record.scores),
-        inputs={name: of(values) for name, values in record.inputs.items()},
+        inputs={name: of(listed(column)) for name, column in record.inputs.items()},
         shadow={version: of(scores) for version, scores in record.shadow.items()},
         features={
             view: Fetched(of(fetched.at), {name: of(values) for name, values in fetched.columns.items()})

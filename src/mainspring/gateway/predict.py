@@ -217,7 +217,7 @@ class Predictor:
                     f"There are no values of feature view {view.name} to look up yet: send "
                     f"{', '.join(view.feature_names)}, or add data to {view.source} and ask again."
                 )
-            found.append(look_up(view, snapshot, rows.columns[view.entity], now))
+            found.append(look_up(view, snapshot, rows.values(view.entity), now))
         self._metrics.looked_up(serving.route.product, found)
         return serving.inputs.with_found(rows, found, now)
 
@@ -230,7 +230,8 @@ class Predictor:
 
 
 def _units(split_by: str | None, rows: Rows, others: list[str]) -> list[str]:
-    if split_by is not None and (named := rows.columns.get(split_by)):
+    if split_by is not None and split_by in rows.columns:
+        named = rows.values(split_by)
         return [other if name is None else as_text(name) for other, name in zip(others, named, strict=True)]
     return others
 

@@ -232,10 +232,10 @@ async def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
 
 
 def _nulls(served: Served, rows: Rows, which: Sequence[int]) -> list[Failure]:
-    suspects = sorted(served.never_null & rows.with_nulls)
+    suspects = {name: rows.values(name) for name in sorted(served.never_null & rows.with_nulls)}
     failures = []
     for row in which:
-        if missing := [rows.about(name, row) for name in suspects if rows.columns[name][row] is None]:
+        if missing := [rows.about(name, row) for name, values in suspects.items() if values[row] is None]:
             failures.append(
                 Failure(row, served.version, f"null in {', '.join(missing)}, never seen there in training")
             )

@@ -2,15 +2,99 @@
 
 from __future__ import annotations
 
-__all__ = ["Failure", "Fetched", "LabelEntry", "LabelRecord", "LogRecord", "PredictionRecord"]
+__all__ = [
+    "Column",
+    "Failure",
+    "Fetched",
+    "LabelEntry",
+    "LabelRecord",
+    "LogRecord",
+    "Packed",
+    "PredictionRecord",
+    "Values",
+    "listed",
+]
 
 from datetime import datetime
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LabelValue: TypeAlias = bool | int | float | str
 Values: TypeAlias = list[str | int | float | bool | None]
+
+_DTYPES = {
+    "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
+    "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+_NUMPY = {datatype: np.dtype(each) for datatype, each in _DTYPES.items()}
+_DATATYPES = {dtype: datatype for datatype, dtype in _NUMPY.items()}
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """A column of numbers or truth values in the bytes that it came in, which are kept in less time than its digits.
+
+    Attributes
+    ----------
+    datatype : str
+        What each is.
+    data : bytes
+        One after the other, little-endian; base64 where they stand in JSON. NaN is a null.
+    """
+
+    datatype: Literal[
+        "BOOL",
+        "UINT8",
+        "UINT16",
+        "UINT32",
+        "UINT64",
+        "INT8",
+        "INT16",
+        "INT32",
+        "INT64",
+        "FP16",
+        "FP32",
+        "FP64",
+    ]
+    data: bytes
+
+    @classmethod
+    def all_of(cls, columns: NDArray[Any]) -> list[Packed]:
+        """Pack the rows of a matrix, each of which is a column."""
+        dtype = columns.dtype.newbyteorder("<")
+        datatype: Any = _DATATYPES[dtype]
+        data, size = columns.astype(dtype, copy=False).tobytes(), columns.shape[1] * dtype.itemsize
+        return [cls(datatype, data[start : start + size]) for start in range(0, len(data), size)]
+
+    def __len__(self) -> int:
+        return len(self.data) // _NUMPY[self.datatype].itemsize
+
+    @property
+    def values(self) -> Values:
+        """The values as they would have come in JSON."""
+        array = np.frombuffer(self.data, _NUMPY[self.datatype])
+        values: Values = array.tolist()
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            return [None if value != value else value for value in values]
+        return values
+
+
+Column: TypeAlias = Values | Packed
+
+
+def listed(column: Column) -> Values:
+    r"""Give a column's values one by one, None where one is missing.
+
+    Examples
+    --------
+    >>> listed([1, None]), listed(Packed("FP32", b"\0\0\x80?\0\0\xc0\x7f"))
+    ([1, None], [1.0, None])
+    """
+    return column.values if isinstance(column, Packed) else column
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -54,7 +138,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         The version that answered each row.
     scores : list of float
         The probabilities that were answered.
-    inputs : dict of list
+    inputs : dict of list or Packed
         The columns that were sent, nulls included.
     failures : list of Failure
         Rows that a version failed on.
@@ -85,7 +169,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     units: list[str]
     versions: list[int]
     scores: list[float]
-    inputs: dict[str, Values]
+    inputs: dict[str, Column]
     failures: list[Failure] = []
     took_s: dict[str, float] = {}
     pinned: bool = False
@@ -100,11 +184,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     @property
     def columns(self) -> dict[str, Values]:
         """All that the versions were asked with: what was sent, and what was looked up."""
-        if not self.features:
-            return self.inputs
-        return self.inputs | {
-            name: of for view in self.features.values() for name, of in view.columns.items()
-        }
+        sent = {name: listed(column) for name, column in self.inputs.items()}
+        return sent | {name: of for view in self.features.values() for name, of in view.columns.items()}
 
 
 class LabelEntry(msgspec.Struct, frozen=True, array_like=True):

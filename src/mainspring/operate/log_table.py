@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.digest import digest_of_json
-from mainspring.monitoring.record import LabelRecord, LogRecord, PredictionRecord
+from mainspring.monitoring.record import Column, LabelRecord, LogRecord, PredictionRecord, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LABELS = "labels"
 STRAYS = "strays"
-"""Records of products that were not declared when their segment was compacted, each as it was logged."""
+"""Records of products that were not declared when their segment was compacted, each as it would be in JSON."""
 
 _FIRST = {"prediction_id", "at", "day", "version", "route", "unit", "score", "failures"}
 _LATER = {"pinned", "shadow", "trace", "latency_s", "features_at", "redacted", "sampled"}
@@ -191,7 +191,11 @@ def _labels(records: Sequence[LabelRecord]) -> pl.DataFrame:
 def _strays(records: Sequence[PredictionRecord]) -> pl.DataFrame:
     import polars as pl
 
-    rows = [(record.product, record.at, msgspec.json.encode(record).decode()) for record in records]
+    def readable(record: PredictionRecord) -> str:
+        inputs: dict[str, Column] = {name: listed(column) for name, column in record.inputs.items()}
+        return msgspec.json.encode(msgspec.structs.replace(record, inputs=inputs)).decode()
+
+    rows = [(record.product, record.at, readable(record)) for record in records]
     schema: dict[str, Any] = {"product": pl.String, "at": pl.Datetime("us", "UTC"), "record": pl.String}
     return _by_day(pl.DataFrame(rows, schema=schema, orient="row"))
 

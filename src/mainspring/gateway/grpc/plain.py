@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mainspring.gateway.grpc.messages import message
-from mainspring.gateway.inputs import LARGEST_FLOAT, ROW_LIMIT, Rows
+from mainspring.gateway.inputs import ROW_LIMIT, Rows, in_float32, is_whole, kept
 from mainspring.gateway.protocols.oip import Wanted, Wishes
 from mainspring.gateway.protocols.raw import from_raw
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mainspring.gateway.inputs import Inputs, Value
+    from mainspring.monitoring.record import Column
 
 _FORMS = 256
 _LONGEST = 2**16
@@ -102,7 +103,7 @@ def rows_of(form: Form, contents: Sequence[bytes]) -> Rows | None:
     """Give the rows of a request of a form; None when anything about its values is wrong or missing."""
     if len(contents) != form.columns:
         return None
-    columns: dict[str, list[Value]] = {}
+    columns: dict[str, Column] = {}
     numbers: dict[str, NDArray[np.float32]] = {}
     for datatype, names, at in form.groups:
         its = [contents[n] for n in at]
@@ -116,9 +117,8 @@ def rows_of(form: Form, contents: Sequence[bytes]) -> Rows | None:
         matrix = _matrix(datatype, its, form.rows)
         if matrix is None:
             return None
-        columns.update(zip(names, matrix.tolist(), strict=True))
-        # By way of float64, as numbers come in JSON.
-        numbers.update(zip(names, matrix.astype(np.float64, copy=False).astype(np.float32), strict=True))
+        columns.update(zip(names, kept(matrix, nulls=False), strict=True))
+        numbers.update(zip(names, in_float32(matrix), strict=True))
     return Rows(form.rows, columns, frozenset(), numbers)
 
 
@@ -132,12 +132,8 @@ def _matrix(datatype: str, contents: Sequence[bytes], rows: int) -> NDArray[Any]
         if values.max() > 1:
             return None
         values = values.view(np.bool_)
-    elif datatype[0] == "F":
-        with np.errstate(over="ignore"):
-            # A tenth of what a least and a greatest cost: no square is greater than their sum, and NaN makes it NaN.
-            squares = float(np.vdot(values, values))
-        if not squares <= LARGEST_FLOAT**2:
-            return None
+    elif datatype[0] == "F" and not is_whole(values):
+        return None
     return values.reshape(len(contents), rows)
 
 
