@@ -54,7 +54,7 @@ LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _FLOATS = ("FP32", "FP64", "FP16", "BF16")
 _FAULTS_TOLD = 100
 _PACKED_FROM = 16
-"""Rows from which on an array is logged in bytes: the digits of fewer take as little time, and people can read them."""
+"""Rows from which on floats and arrays are logged in bytes: the digits of fewer take no time, and people read them."""
 
 _KINDS = {
     int: "a number",
@@ -99,7 +99,7 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
     ----------
     count : int
     columns : mapping of str to list or Packed
-        The values, None where one is missing; packed where they came as arrays of many.
+        The values, None where one is missing; packed where they are many floats, or came as an array of many.
     with_nulls : frozenset of str
         The columns in which one is missing.
     numbers : mapping of str to ndarray of float32, shape (count,)
@@ -311,7 +311,13 @@ class Inputs:
         rest = [name for name in self._numeric if name not in numbers] if numbers else self._numeric
         if self._online:
             rest = [name for name in rest if name in columns]
-        flat = list(chain.from_iterable([listed(columns[name]) for name in rest]))
+        if count >= _PACKED_FROM and (floats := [name for name in rest if name in self._floats]):
+            flat = list(chain.from_iterable([columns[name] for name in floats]))
+            matrix = np.array(flat, dtype=np.float64).reshape(-1, count)  # a null becomes NaN
+            columns = {**columns, **dict(zip(floats, kept(matrix), strict=True))}
+            numbers = {**(numbers or {}), **dict(zip(floats, in_float32(matrix), strict=True))}
+            rest = [name for name in rest if name not in numbers]
+        flat = list(chain.from_iterable([columns[name] for name in rest]))
         made = np.array(flat, dtype=np.float32).reshape(-1, count)  # a null becomes NaN
         numbers = {**(numbers or {}), **dict(zip(rest, made, strict=True))}
         with_nulls = frozenset(
@@ -381,7 +387,7 @@ class Inputs:
 
 
 def kept(matrix: NDArray[Any], *, nulls: bool = True) -> Sequence[Column]:
-    """Give the rows of a matrix, each of which is a column, as they go into the log: few values are shorter in JSON.
+    """Give the rows of a matrix, each of which is a column, as they go into the log.
 
     Without `nulls` there is no NaN in it.
     """

@@ -220,7 +220,8 @@ async def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
     if why:
         return _Asked([], [], nulls, [Failure(row, served.version, why) for row in which], measured_s)
     broken = []
-    if not all(0 <= probability <= 1 for probability in scores):
+    # A NaN makes the sum one, wherever the least and the greatest have passed over it.
+    if scores and not (min(scores) >= 0 and max(scores) <= 1 and not math.isnan(sum(scores))):
         sound = {row: score for row, score in zip(which, scores, strict=True) if 0 <= score <= 1}
         broken = [
             Failure(row, served.version, f"{score} is no probability")

@@ -22,6 +22,8 @@ import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 LabelValue: TypeAlias = bool | int | float | str
@@ -69,6 +71,9 @@ class Packed(msgspec.Struct, frozen=True):
         datatype: Any = _DATATYPES[dtype]
         data, size = columns.astype(dtype, copy=False).tobytes(), columns.shape[1] * dtype.itemsize
         return [cls(datatype, data[start : start + size]) for start in range(0, len(data), size)]
+
+    def __iter__(self) -> Iterator[str | int | float | bool | None]:
+        return iter(self.values)
 
     def __len__(self) -> int:
         return len(self.data) // _NUMPY[self.datatype].itemsize
