@@ -386,7 +386,7 @@ def units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
     failed = {(failure.row, failure.version) for failure in record.failures}
     assigned = rollout.assign(record.units)
     shadow = record.shadow.get(str(rollout.challenger)) if rollout.shadow_share else None
-    given = record.columns
+    given = record.columns if rollout.slices else {}
     columns = {name: given.get(name, []) for name in rollout.slices}
     timed = not failed and _is_timed(record, rollout)
     units = []
