@@ -83,11 +83,11 @@ $(UV): locks/bootstrap.txt
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.txt
 	@touch $@
 
-# `sync` installs exactly what the locks name, and `--build-constraints` holds the build tool to its hash as well.
+# `sync` installs exactly what the locks name, compiles it once and not in each process that starts, and `--build-constraints` holds the build tool to its hash as well.
 .venv/.%: locks/%.txt locks/demo-data.txt locks/build.txt pyproject.toml $(UV)
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	rm -f .venv/.demo .venv/.dev
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --build-constraints locks/build.txt \
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --build-constraints locks/build.txt \
 		locks/$*.txt locks/demo-data.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --build-constraints locks/build.txt --editable .
 	@touch $@
