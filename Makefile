@@ -83,7 +83,8 @@ $(UV): locks/bootstrap.txt
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.txt
 	@touch $@
 
-# `sync` installs exactly what the locks name, compiles it once and not in each process that starts, and `--build-constraints` holds the build tool to its hash as well.
+# `sync` installs exactly what the locks name, and `--build-constraints` holds the build tool to its hash as well. Code is
+# compiled once, and not by each process that starts where Python may not write.
 .venv/.%: locks/%.txt locks/demo-data.txt locks/build.txt pyproject.toml $(UV)
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	rm -f .venv/.demo .venv/.dev
