@@ -7,6 +7,7 @@ import json
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from contextlib import closing, suppress
@@ -170,9 +171,12 @@ def test_two_gateways_cannot_share_a_log_or_a_port(workspace: Workspace, tmp_pat
     other = Workspace(tmp_path / "other")
     other.folder.mkdir()
     other.put_routes()
-    with running(workspace) as gateway:
+    with running(workspace) as gateway, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        elsewhere = free.getsockname()[1]
+        free.close()
         for second, port, told in (
-            (workspace, gateway.port + 1, "Another process writes the prediction log"),
+            (workspace, elsewhere, "Another process writes the prediction log"),
             (other, gateway.port, f"cannot listen at 127.0.0.1:{gateway.port} (Address already in use)"),
         ):
             ended = subprocess.run(gateway.command(second, port), capture_output=True, text=True, timeout=20)

@@ -64,7 +64,7 @@ def test_rows_of_both_versions_are_answered_in_their_order(workspace: Workspace)
     assert (record.route, record.units, record.versions) == (2, CARRIERS, versions)
     assert record.scores == column(reply, "probability")
     assert record.ids == column(reply, "prediction_id")
-    assert record.inputs["distance"] == distances
+    assert record.columns["distance"] == distances
     assert set(record.took_s) == {"1", "2"}
 
 
