@@ -185,7 +185,9 @@ def test_callers_who_wait_no_longer_are_told_so_and_what_was_answered_is_written
     # The shortest deadline there is, and more calls than are answered in it.
     calls = [door.stub.ModelInfer.future(typed(), metadata=[("grpc-timeout", "1n")]) for _ in range(300)]
     ended = [each.code() for each in calls]
-    assert set(ended) - {grpc.StatusCode.OK} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    # Whether the call's own server or the gateway gives it up first is a race.
+    given_up = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
+    assert grpc.StatusCode.DEADLINE_EXCEEDED in set(ended) - {grpc.StatusCode.OK} <= given_up
     assert door.infer(typed()).model_name == "late"
     assert ended.count(grpc.StatusCode.OK) < len(door.workspace.records) - before <= len(calls) + 1
 

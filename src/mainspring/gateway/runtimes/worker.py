@@ -255,6 +255,21 @@ class WorkerModel:
             self._unanswered.popleft().fail(ModelCrashed(self._down))
 
 
+class _Reader(asyncio.StreamReader):
+    """Gives what has come, also when the process ended with requests unread: that resets the connection."""
+
+    def set_exception(self, exc: Exception) -> None:
+        self.feed_eof()
+
+
+async def _connected(ours: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = _Reader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
 @dataclass(slots=True, eq=False)
 class _Process:
     """One worker process, with a model that is warm."""
@@ -272,7 +287,7 @@ class _Process:
     async def start(cls, load: Load, timeout_s: float) -> _Process:
         ours, theirs = socket.socketpair()
         with theirs:
-            reader, writer = await asyncio.open_connection(sock=ours)
+            reader, writer = await _connected(ours)
             try:
                 inner = await asyncio.create_subprocess_exec(
                     sys.executable,
