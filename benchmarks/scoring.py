@@ -22,6 +22,7 @@ import load
 import msgspec
 import numpy as np
 import servers
+import uvloop
 from numpy.typing import NDArray
 
 from mainspring.clock import SystemClock
@@ -231,7 +232,7 @@ def main() -> None:
     source = Published(Path(folder))
     if kind == "floor":
         [route, *_] = source.routes()
-        asyncio.run(serve_floor(source.blob(route.champion.artifact), int(port)))
+        uvloop.run(serve_floor(source.blob(route.champion.artifact), int(port)))
         os._exit(0)  # the server's threads may still be at work, and end the interpreter with a panic
     ports: dict[str, Any] = {"port": int(port), "grpc_port": int(grpc_port[0]) if grpc_port else None}
     serve(source, log=Path(folder) / "log", secret=b"-", clock=SystemClock(), **ports)

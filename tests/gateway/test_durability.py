@@ -148,7 +148,7 @@ def test_a_log_that_was_deleted_refuses_once_and_goes_on_in_a_new_one(workspace:
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
         assert "deleted" in reply.json()["error"]
         kept = column(gateway.infer(body()), "prediction_id")
-        lines = (workspace.log / "00000002.log").read_text().splitlines()
+        lines = (workspace.log / "00000002.log").read_text().rstrip("\0").splitlines()
     assert len(lines) == 1
     assert kept[0] in lines[0]
 

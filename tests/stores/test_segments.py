@@ -51,6 +51,11 @@ def everything(folder: Path, limit_bytes: int = 4096) -> list[LogRecord]:
         found += records
 
 
+def size(file: Path) -> int:
+    """Without the zeros that are written ahead."""
+    return len(file.read_bytes().rstrip(b"\0"))
+
+
 @contextmanager
 def files_may_not_exceed(size: int) -> Iterator[None]:
     """The kernel refuses to write a file on beyond this size, after it has taken what fits: as a full disk does."""
@@ -113,7 +118,7 @@ def test_a_log_cut_anywhere_gives_its_whole_records_and_is_written_on(data: st.D
         with SegmentWriter(folder) as writer:
             for n in range(4):
                 writer.append([prediction(str(n))])
-                sizes.append(file.stat().st_size)
+                sizes.append(size(file))
         cut = data.draw(st.integers(0, sizes[-1]))
         with file.open("rb+") as torn:
             torn.truncate(cut)
@@ -122,6 +127,46 @@ def test_a_log_cut_anywhere_gives_its_whole_records_and_is_written_on(data: st.D
         with SegmentWriter(folder) as writer:
             writer.append([labels("after")])
         assert everything(folder) == [*whole, labels("after")]
+
+
+@given(st.data())
+def test_what_a_power_failure_left_of_the_last_group_is_not_there_and_the_log_is_written_on(
+    data: st.DataObject,
+) -> None:
+    """Of what was to be written last any part may have come to disk, and zeros stand for the others."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "00000001.log"
+        with SegmentWriter(folder) as writer:
+            writer.append([prediction("kept")])
+            kept = size(file)
+            writer.append([prediction(str(n)) for n in range(8)])
+            content = bytearray(file.read_bytes())
+        group = size(file) - kept
+        for _ in range(data.draw(st.integers(1, 3))):
+            start = kept + data.draw(st.integers(0, group - 2))
+            end = min(start + data.draw(st.integers(2, 512)), kept + group)
+            content[start:end] = bytes(end - start)
+        content += bytes(data.draw(st.integers(0, 100)))
+        file.write_bytes(content)
+        first = bytes(content).find(b"\0\0")
+        whole = bytes(content[:first]).count(b"\n")
+        expected = [prediction("kept"), *[prediction(str(n)) for n in range(whole - 1)]]
+        assert everything(folder) == expected
+        with SegmentWriter(folder) as writer:
+            writer.append([labels("after")])
+        assert everything(folder) == [*expected, labels("after")]
+
+
+def test_a_segment_is_as_long_as_what_stands_in_it_when_it_has_ended(tmp_path: Path) -> None:
+    first = tmp_path / "00000001.log"
+    with SegmentWriter(tmp_path) as writer:
+        writer.append([prediction("a")])
+        assert first.stat().st_size > size(first)
+        writer.roll()
+        assert first.stat().st_size == size(first)
+        writer.append([prediction("b")])
+    assert everything(tmp_path) == [prediction("a"), prediction("b")]
 
 
 @given(st.data())
@@ -168,7 +213,7 @@ def test_on_a_full_disk_a_group_is_refused_as_a_whole_and_the_log_goes_on_when_t
 ) -> None:
     with SegmentWriter(tmp_path) as writer:
         writer.append([prediction("before")])
-        full = (tmp_path / "00000001.log").stat().st_size + room
+        full = size(tmp_path / "00000001.log") + room
         with files_may_not_exceed(full), pytest.raises(LogUnwritable, match=r"File too large.*Make room"):
             writer.append([prediction(str(n)) for n in range(20)])
         assert everything(tmp_path) == [prediction("before")]

@@ -15,6 +15,7 @@ __all__ = [
     "in_float32",
     "is_whole",
     "kept",
+    "stacked",
 ]
 
 from collections import Counter
@@ -102,8 +103,10 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
         The values, None where one is missing; packed where they are many floats, or came as an array of many.
     with_nulls : frozenset of str
         The columns in which one is missing.
-    numbers : mapping of str to ndarray of float32, shape (count,)
-        The columns that are no texts, with NaN for what is missing.
+    names : tuple of str
+        The columns that are no texts, in the order of the product.
+    matrix : ndarray of float32, shape (len(names), count)
+        Their values, with NaN for what is missing.
     left_out : tuple of FeatureViewSpec
         Feature views whose features are still to be looked up.
     found : tuple of Found
@@ -115,10 +118,16 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
     count: int
     columns: Mapping[str, Column]
     with_nulls: frozenset[str]
-    numbers: Mapping[str, NDArray[np.floating[Any]]]
+    names: tuple[str, ...]
+    matrix: NDArray[np.float32]
     left_out: tuple[FeatureViewSpec, ...] = ()
     found: tuple[Found, ...] = ()
     at: datetime | None = None
+
+    @property
+    def numbers(self) -> dict[str, NDArray[np.float32]]:
+        """The columns that are no texts, one by one."""
+        return dict(zip(self.names, self.matrix, strict=True))
 
     @property
     def sent(self) -> dict[str, Column]:
@@ -145,7 +154,7 @@ class Rows(msgspec.Struct, frozen=True):  # made for each request, and a datacla
         KeyError
             The model reads a column that the product has not, or reads text as a number.
         """
-        numbers = self.numbers
+        numbers: Mapping[str, NDArray[Any]] = self.numbers
         if model.dtype != "float32":
             numbers = {
                 name: np.array(self.values(name), model.dtype) for name in model.numbers if name in numbers
@@ -190,6 +199,8 @@ class Inputs:
         By the name of the column, those of entities last.
     names : list of str
         The columns without the entities.
+    numeric : tuple of str
+        The columns that are no texts.
     optional : dict of dict
         What there is to say of the columns that may be left out.
     """
@@ -213,7 +224,7 @@ class Inputs:
             name: {"optional": True, "entity_of": [view.name for view in online if view.entity == name]}
             for name in self._entities
         }
-        self._numeric = [name for name, datatype in self.datatypes.items() if datatype != "BYTES"]
+        self.numeric = tuple(name for name, datatype in self.datatypes.items() if datatype != "BYTES")
         self._floats = frozenset(name for name, datatype in self.datatypes.items() if datatype in _FLOATS)
 
     def check(self, tensors: Sequence[Tensor], faults: Iterable[Fault] = (), *, unread: bool = False) -> Rows:
@@ -308,39 +319,47 @@ class Inputs:
         `left_out` are not among the columns.
         """
         count = len(next(iter(columns.values())))
-        rest = [name for name in self._numeric if name not in numbers] if numbers else self._numeric
+        names = self.numeric
         if self._online:
-            rest = [name for name in rest if name in columns]
-        if count >= _PACKED_FROM and (floats := [name for name in rest if name in self._floats]):
-            flat = list(chain.from_iterable([columns[name] for name in floats]))
-            matrix = np.array(flat, dtype=np.float64).reshape(-1, count)  # a null becomes NaN
-            columns = {**columns, **dict(zip(floats, kept(matrix), strict=True))}
-            numbers = {**(numbers or {}), **dict(zip(floats, in_float32(matrix), strict=True))}
-            rest = [name for name in rest if name not in numbers]
-        flat = list(chain.from_iterable([columns[name] for name in rest]))
-        made = np.array(flat, dtype=np.float32).reshape(-1, count)  # a null becomes NaN
-        numbers = {**(numbers or {}), **dict(zip(rest, made, strict=True))}
-        with_nulls = frozenset(
-            [name for name, column in columns.items() if _lacks(column, numbers.get(name))]
-            if may_have_nulls
-            else ()
-        )
-        return Rows(count, columns, with_nulls, numbers, left_out)
+            names = tuple(name for name in names if name in columns)
+        if numbers is None and count < _PACKED_FROM:  # nearly always
+            flat = list(chain.from_iterable([columns[name] for name in names]))
+            matrix = np.array(flat, np.float32).reshape(-1, count)  # a null becomes NaN
+        else:
+            numbers = dict(numbers or {})
+            rest = [name for name in names if name not in numbers]
+            if count >= _PACKED_FROM and (floats := [name for name in rest if name in self._floats]):
+                flat = list(chain.from_iterable([columns[name] for name in floats]))
+                many = np.array(flat, np.float64).reshape(-1, count)
+                columns = {**columns, **dict(zip(floats, kept(many), strict=True))}
+                numbers.update(zip(floats, in_float32(many), strict=True))
+            for name in names:
+                if name not in numbers:
+                    numbers[name] = np.array(listed(columns[name]), np.float32)
+            matrix = stacked([numbers[name] for name in names], count)
+        with_nulls: frozenset[str] = frozenset()
+        if may_have_nulls:
+            seen = dict(zip(names, matrix, strict=True))
+            with_nulls = frozenset(
+                [name for name, column in columns.items() if _lacks(column, seen.get(name))]
+            )
+        return Rows(count, columns, with_nulls, names, matrix, left_out)
 
     def with_found(self, rows: Rows, found: Sequence[Found], at: datetime) -> Rows:
         """Add to rows what was looked up at an instant."""
         columns = {name: values for each in found for name, values in each.columns.items()}
-        numbers = {
+        numbers = rows.numbers | {
             name: np.array(values, np.float32)
             for name, values in columns.items()
             if self.datatypes[name] != "BYTES"
         }
-        nulls = frozenset(name for name, values in columns.items() if None in values)
+        names = tuple(name for name in self.numeric if name in numbers)
         return Rows(
             rows.count,
             {**rows.columns, **columns},
-            rows.with_nulls | nulls,
-            {**rows.numbers, **numbers},
+            rows.with_nulls | frozenset(name for name, values in columns.items() if None in values),
+            names,
+            stacked([numbers[name] for name in names], rows.count),
             found=tuple(found),
             at=at,
         )
@@ -368,8 +387,11 @@ class Inputs:
                 return None
             nulls = [name for name, column in zip(names, matrix, strict=True) if np.isnan(column).any()]
         columns = dict(zip(names, kept(matrix, nulls=bool(nulls)), strict=True))
-        numbers = dict(zip(names, in_float32(matrix), strict=True))
-        return Rows(count, columns, frozenset(nulls), numbers)
+        numbers = in_float32(matrix)
+        if (*names,) != self.numeric:
+            place = {name: n for n, name in enumerate(names)}
+            numbers = numbers[[place[name] for name in self.numeric]]
+        return Rows(count, columns, frozenset(nulls), self.numeric, numbers)
 
     def _at_once(self, tensors: Sequence[Tensor]) -> Rows | None:
         """Rows of tensors that are all arrays of floats; None when they are not, or something is wrong with them."""
@@ -395,6 +417,11 @@ def kept(matrix: NDArray[Any], *, nulls: bool = True) -> Sequence[Column]:
         return Packed.all_of(matrix)
     lists: list[Values] = matrix.tolist()
     return [[None if value != value else value for value in each] for each in lists] if nulls else lists
+
+
+def stacked(columns: Sequence[NDArray[np.float32]], count: int) -> NDArray[np.float32]:
+    """Give columns of some rows as the rows of a matrix, which may be none."""
+    return np.stack(columns) if columns else np.empty((0, count), np.float32)
 
 
 def in_float32(matrix: NDArray[Any]) -> NDArray[np.float32]:

@@ -108,8 +108,8 @@ class PredictionLog:
             return f"it has not answered for {waited_s:.0f} s"
         return self._fault if self._loop.time() - self._fault_at < _STUCK_S else ""
 
-    def append(self, record: LogRecord) -> asyncio.Future[None]:
-        """Give a future that is done when the record may be acknowledged; it raises `LogUnwritable` when it may not.
+    def append(self, record: LogRecord, kept: asyncio.Future[None] | None = None) -> asyncio.Future[None]:
+        """Give `kept`, or a future, that is done when the record may be acknowledged, or raises `LogUnwritable`.
 
         Raises
         ------
@@ -125,14 +125,17 @@ class PredictionLog:
         if self.window_s:
             if not self._under_way.lines:
                 self._gather()
-            return self._acknowledged
-        future = self._loop.create_future()
-        group.waiting.append(future)
+            return self._acknowledge(kept)
+        if kept is None:
+            kept = self._loop.create_future()
+        group.waiting.append(kept)
         if not self._under_way.lines:
             self._gather()
-        return future
+        return kept
 
-    def predicted(self, record: PredictionRecord, policy: LogPolicy) -> asyncio.Future[None]:
+    def predicted(
+        self, record: PredictionRecord, policy: LogPolicy, kept: asyncio.Future[None] | None = None
+    ) -> asyncio.Future[None]:
         """Log what a policy lets be logged of a prediction, and count the rest; as `append`."""
         left_out = self._unlogged[record.product]
         if not policy.keeps_all:
@@ -140,12 +143,18 @@ class PredictionLog:
             left_out += now
             self.unlogged[record.product] += now
             if not record.units:
-                return self._acknowledged
+                return self._acknowledge(kept)
         if left_out:
             record = msgspec.structs.replace(record, unlogged=dict(sorted(left_out.items())))
-        future = self.append(record)
+        kept = self.append(record, kept)
         left_out.clear()
-        return future
+        return kept
+
+    def _acknowledge(self, kept: asyncio.Future[None] | None) -> asyncio.Future[None]:
+        if kept is None:
+            return self._acknowledged
+        kept.set_result(None)
+        return kept
 
     async def close(self) -> None:
         """Wait for what is on its way, then let go of the log."""

@@ -232,7 +232,7 @@ class Metrics:
 
 def _running_lines(loaded: Sequence[tuple[str, Served]]) -> Iterator[str]:
     """How the models that are loaded are run: with company, or in a process of their own."""
-    batched = [(product, each.version, each.batcher) for product, each in loaded if each.batcher]
+    batched = [(product, each.version, each.batcher or each) for product, each in loaded if each.rowwise]
     for name, what, batches in (
         (
             "batched_requests_total",

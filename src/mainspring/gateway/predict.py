@@ -17,10 +17,13 @@ from mainspring.gateway.follow import NotYetServed
 from mainspring.gateway.inputs import BadRequest, as_text
 from mainspring.gateway.policy import LogPolicy
 from mainspring.gateway.score import ChampionFailed, Scored, ask_shadow, score
+from mainspring.gateway.together import Question, Together
 from mainspring.monitoring.record import Fetched, PredictionRecord
 from mainspring.rollouts.split import CHAMPION
 
 if TYPE_CHECKING:
+    import asyncio
+
     from mainspring.clock import Clock
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.ids import PredictionIds
@@ -86,6 +89,7 @@ class Predictor:
         self._log, self._ids, self._clock, self._metrics = log, ids, clock, metrics
         self._process, self._requests = token_hex(12), count()
         self._policies: dict[str, tuple[Route, LogPolicy]] = {}
+        self._together = Together(self._keep)
 
     async def predict(
         self,
@@ -131,6 +135,17 @@ class Predictor:
         ids = self._ids.issue(request or f"{self._process}{next(self._requests):08x}", rows.count)
         units = _units(serving.route.split_by, rows, [unit] * rows.count if unit else ids)
         units = self._policy(serving.route).units(serving.route.split_by, units)
+        question = Question(serving, rows, ids, units, pinned, trace, arrived)
+        served = _sole(question)
+        if served is not None and served.answers_at_once(rows):
+            scores = await self._together.ask(served, question)
+            if scores:
+                return Prediction(ids, scores, [served.version] * rows.count, serving.route.number)
+        return await self._predict(question)
+
+    async def _predict(self, question: Question) -> Prediction:
+        """Answer a request by itself, each row by whom the split says; and find out whose a failure is."""
+        serving, rows, units, pinned = question.serving, question.rows, question.units, question.pinned
         try:
             if pinned:
                 scored = await score(rows, pinned)
@@ -152,9 +167,7 @@ class Predictor:
                 ) from failed
             # The record has units and failures, but no answers.
             failed.scored.versions, failed.scored.scores = [], []
-            await self._write_down(
-                serving, rows, failed.scored, ids, units, arrived, pinned=pinned, trace=trace
-            )
+            await self._write_down(question, failed.scored)
             failures = [
                 each
                 for each in failed.scored.failures
@@ -165,47 +178,41 @@ class Predictor:
             shadowed = [n for n, part in enumerate(serving.shadow_split.assign(units)) if part != CHAMPION]
             if shadowed:
                 await ask_shadow(rows, serving.shadow, shadowed, scored)
-        await self._write_down(serving, rows, scored, ids, units, arrived, pinned=pinned, trace=trace)
-        return Prediction(ids, scored.scores, scored.versions, serving.route.number)
+        await self._write_down(question, scored)
+        return Prediction(question.ids, scored.scores, scored.versions, serving.route.number)
 
-    async def _write_down(
-        self,
-        serving: Serving,
-        rows: Rows,
-        scored: Scored,
-        ids: list[str],
-        units: list[str],
-        arrived: float,
-        *,
-        pinned: Served | None,
-        trace: str,
-    ) -> None:
-        clock, name = self._clock, ids[0]
+    def _keep(self, question: Question, served: Served, took_s: float) -> None:
+        """Write down what one version answered to all rows."""
+        versions = [served.version] * question.rows.count
+        scored = Scored(question.scores, versions, [], {served.version: took_s})
+        question.kept = self._write_down(question, scored)
+
+    def _write_down(self, question: Question, scored: Scored) -> asyncio.Future[None]:
+        clock, serving, rows, name = self._clock, question.serving, question.rows, question.ids[0]
         took = {
             str(version): clock.took(measured_s, f"{name}:{version}")
             for version, measured_s in scored.measured_s.items()
         }
-        await self._log.predicted(
-            PredictionRecord(
-                at=rows.at or clock.now(),  # the join at this very instant gives what was looked up
-                product=serving.route.product,
-                route=serving.route.number,
-                ids=ids if scored.versions else [],
-                units=units,
-                versions=scored.versions,
-                scores=scored.scores,
-                inputs=rows.sent if rows.found else dict(rows.columns),
-                failures=scored.failures,
-                took_s=took,
-                pinned=pinned is not None,
-                shadow={str(version): answers for version, answers in scored.shadow.items()},
-                trace=trace,
-                latency_s=clock.took(perf_counter() - arrived, f"{name}:request"),
-                features={each.view.name: Fetched(each.at, each.columns) for each in rows.found},
-            ),
-            self._policy(serving.route),
+        record = PredictionRecord(
+            at=rows.at or clock.now(),  # the join at this very instant gives what was looked up
+            product=serving.route.product,
+            route=serving.route.number,
+            ids=question.ids if scored.versions else [],
+            units=question.units,
+            versions=scored.versions,
+            scores=scored.scores,
+            inputs=rows.sent if rows.found else dict(rows.columns),
+            failures=scored.failures,
+            took_s=took,
+            pinned=question.pinned is not None,
+            shadow={str(version): answers for version, answers in scored.shadow.items()},
+            trace=question.trace,
+            latency_s=clock.took(perf_counter() - question.arrived, f"{name}:request"),
+            features={each.view.name: Fetched(each.at, each.columns) for each in rows.found},
         )
+        kept = self._log.predicted(record, self._policy(serving.route), question.kept)
         self._metrics.scored(serving.route.product, scored)
+        return kept
 
     def _looked_up(self, serving: Serving, rows: Rows) -> Rows:
         """Look up the features that were left out, as of now."""
@@ -227,6 +234,21 @@ class Predictor:
             policy = LogPolicy.of(route, self._ids.pseudonym)
             self._policies[route.product] = route, policy
         return policy
+
+
+def _sole(question: Question) -> Served | None:
+    """Give the version that answers all rows of a request; None when several do, or a shadow may be asked besides."""
+    serving = question.serving
+    if question.pinned is not None:
+        return question.pinned
+    if serving.shadow is not None:
+        return None
+    if not serving.challengers:
+        return serving.champion
+    [part, *others] = set(serving.split.assign(question.units))
+    if others:
+        return None
+    return serving.champion if part == CHAMPION else serving.challengers[part]
 
 
 def _units(split_by: str | None, rows: Rows, others: list[str]) -> list[str]:

@@ -11,9 +11,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from mainspring.gateway.batch import Batcher
+from mainspring.gateway.inputs import as_text
 from mainspring.gateway.runtimes import OnnxModel, WorkerModel
+from mainspring.gateway.together import MOST_ROWS
 from mainspring.monitoring.record import Failure
 
 if TYPE_CHECKING:
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
     from mainspring.gateway.inputs import Rows
     from mainspring.gateway.runtimes import Model
 
-_ROWS_IN_LOOP, _IN_LOOP_S = 256, 0.002
-"""Larger calls, and those of models that take longer for a row, are made by a thread, so that others need not wait."""
+_IN_LOOP_S = 0.002
+"""Calls of models that take longer for a row are made by a thread, so that others need not wait, as are large calls."""
 
 ROWS_TOGETHER = 64
 """Requests of more rows than this are asked by themselves: they gain nothing from company."""
@@ -47,7 +50,17 @@ class Served:
         How long a model in a process of its own may work on one call.
     """
 
-    __slots__ = ("_in_loop", "_timeout_s", "batcher", "model", "never_null", "version")
+    __slots__ = (
+        "_in_loop",
+        "_timeout_s",
+        "batcher",
+        "calls",
+        "model",
+        "never_null",
+        "requests",
+        "rowwise",
+        "version",
+    )
 
     def __init__(
         self,
@@ -58,16 +71,45 @@ class Served:
         rowwise: bool = False,
         timeout_s: float = 5.0,
     ) -> None:
-        self.version, self.model, self.never_null = version, model, never_null
-        self.batcher = Batcher(self._ask_together, self._ask) if rowwise else None
+        self.version, self.model, self.never_null, self.rowwise = version, model, never_null, rowwise
+        self.calls = self.requests = 0
         self._timeout_s = timeout_s
-        slow = isinstance(model, OnnxModel) and model.choice.one_s > _IN_LOOP_S
-        self._in_loop = 0 if slow else _ROWS_IN_LOOP
+        self._in_loop = isinstance(model, OnnxModel) and not model.choice.one_s > _IN_LOOP_S
+        self.batcher = Batcher(self._ask_together, self._ask) if rowwise and not self._in_loop else None
 
     @property
     def platform(self) -> str:
         """What answers, as the Open Inference Protocol names platforms: ONNX, or a library in a process of its own."""
         return "onnx_onnxv1" if isinstance(self.model, OnnxModel) else "python_worker"
+
+    def answers_at_once(self, rows: Rows) -> bool:
+        """Say whether rows may be asked of `scores`."""
+        return self._in_loop and rows.count <= MOST_ROWS and not self.never_null & rows.with_nulls
+
+    def scores(self, asked: Sequence[Rows]) -> list[float]:
+        """Ask the model here and now for the rows of several requests, which all have the same columns.
+
+        Raises
+        ------
+        Exception
+            Of any class: the model failed, or an answer is no probability.
+        """
+        self.calls, self.requests = self.calls + 1, self.requests + len(asked)
+        first, model = asked[0], self.model
+        assert isinstance(model, OnnxModel)
+        matrix = first.matrix if len(asked) == 1 else np.concatenate([each.matrix for each in asked], axis=1)
+        columns: dict[str, NDArray[Any]] = dict(zip(first.names, matrix, strict=True))
+        for name in model.texts:
+            columns[name] = np.array(
+                [as_text(value) for each in asked for value in each.values(name)], object
+            )
+        answered = model.predict(columns)
+        if answered.shape != matrix.shape[1:]:
+            raise ValueError(f"answered {matrix.shape[1]} rows with the shape {answered.shape}")
+        scores: list[float] = answered.tolist()
+        if not _are_probabilities(scores):
+            raise ValueError("not every answer is a probability")
+        return scores
 
     async def predict(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
         """Ask the model."""
@@ -86,7 +128,7 @@ class Served:
         model = self.model
         if isinstance(model, WorkerModel):
             return await model.ask(columns, self._timeout_s)
-        if rows <= self._in_loop:
+        if self._in_loop and rows <= MOST_ROWS:
             return model.predict(columns)
         return await asyncio.get_running_loop().run_in_executor(None, model.predict, columns)
 
@@ -220,8 +262,7 @@ async def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
     if why:
         return _Asked([], [], nulls, [Failure(row, served.version, why) for row in which], measured_s)
     broken = []
-    # A NaN makes the sum one, wherever the least and the greatest have passed over it.
-    if scores and not (min(scores) >= 0 and max(scores) <= 1 and not math.isnan(sum(scores))):
+    if scores and not _are_probabilities(scores):
         sound = {row: score for row, score in zip(which, scores, strict=True) if 0 <= score <= 1}
         broken = [
             Failure(row, served.version, f"{score} is no probability")
@@ -230,6 +271,11 @@ async def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
         ]
         which, scores = list(sound), list(sound.values())
     return _Asked(which, scores, nulls, broken, measured_s)
+
+
+def _are_probabilities(scores: list[float]) -> bool:
+    # A NaN makes the sum one, wherever the least and the greatest have passed over it.
+    return min(scores) >= 0 and max(scores) <= 1 and not math.isnan(sum(scores))
 
 
 def _nulls(served: Served, rows: Rows, which: Sequence[int]) -> list[Failure]:

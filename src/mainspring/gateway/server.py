@@ -15,6 +15,8 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import uvloop
+
 from mainspring.errors import Conflict, Invalid
 from mainspring.gateway.admission import USUAL, Limits
 from mainspring.gateway.app import Gateway
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mainspring.gateway.source import GatewaySource
 
 _DRAIN_S = 10
+_OBJECTS = 20_000
 _FILES, _FILES_OTHERWISE = 65_536, 256
 
 
@@ -103,7 +106,7 @@ def serve(
     for each in (port, grpc_port):
         if each is not None and not shared:
             need_port(host, each)
-    asyncio.run(_serve(source, log, secret, clock, host, port, limits, log_window_s, grpc_port))
+    uvloop.run(_serve(source, log, secret, clock, host, port, limits, log_window_s, grpc_port))
     atexit.register(_leave)
 
 
@@ -166,6 +169,8 @@ async def _serve(
     # What has been loaded stays: to look at it again with every full collection would cost answers milliseconds.
     gc.collect()
     gc.freeze()
+    # Requests in progress are more objects than the usual 700, and no garbage.
+    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
     try:
         await server.serve()
     finally:

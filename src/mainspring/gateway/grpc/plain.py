@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mainspring.gateway.grpc.messages import message
-from mainspring.gateway.inputs import ROW_LIMIT, Rows, in_float32, is_whole, kept
+from mainspring.gateway.inputs import ROW_LIMIT, Rows, in_float32, is_whole, kept, stacked
 from mainspring.gateway.protocols.oip import Wanted, Wishes
 from mainspring.gateway.protocols.raw import from_raw
 
@@ -59,12 +59,15 @@ class Form(NamedTuple):
     outputs : list of Wanted, optional
         Those that are asked for.
     groups : tuple of Group
+    numeric : tuple of str
+        The columns that are no texts, in the order of the product.
     """
 
     columns: int
     rows: int
     outputs: list[Wanted] | None
     groups: tuple[Group, ...]
+    numeric: tuple[str, ...]
 
 
 def form_of(inputs: Inputs, header: bytes) -> Form | None:
@@ -96,7 +99,7 @@ def _read_form(inputs: Inputs, header: bytes) -> Form | None:
     groups = tuple(Group(datatype, *zip(*its, strict=True)) for datatype, its in places.items())
     if {name for each in groups for name in each.names} != inputs.datatypes.keys():
         return None
-    return Form(len(asked.inputs), shape[0], wishes.outputs, groups)
+    return Form(len(asked.inputs), shape[0], wishes.outputs, groups, inputs.numeric)
 
 
 def rows_of(form: Form, contents: Sequence[bytes]) -> Rows | None:
@@ -118,8 +121,11 @@ def rows_of(form: Form, contents: Sequence[bytes]) -> Rows | None:
         if matrix is None:
             return None
         columns.update(zip(names, kept(matrix, nulls=False), strict=True))
+        if names == form.numeric and len(form.groups) == 1:  # nearly always
+            return Rows(form.rows, columns, frozenset(), names, in_float32(matrix))
         numbers.update(zip(names, in_float32(matrix), strict=True))
-    return Rows(form.rows, columns, frozenset(), numbers)
+    whole = stacked([numbers[name] for name in form.numeric], form.rows)
+    return Rows(form.rows, columns, frozenset(), form.numeric, whole)
 
 
 def _matrix(datatype: str, contents: Sequence[bytes], rows: int) -> NDArray[Any] | None:

@@ -28,7 +28,7 @@ __all__ = [
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union
 
 import msgspec
 
@@ -144,18 +144,20 @@ class InferReply(msgspec.Struct, omit_defaults=True):
 
 def read_plain(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows] | None:
     """Read a request such as nearly all are, the decoder doing the checks; None when it is not one."""
-    decode, names = _plain_form(inputs)
+    form = _plain_form(inputs)
     try:
-        request = decode(content)
+        request = form.decode(content)
     except (ValueError, RecursionError):
         return None
-    if b"\\u0000" in content:
+    if form.has_texts and b"\\u0000" in content:
         return None
     tensors = request.inputs
-    columns = {names[type(each)]: each.data for each in tensors}
-    if len(columns) != len(tensors) or request.faults():
+    kinds = list(map(type, tensors))
+    names = form.columns if kinds == form.kinds else [form.names[kind] for kind in kinds]
+    columns = dict(zip(names, [each.data for each in tensors], strict=True))
+    if len(columns) != len(tensors) or ((request.id or request.outputs) and request.faults()):
         return None
-    left_out = () if len(columns) == len(names) else inputs.left_out(columns)
+    left_out = () if len(columns) == len(form.columns) else inputs.left_out(columns)
     if left_out is None:
         return None
     shapes = [each.shape for each in tensors]
@@ -202,13 +204,29 @@ def _flat(data: list[Any]) -> list[Any]:
     return data
 
 
+class _Form(NamedTuple):
+    """How requests in their usual form are decoded, and which types the tensors of which columns become."""
+
+    decode: Callable[[bytes], Any]
+    columns: list[str]
+    kinds: list[type]
+    names: Mapping[type, str]
+    has_texts: bool
+
+
 @lru_cache(256)
-def _plain_form(inputs: Inputs) -> tuple[Callable[[bytes], Any], Mapping[type, str]]:
-    """A decoder of requests in their usual form, and which of its types is the tensor of which column."""
-    names = {_plain_tensor(name, datatype): name for name, datatype in inputs.datatypes.items()}
-    tensors = list[Union[tuple(names)]]  # type: ignore[misc,valid-type]  # noqa: UP007
+def _plain_form(inputs: Inputs) -> _Form:
+    kinds = [_plain_tensor(name, datatype) for name, datatype in inputs.datatypes.items()]
+    tensors = list[Union[tuple(kinds)]]  # type: ignore[misc,valid-type]  # noqa: UP007
     plain = msgspec.defstruct("PlainRequest", [("inputs", tensors)], bases=(Wishes,), kw_only=True)
-    return msgspec.json.Decoder(plain).decode, names
+    columns = [*inputs.datatypes]
+    return _Form(
+        decode=msgspec.json.Decoder(plain).decode,
+        columns=columns,
+        kinds=kinds,
+        names=dict(zip(kinds, columns, strict=True)),
+        has_texts="BYTES" in inputs.datatypes.values(),
+    )
 
 
 def _plain_tensor(name: str, datatype: str) -> type[msgspec.Struct]:
