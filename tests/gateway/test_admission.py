@@ -44,7 +44,8 @@ def test_what_takes_too_long_is_given_up_and_told_from_a_client_that_has_gone(ow
         async def request(name: str) -> None:
             task = admission.enter()
             if own and name == "slow":
-                admission.shorten(task, 0.01)
+                assert admission.shorten(task, 0.01)
+                assert not admission.shorten(task, 30)
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:

@@ -234,7 +234,8 @@ def test_the_gateway_says_what_it_serves(client: triton.InferenceServerClient) -
     assert client.is_server_live()
     assert client.is_server_ready()
     server = client.get_server_metadata(as_json=True)
-    assert (server["name"], server["extensions"]) == ("mainspring", ["model_repository"])
+    assert server["name"] == "mainspring"
+    assert server["extensions"] == ["model_repository", "model_configuration", "statistics"]
     described = client.get_model_metadata("late", as_json=True)
     assert (described["versions"], described["platform"]) == (["1", "2"], "onnx_onnxv1")
     assert [(each["name"], each["datatype"], each["shape"]) for each in described["inputs"]] == [
@@ -243,6 +244,33 @@ def test_the_gateway_says_what_it_serves(client: triton.InferenceServerClient) -
     assert client.get_model_metadata("late", "challenger").versions == ["2"]
     index = client.get_model_repository_index(as_json=True)["models"]
     assert index == [{"name": "late", "version": each, "state": "READY"} for each in ("1", "2")]
+
+
+def test_a_model_is_configured_and_its_statistics_are_told_as_over_http(
+    client: triton.InferenceServerClient, door: Door
+) -> None:
+    for version in ("", "2"):
+        told = door.process.client.get(f"/v2/models/late{'/versions/2' if version else ''}/config").json()
+        config = client.get_model_config("late", version, as_json=True)["config"]
+        assert config["version_policy"] == told["version_policy"]
+        for side in ("input", "output"):
+            assert [(each["name"], each["data_type"]) for each in config[side]] == [
+                (each["name"], each["data_type"]) for each in told[side]
+            ]
+        assert (config["platform"], config["backend"]) == ("onnx_onnxv1", "onnxruntime")
+    client.infer("late", tensors(3))
+    [one] = client.get_inference_statistics("late", "1").model_stats
+    assert one.inference_count >= 3
+    assert 0 < one.inference_stats.compute_infer.ns < one.inference_stats.success.ns
+    [over_http] = door.process.client.get("/v2/models/late/versions/1/stats").json()["model_stats"]
+    assert one.inference_stats.success.count == over_http["inference_stats"]["success"]["count"]
+    everything = [(each.name, each.version) for each in client.get_inference_statistics().model_stats]
+    assert everything == [("late", "1"), ("late", "2")]
+    for asked in (client.get_model_config, client.get_inference_statistics):
+        for named in (("early",), ("late", "9")):
+            with pytest.raises(InferenceServerException) as refused:
+                asked(*named)
+            assert refused.value.status() == "StatusCode.NOT_FOUND"
 
 
 def test_a_model_that_is_not_there_is_not_ready(client: triton.InferenceServerClient) -> None:

@@ -12,8 +12,10 @@ import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.gateway import faulty
 from tests.gateway.asked_over_grpc import Door, opened, output, raw, typed
-from tests.gateway.conftest import Workspace, model
+from tests.gateway.conftest import Workspace, model, wait_until
+from tests.gateway.test_native import add_native
 from tritonclient.grpc import service_pb2
 
 from mainspring.gateway.grpc.service import Call
@@ -166,7 +168,7 @@ def test_what_is_no_message_is_told_so(door: Door) -> None:
 
 def test_a_call_that_there_is_not_is_told_so(door: Door) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        door.stub.ModelConfig(service_pb2.ModelConfigRequest(name="late"))
+        door.stub.TraceSetting(service_pb2.TraceSettingRequest(model_name="late"))
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -185,9 +187,8 @@ def test_callers_who_wait_no_longer_are_told_so_and_what_was_answered_is_written
     # The shortest deadline there is, and more calls than are answered in it.
     calls = [door.stub.ModelInfer.future(typed(), metadata=[("grpc-timeout", "1n")]) for _ in range(300)]
     ended = [each.code() for each in calls]
-    # Whether the call's own server or the gateway gives it up first is a race.
-    given_up = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
-    assert grpc.StatusCode.DEADLINE_EXCEEDED in set(ended) - {grpc.StatusCode.OK} <= given_up
+    # Whether the call's own server or the gateway gives it up first is a race, and it is told the same.
+    assert set(ended) - {grpc.StatusCode.OK} == {grpc.StatusCode.DEADLINE_EXCEEDED}
     assert door.infer(typed()).model_name == "late"
     assert ended.count(grpc.StatusCode.OK) < len(door.workspace.records) - before <= len(calls) + 1
 
@@ -206,6 +207,27 @@ def test_nothing_is_begun_for_a_caller_who_waits_no_longer() -> None:
     with pytest.raises(Refusal) as refused:
         Call(NoTimeLeft()).time_left_s()
     assert undone(refused.value).code == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_whose_bound_has_ended_a_call_is_told_by_its_status(workspace: Workspace) -> None:
+    workspace.put_route(2, add_native(workspace, 2))
+    asked = typed()
+    asked.inputs[0].contents.fp64_contents[0] = faulty.HANGS
+    hurried = service_pb2.ModelInferRequest(parameters={"timeout": means(int64_param=200_000)})
+    hurried.MergeFrom(asked)
+    with opened(workspace, "--timeout=0.7") as door:
+        wait_until(lambda: output(door.infer(typed()), "model_version") == [2], at_most_s=120)
+
+        def ended(asked: Any, **options: Any) -> grpc.StatusCode:
+            code: grpc.StatusCode = door.stub.ModelInfer.future(asked, **options).code()
+            return code
+
+        assert ended(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert ended(asked, metadata=[("grpc-timeout", "200m")]) == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert ended(asked, timeout=30) == grpc.StatusCode.UNAVAILABLE
+        assert ended(asked) == grpc.StatusCode.UNAVAILABLE
+        figures = door.process.client.get("/metrics").text
+        assert 'mainspring_requests_total{product="late",status="503"} 2' in figures
 
 
 @pytest.mark.parametrize("kind", ["nan", "long"])

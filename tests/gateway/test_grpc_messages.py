@@ -16,7 +16,7 @@ NAMES = [
         "ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelInfer", "RepositoryIndex",
         "RepositoryModelLoad", "RepositoryModelUnload",
     )),
-    "ModelStreamInferResponse",
+    "ModelStreamInferResponse", "ModelConfigRequest", "ModelStatisticsRequest", "InferStatistics",
 ]  # fmt: skip
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)

@@ -93,9 +93,11 @@ class Admission:
             self._watching = self._loop.create_task(self._watch())
         return task
 
-    def shorten(self, task: asyncio.Task[object], timeout_s: float) -> None:
-        """Have a request given up after a time of its own, if that is less, counted from now."""
-        self._until[task] = min(self._until[task], self._loop.time() + timeout_s)
+    def shorten(self, task: asyncio.Task[object], timeout_s: float) -> bool:
+        """Have a request given up after a time of its own, counted from now, if that is less; say whether it is."""
+        until, usual = self._loop.time() + timeout_s, self._until[task]
+        self._until[task] = min(until, usual)
+        return until < usual
 
     def leave(self, task: asyncio.Task[object]) -> None:
         """Let a task go that has come to its end."""

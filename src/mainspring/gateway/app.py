@@ -331,7 +331,7 @@ _PAGES: Mapping[str, Callable[[Gateway], Reply]] = {
     "/livez": Gateway._live,
     "/readyz": lambda gateway: gateway.models.ready(),
     "/v2/models": lambda gateway: gateway.models.names(),
-    "/v2/models/stats": lambda gateway: gateway.models.all_stats(),
+    "/v2/models/stats": lambda gateway: Reply.of({"model_stats": gateway.models.stats()}),
     "/metrics": Gateway._metrics,
     "/ping": lambda gateway: gateway.models.ping(),
     "/health": lambda gateway: gateway.models.ping(),

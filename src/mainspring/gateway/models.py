@@ -25,7 +25,7 @@ from mainspring.gateway.metrics import statistics
 from mainspring.gateway.protocols.oip import OUTPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mainspring.gateway.follow import Follower, Serving
     from mainspring.gateway.log import PredictionLog
@@ -112,9 +112,9 @@ class Models:
         if what == "ready":
             return Reply.of({"name": product, "ready": True})
         if what == "config":
-            return Reply.of(_config(serving, versions))
+            return Reply.of(self.config(product, version))
         if what == "stats":
-            return Reply.of({"model_stats": self._stats(product, versions)})
+            return Reply.of({"model_stats": self.stats(product, version)})
         return Reply.of(
             {
                 "name": product,
@@ -125,11 +125,25 @@ class Models:
             }
         )
 
-    def all_stats(self) -> Reply:
-        """Give the statistics of every version that is served."""
-        servings = sorted(self._follower.servings.items())
-        told = [each for name, serving in servings for each in self._stats(name, serving.loaded)]
-        return Reply.of({"model_stats": told})
+    def config(self, product: str, version: str) -> dict[str, object]:
+        """Give the configuration of a model or of one version of it, as Triton tells it; raises as `about`."""
+        serving = self._follower.serving(product)
+        return _config(serving, [serving.version(version)] if version else serving.loaded)
+
+    def stats(self, product: str = "", version: str = "") -> list[Mapping[str, object]]:
+        """Give the statistics of each version, without a version of all, without a product of every one's.
+
+        Raises
+        ------
+        NotServed
+        NotYetServed
+        VersionNotServed
+        """
+        if not product:
+            return [each for name in sorted(self._follower.servings) for each in self.stats(name)]
+        serving, spent = self._follower.serving(product), self._metrics.spent
+        versions = [serving.version(version)] if version else serving.loaded
+        return [statistics(product, each.version, spent[product, each.version]) for each in versions]
 
     def index(self, body: bytes) -> Reply:
         """List every version with its state, or those that are ready when that is what is asked for."""
@@ -177,10 +191,6 @@ class Models:
             f"Route {serving.route.number} names {product}, so it stays loaded: which versions are served is the "
             "control plane's to say. What no route names any more is unloaded by itself."
         )
-
-    def _stats(self, product: str, versions: Iterable[Served]) -> list[Mapping[str, object]]:
-        spent = self._metrics.spent
-        return [statistics(product, each.version, spent[product, each.version]) for each in versions]
 
 
 def _tensors(datatypes: Mapping[str, str]) -> list[dict[str, object]]:

@@ -7,7 +7,8 @@ names of messages in it, only the fields' numbers and types.
 References
 ----------
 .. [1] kserve/open-inference-protocol, `specification/protocol/open_inference_grpc.proto`, and for
-   `ModelStreamInfer` and `Repository*` triton-inference-server/common, `protobuf/grpc_service.proto`.
+   `ModelStreamInfer`, `Repository*`, `ModelConfig` and `ModelStatistics` triton-inference-server/common,
+   `protobuf/grpc_service.proto` and `model_config.proto`.
 .. [2] grpc/grpc-proto, `grpc/health/v1/health.proto`.
 """
 
@@ -80,8 +81,32 @@ _INFERENCE: Mapping[str, Sequence[str]] = {
         "string repository_name", "string model_name", "ModelRepositoryParameter{} parameters",
     ),
     "RepositoryModelUnloadResponse": (),
+    # Of a configuration what is told here. Its enumerations are on the wire the same as their numbers.
+    "ModelVersionPolicy": ("ModelVersionPolicy.Specific specific | policy_choice = 3",),
+    "ModelVersionPolicy.Specific": ("int64* versions",),
+    "ModelInput": ("string name", "int32 data_type", "int64* dims = 4", "bool optional = 8"),
+    "ModelOutput": ("string name", "int32 data_type", "int64* dims"),
+    "ModelConfig": (
+        "string name", "string platform", "ModelVersionPolicy version_policy", "int32 max_batch_size",
+        "ModelInput* input", "ModelOutput* output", "string backend = 17",
+    ),
+    "ModelConfigRequest": _MODEL,
+    "ModelConfigResponse": ("ModelConfig config",),
+    "StatisticDuration": ("uint64 count", "uint64 ns"),
+    "InferStatistics": (
+        "StatisticDuration success", "StatisticDuration fail", "StatisticDuration queue",
+        "StatisticDuration compute_input", "StatisticDuration compute_infer", "StatisticDuration compute_output",
+        "StatisticDuration cache_hit", "StatisticDuration cache_miss",
+    ),
+    "ModelStatistics": (
+        "string name", "string version", "uint64 last_inference", "uint64 inference_count", "uint64 execution_count",
+        "InferStatistics inference_stats",
+    ),
+    "ModelStatisticsRequest": _MODEL,
+    "ModelStatisticsResponse": ("ModelStatistics* model_stats",),
 }  # fmt: skip
-"""By name of the message its fields, numbered from 1: `*` is repeated, `{}` a map by text, `|` names a oneof."""
+"""By name of the message its fields, numbered from 1 where no number stands after `=`: `*` is repeated, `{}` a map by
+text, `|` names a oneof."""
 
 _HEALTH: Mapping[str, Sequence[str]] = {
     "HealthCheckRequest": ("string service",),
@@ -89,7 +114,9 @@ _HEALTH: Mapping[str, Sequence[str]] = {
     "HealthCheckResponse": ("int32 status",),
 }
 
-_FIELD = re.compile(r"(?P<type>[\w.]+)(?P<many>\*|\{\})? (?P<name>\w+)(?: \| (?P<oneof>\w+))?")
+_FIELD = re.compile(
+    r"(?P<type>[\w.]+)(?P<many>\*|\{\})? (?P<name>\w+)(?: \| (?P<oneof>\w+))?(?: = (?P<number>\d+))?"
+)
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
@@ -108,7 +135,9 @@ def _define(package: str, messages: Mapping[str, Sequence[str]]) -> Any:
 def _add_field(into: Any, package: str, message_name: str, number: int, text: str) -> None:
     read = _FIELD.fullmatch(text)
     assert read, text
-    field = into.field.add(name=read["name"], number=number, label=_Field.LABEL_OPTIONAL)
+    field = into.field.add(
+        name=read["name"], number=int(read["number"] or number), label=_Field.LABEL_OPTIONAL
+    )
     if read["many"]:
         field.label = _Field.LABEL_REPEATED
     if read["oneof"]:

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
@@ -41,6 +42,14 @@ _AT_WORK = 64
 """How many requests of one stream are answered at the same time."""
 
 _SERVING, _NOT_SERVING = 1, 2
+
+_DATA_TYPES = (
+    "TYPE_INVALID",
+    *("TYPE_BOOL", "TYPE_UINT8", "TYPE_UINT16", "TYPE_UINT32", "TYPE_UINT64"),
+    *("TYPE_INT8", "TYPE_INT16", "TYPE_INT32", "TYPE_INT64"),
+    *("TYPE_FP16", "TYPE_FP32", "TYPE_FP64", "TYPE_STRING", "TYPE_BF16"),
+)
+"""Triton's datatypes of a configuration, in the order of their numbers."""
 
 _log = logging.getLogger(__name__)
 _InferRequest = message("inference.ModelInferRequest")
@@ -97,6 +106,8 @@ class Service:
             "ServerMetadata": self._server_metadata,
             "ModelReady": self._model_ready,
             "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
             "ModelInfer": self._model_infer,
             "RepositoryIndex": self._repository_index,
             "RepositoryModelLoad": self._repository_model_load,
@@ -190,12 +201,12 @@ class Service:
 
     async def _infer(self, asked: Message, call: Call) -> tuple[Prediction, Message]:
         gateway, product = self._gateway, asked.model_name
-        timed, status, task = Timed(perf_counter()), 500, None
+        timed, status, task, callers_bound = Timed(perf_counter()), 500, None, False
         try:
             task = gateway.admission.enter()
             for waits_s in (call.time_left_s(), _timeout_s(asked)):
                 if waits_s is not None:
-                    gateway.admission.shorten(task, waits_s)
+                    callers_bound |= gateway.admission.shorten(task, waits_s)
             await self._keep_time(call)
             serving = gateway.follower.serving(product)
             timed.versions = (serving.champion.version,)  # whose a failure would be
@@ -220,6 +231,9 @@ class Service:
             if task is None or not gateway.admission.gave_up(task):
                 status = 499
                 raise
+            if callers_bound:
+                status = HTTPStatus.GATEWAY_TIMEOUT
+                raise Refusal(status, "The answer was not ready in the time that the caller waits.") from None
             status = HTTPStatus.SERVICE_UNAVAILABLE
             why = "The answer was not ready in time, and was given up: ask again, under the same id if it has one."
             raise Refusal(status, why, retry_after="1") from None
@@ -254,7 +268,9 @@ class Service:
 
     async def _server_metadata(self, asked: Message, call: Call) -> Message:
         return message("inference.ServerMetadataResponse")(
-            name="mainspring", version=VERSION, extensions=["model_repository"]
+            name="mainspring",
+            version=VERSION,
+            extensions=["model_repository", "model_configuration", "statistics"],
         )
 
     async def _model_ready(self, asked: Message, call: Call) -> Message:
@@ -276,6 +292,19 @@ class Service:
             for name, datatype in datatypes.items():
                 tensors.add(name=name, datatype=datatype, shape=[-1])
         return reply
+
+    async def _model_config(self, asked: Message, call: Call) -> Message:
+        await self._keep_time(call)
+        config: Any = self._gateway.models.config(asked.name, asked.version)
+        for tensor in (*config["input"], *config["output"]):
+            tensor["data_type"] = _DATA_TYPES.index(tensor["data_type"])
+        return ParseDict({"config": config}, message("inference.ModelConfigResponse")())
+
+    async def _model_statistics(self, asked: Message, call: Call) -> Message:
+        await self._keep_time(call)
+        told = {"model_stats": self._gateway.models.stats(asked.name, asked.version)}
+        reply = message("inference.ModelStatisticsResponse")()
+        return ParseDict(told, reply, ignore_unknown_fields=True)  # there are no statistics of batches
 
     async def _repository_index(self, asked: Message, call: Call) -> Message:
         await self._keep_time(call)
