@@ -27,7 +27,7 @@ from mainspring.clock import time_text
 from mainspring.engines import WorkerDied
 from mainspring.errors import Conflict, Fault, Faults, Invalid, MainspringError, NotFound, Refused
 from mainspring.events import EventType
-from mainspring.operate.workers import TaskFailed
+from mainspring.operate.workers import TaskFailed, TaskUnavailable
 from mainspring.workspace import Workspace, open_workspace
 
 DAY = timedelta(days=1)
@@ -187,6 +187,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read_whole(api: Api) -
         (Invalid("x"), 400),
         (Faults("x", (Fault("here", "is wrong."),)), 400),
         (TaskFailed("ValueError", "x"), 422),
+        (TaskUnavailable("OSError", "x"), 503),
         (WorkerDied(-9, ""), 503),
         (MainspringError("x"), 503),
     ],
@@ -195,6 +196,30 @@ def test_every_kind_of_error_has_its_status(error: MainspringError, status: int)
     told = problem_of(error)
     assert (told.status, told.detail) == (status, str(error))
     assert told.type == f"urn:mainspring:{type(error).__name__}"
+
+
+def test_a_disk_that_is_full_for_a_worker_is_not_the_callers_fault(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the workers' files are limited: the control plane's own can grow."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
+    )
+    batch = parquet(orders(FIRST + 30 * DAY, days=1))
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/products/tiny/scorings", {"json": {"data": ["orders@v1"]}}),
+        ("/v1/datasets/orders/batches", {"content": batch}),
+    ]
+    root = Path(shutil.copytree(trained, tmp_path / "root"))
+    with monkeypatch.context() as full, open_workspace(root) as workspace:
+        full.setenv("PYTHONPATH", str(tmp_path))
+        for path, sent in asked:
+            told = problem(Api(build_app(workspace)).post(path, **sent), 503)
+            assert "Free space" in told.detail
+    with open_workspace(root) as workspace:
+        for path, sent in asked:
+            reply = Api(build_app(workspace)).post(path, **sent)
+            assert reply.status_code == 201, reply.text
 
 
 def test_a_fault_of_ours_is_a_problem_detail_too(trained: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from mainspring.engines import WorkerDied
 from mainspring.errors import Conflict, Faults, Invalid, MainspringError, NotFound, Refused
-from mainspring.operate.workers import TaskFailed
+from mainspring.operate.workers import TaskFailed, TaskUnavailable
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,6 +30,7 @@ _STATUS: tuple[tuple[type[MainspringError], int, str], ...] = (
     (Conflict, 409, "conflict"),
     (Refused, 422, "refused"),
     (Invalid, 400, "invalid"),
+    (TaskUnavailable, 503, "unavailable"),
     (TaskFailed, 422, "refused"),
     (WorkerDied, 503, "unavailable"),
     (MainspringError, 503, "unavailable"),

@@ -12,7 +12,7 @@ from mainspring.errors import Invalid
 from mainspring.events import Event, EventType
 from mainspring.operate.publish import renew_snapshots
 from mainspring.operate.tasks import Describe, Described
-from mainspring.operate.workers import TaskFailed
+from mainspring.operate.workers import TaskFailed, TaskUnavailable
 
 if TYPE_CHECKING:
     from mainspring.product import ProductSpec
@@ -41,6 +41,8 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
     """
     try:
         described = workspace.workers.ask(Describe(), Described)
+    except TaskUnavailable:
+        raise  # nothing is wrong with the files
     except TaskFailed as error:
         raise DeclarationInvalid(str(error)) from None
     renew_snapshots(workspace, described.products)

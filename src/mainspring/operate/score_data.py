@@ -36,7 +36,7 @@ from mainspring.operate.score_part import (
 from mainspring.operate.status import check_product
 from mainspring.operate.tasks import Failed
 from mainspring.operate.worker import environment
-from mainspring.operate.workers import TaskFailed
+from mainspring.operate.workers import failed
 from mainspring.ref import DataRef, ModelRef, check_name
 
 if TYPE_CHECKING:
@@ -482,6 +482,6 @@ def _ask(pool: Pool, question: Plan | Publish, wanted: type[A]) -> A:
 def _read(answer: bytes, wanted: type[A]) -> A:
     read = _DECODER.decode(answer)
     if isinstance(read, Failed):
-        raise TaskFailed(read.kind, read.message)
+        raise failed(read)
     assert isinstance(read, wanted)  # each kind of question is answered with its own kind
     return read

@@ -183,10 +183,8 @@ def answer(state: str, question: bytes) -> bytes:
                 answered = score(asked, tables, blobs)
             case Publish():
                 answered = publish(asked, tables, blobs)
-    except MainspringError as error:
-        answered = Failed(kind=type(error).__name__, message=str(error))
     except Exception as error:  # noqa: BLE001 - libraries raise many kinds for rows that do not fit
-        answered = Failed(kind=type(error).__name__, message=f"{type(error).__name__}: {error}")
+        answered = Failed.by(error)
     return msgspec.json.encode(answered)
 
 

@@ -22,13 +22,16 @@ __all__ = [
     "Task",
 ]
 
+import errno
 from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
 
 from mainspring.data import BatchReport
+from mainspring.errors import MainspringError
 from mainspring.product import FeatureViewSpec, ParamValue, ProductSpec
+from mainspring.stores.errors import StoreUnavailable
 
 LABEL = "label"
 """The column of 0 and 1 that steps see in place of the product's own label."""
@@ -151,10 +154,22 @@ class Probed(_Message, frozen=True):
 
 
 class Failed(_Message, frozen=True):
-    """Why there is no answer. `kind` is the error's class."""
+    """Why there is no answer. `kind` is the error's class; `unavailable` says that a disk is why, not what was asked."""
 
     kind: str
     message: str
+    unavailable: bool = False
+
+    @classmethod
+    def by(cls, error: Exception, place: str = "") -> Failed:
+        """Tell of an error, and in words where it arose."""
+        ours = isinstance(error, MainspringError)
+        no_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return cls(
+            kind=type(error).__name__,
+            message=(str(error) if ours else f"{type(error).__name__}: {error}") + place,
+            unavailable=no_room or isinstance(error, StoreUnavailable),
+        )
 
 
 Task: TypeAlias = Describe | AddBatch | TakeSnapshot | BuildExamples | RunStep | JudgeCandidate | ProbeModel

@@ -293,13 +293,8 @@ def main(root: Path) -> None:
     def answer(line: bytes) -> bytes:
         try:
             answered = runner.answer(decoder.decode(line))
-        except MainspringError as error:
-            answered = Failed(kind=type(error).__name__, message=str(error) + _place(error, settings.root))
         except Exception as error:  # noqa: BLE001 - user code may raise anything
-            answered = Failed(
-                kind=type(error).__name__,
-                message=f"{type(error).__name__}: {error}{_place(error, settings.root)}",
-            )
+            answered = Failed.by(error, _place(error, settings.root))
         return msgspec.json.encode(answered)
 
     answer_lines(answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Ask", "TaskFailed", "Workers"]
+__all__ = ["Ask", "TaskFailed", "TaskUnavailable", "Workers", "failed"]
 
 import os
 import threading
@@ -47,6 +47,16 @@ class TaskFailed(MainspringError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class TaskUnavailable(TaskFailed):
+    """A worker could not carry out a task because of a disk: tried again when that is mended, it may succeed."""
+
+
+def failed(answer: Failed) -> TaskFailed:
+    """Give the error that a worker's answer is."""
+    kind = TaskUnavailable if answer.unavailable else TaskFailed
+    return kind(answer.kind, answer.message)
 
 
 @dataclass(slots=True)
@@ -140,6 +150,6 @@ class Workers:
 def _ask(worker: Worker, task: Task, wanted: type[T]) -> T:
     answer = _DECODER.decode(worker.ask(msgspec.json.encode(task)))
     if isinstance(answer, Failed):
-        raise TaskFailed(answer.kind, answer.message)
+        raise failed(answer)
     assert isinstance(answer, wanted)  # the worker answers each kind of task with its own kind
     return answer
