@@ -56,6 +56,9 @@ class Settings:
         Pause between two turns of the loop under the system's clock.
     engine : str
         Where data is scored: `local`, in processes of this machine, or `ray`.
+    batch_timeout_s : float
+        How long a model may take over a batch of rows: when it is packaged, judged, probed, or asked about a part of a
+        scoring. One that takes longer is ended, and with it what it was asked for.
     seed : int
         Pins ids and drawn durations of a driven workspace.
     allow_code : str
@@ -78,6 +81,7 @@ class Settings:
     clock: str = "system"
     interval_s: float = 2.0
     engine: str = "local"
+    batch_timeout_s: float = 600.0
     seed: int = 0
     allow_code: str = ""
     worker_memory_mb: int = 4096
@@ -184,7 +188,7 @@ def _read(name: str, value: object, kind: type) -> Any:
             raise Invalid(f"is {value!r}, but a process takes more than no memory.")
         case "log_window_s" if not 0 <= read <= 60:
             raise Invalid(f"is {value!r}, but a window lasts from 0 to 60 seconds.")
-        case "interval_s" | "gateway_timeout_s" if not 0 < read < math.inf:
+        case "interval_s" | "gateway_timeout_s" | "batch_timeout_s" if not 0 < read < math.inf:
             raise Invalid(f"is {value!r}, but a time lasts longer than 0 seconds.")
         case "engine" if read not in ("local", "ray"):
             raise Invalid(f"is {value!r}, but there are the engines 'local' and 'ray'.")

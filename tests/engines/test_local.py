@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mainspring.engines import LocalEngine, Worker, WorkerDied
+from mainspring.engines import LocalEngine, Worker, WorkerDied, WorkerTimedOut
 
 ECHO = """
 import os, signal, sys
@@ -78,6 +78,34 @@ def test_a_worker_that_was_killed_between_two_questions_is_told_and_can_be_close
         with pytest.raises(WorkerDied, match="SIGKILL"):
             worker.ask(b"a" * size)
     worker.close()
+
+
+HURRIED = """
+import re, sys, time
+from mainspring.engines import answer_lines, deadline
+
+def spell(n):
+    return re.match("(a+)+$", "a" * n + "b")  # takes twice as long for each letter, and lets no other thread in
+
+def answer(line):
+    with deadline(1.0):
+        spell(int(line))
+    time.sleep(1.1)
+    return b"done"
+
+answer_lines(answer)
+"""
+
+
+def test_a_worker_whose_deadline_is_over_ends_and_says_where_it_was(tmp_path: Path) -> None:
+    (tmp_path / "hurried.py").write_text(HURRIED)
+    with LocalEngine("hurried", [], tmp_path).start() as worker:
+        assert worker.ask(b"3") == b"done\n"
+        assert worker.ask(b"4") == b"done\n"
+        with pytest.raises(WorkerTimedOut, match=r"batch_timeout_s.*hurried\.py.*in spell") as late:
+            worker.ask(b"60")
+        assert late.value.returncode == -signal.SIGALRM
+        assert not worker.alive
 
 
 def test_a_process_whose_parent_has_gone_already_ends() -> None:

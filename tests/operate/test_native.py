@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 from tests.operate.tiny import begin
 from tests.products.tiny.orders import orders, parquet
 
+from mainspring.engines import WorkerDied, WorkerTimedOut
 from mainspring.formats.served import is_native
 from mainspring.loop import CycleOutcome
+from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
 from mainspring.operate.controller import turn
 from mainspring.operate.declare import declare
 from mainspring.operate.publish import add_batch
+from mainspring.operate.review import review
+from mainspring.operate.score_data import Scoring, score_data
 from mainspring.operate.status import version_row
 from mainspring.ref import ModelRef
+from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace
 
 FEATURES = """
@@ -82,6 +88,87 @@ def test_code_of_the_product_is_refused_where_nobody_allows_it(tmp_path: Path) -
         assert cycle.outcome is CycleOutcome.FAILED
         assert 'allow_code = "NAME"' in cycle.reason
         assert tx.registry.versions("tiny") == ()
+
+
+HURRIED = 'allow_code = "tiny"\nbatch_timeout_s = 2\n'
+
+
+def hanging(when: str) -> str:
+    """The rule above, which hangs under a condition; `self.home` is the process that it was trained in."""
+    head, rest = RULE_FILE.split("        self.middle = middle\n")
+    hang = f"        if {when}:\n            time.sleep(3600)\n"
+    init, predict = rest.split("def predict(self, frame):\n")
+    known = "        self.middle, self.home = middle, os.getpid()\n"
+    return f"import os, time\n{head}{known}{init}def predict(self, frame):\n{hang}{predict}"
+
+
+@pytest.mark.parametrize(
+    ("when", "outcome"),
+    [
+        ("True", CycleOutcome.FAILED),
+        ("os.getpid() != self.home and frame.height > 1", CycleOutcome.REFUSED),
+        ("os.getpid() != self.home and frame.height == 1", CycleOutcome.REFUSED),
+    ],
+    ids=["packaged", "judged", "probed"],
+)
+def test_a_model_that_hangs_ends_the_cycle_by_name(tmp_path: Path, when: str, outcome: CycleOutcome) -> None:
+    with trained(tmp_path, RULE, rule_py=hanging(when), mainspring_toml=HURRIED) as workspace:
+        with workspace.database.read() as tx:
+            (cycle,) = tx.loop.cycles("tiny")
+            assert tx.registry.versions("tiny") == ()
+        assert cycle.outcome is outcome
+        assert "raise batch_timeout_s" in cycle.reason
+        assert "in predict" in cycle.reason
+
+
+def test_a_model_that_hangs_ends_a_scoring_that_can_be_gone_on_with(tmp_path: Path) -> None:
+    rule = hanging("os.path.exists('hang') and frame.height == 400")
+    with trained(tmp_path, RULE, rule_py=rule, mainspring_toml=HURRIED) as workspace:
+        told: list[int] = []
+
+        def score() -> Scoring:
+            return score_data(
+                workspace,
+                "tiny",
+                ["orders"],
+                actor="ana",
+                part_rows=1_300,
+                progress=lambda done, rows: told.append(done),
+            )
+
+        (tmp_path / "hang").touch()
+        with pytest.raises(WorkerTimedOut, match=r"raise batch_timeout_s.*in predict"):
+            score()
+        with workspace.database.read() as tx:
+            assert tx.data.newest("tiny-scores") is None
+        (tmp_path / "hang").unlink()
+        told.clear()
+        assert score().rows == 3_000
+        assert 0 < told[0] < 3_000
+
+
+def test_what_a_model_does_when_it_is_looked_back_on_it_does_to_a_process_of_its_own(tmp_path: Path) -> None:
+    rule = hanging("os.path.exists('hang')")
+    rule = rule.replace("time.sleep(3600)", "time.sleep(3600) if os.path.getsize('hang') else os.abort()")
+    with trained(tmp_path, RULE, rule_py=rule, mainspring_toml=HURRIED) as workspace:
+        at = workspace.clock.now()
+        asked = PredictionRecord(
+            at=at, product="tiny", route=1, ids=["a", "b"], units=["a", "b"], versions=[1, 1], scores=[0.5, 0.5],
+            inputs={"amount": [10.0, 400.0], "hour": [3, 4], "kind": ["a", None]},
+        )  # fmt: skip
+        truth = LabelRecord(at=at, labels=[LabelEntry("a", False, at), LabelEntry("b", True, at)])
+        with SegmentWriter(workspace.logs / "gateway-0") as writer:
+            writer.append([asked, truth])
+        (month,) = review(workspace, "tiny")
+        odds = [(10 - 120) / 60 - 1.5, (400 - 120) / 60 - 1.5]
+        loss = [math.log1p(math.exp(odds[0])), math.log1p(math.exp(-odds[1]))]
+        assert month.frozen["log_loss"] == pytest.approx(sum(loss) / 2, rel=1e-5)
+        (tmp_path / "hang").touch()
+        with pytest.raises(WorkerDied, match="SIGABRT"):
+            review(workspace, "tiny")
+        (tmp_path / "hang").write_text("now")
+        with pytest.raises(WorkerTimedOut, match="raise batch_timeout_s"):
+            review(workspace, "tiny")
 
 
 @pytest.mark.parametrize("answer", ["[float('nan')] * frame.height", "1 / 0"])

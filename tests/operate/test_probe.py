@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.gateway import faulty
 
-from mainspring.engines import LocalEngine, WorkerDied
+from mainspring.engines import LocalEngine, WorkerDied, WorkerTimedOut
 from mainspring.formats.sample import Sample
 from mainspring.operate.tasks import Answer, Failed, Probed, ProbeModel
 from mainspring.stores.blobs import FileBlobs
@@ -30,6 +30,7 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
                 artifact=blobs.put(faulty.native("print('asked')\n" + faulty.BY_ROW)),
                 sample=blobs.put(msgspec.json.encode(sample)),
                 allow_code=allow_code,
+                timeout_s=5.0,
             )
             return msgspec.json.decode(worker.ask(msgspec.json.encode(task)), type=Answer)
 
@@ -64,3 +65,8 @@ def test_code_is_not_run_where_it_is_not_allowed(ask: Ask) -> None:
 def test_a_model_that_ends_the_process_is_told_so(ask: Ask) -> None:
     with pytest.raises(WorkerDied, match="SIGSEGV"):
         ask(faulty.SEGFAULTS, 0.5)
+
+
+def test_a_model_that_hangs_is_told_so_and_where(ask: Ask) -> None:
+    with pytest.raises(WorkerTimedOut, match=r"raise batch_timeout_s.*, line \d+ in predict"):
+        ask(faulty.HANGS, 0.5)

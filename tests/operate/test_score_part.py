@@ -92,6 +92,8 @@ def work(place: Place, *, native: bool = False, **changed: Any) -> Work:
         "columns": ("price", "place"),
         "since": None,
         "until": None,
+        "allow_code": False,
+        "timeout_s": 60.0,
     }
     return Work(**known | changed)
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["LocalEngine", "Worker", "WorkerDied", "answer_lines", "end_with"]
+__all__ = ["LocalEngine", "Worker", "WorkerDied", "WorkerTimedOut", "answer_lines", "deadline", "end_with"]
 
 import ctypes
+import faulthandler
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Self
 
 from mainspring.errors import MainspringError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
 _TAIL = 2000
+_STDERR = 2
 _PARENT = "MAINSPRING_PARENT"
 
 
@@ -43,6 +45,17 @@ class WorkerDied(MainspringError):
         return f"A worker process {how} before it had answered.{said}"
 
 
+class WorkerTimedOut(WorkerDied):
+    """A worker process that ended itself, because its deadline was over."""
+
+    def __str__(self) -> str:
+        return (
+            "The model had not come to an end in the time that it may take, so its process was ended. Mend what hangs "
+            "there; if it only needs longer, raise batch_timeout_s in mainspring.toml. "
+            f"Where it was: {self.tail}."
+        )
+
+
 @dataclass(slots=True)
 class Worker:
     """A process that answers JSON lines; it ends with its parent."""
@@ -56,7 +69,7 @@ class Worker:
         Raises
         ------
         WorkerDied
-            The process ended instead.
+            The process ended instead; `WorkerTimedOut` where its deadline was why.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -67,7 +80,10 @@ class Worker:
         except BrokenPipeError:
             answer = b""
         if not answer.endswith(b"\n"):
-            raise WorkerDied(self.process.wait(), self._tail())
+            returncode = self.process.wait()
+            if returncode == -signal.SIGALRM:
+                raise WorkerTimedOut(returncode, self._place())
+            raise WorkerDied(returncode, self._tail())
         return answer
 
     @property
@@ -90,10 +106,15 @@ class Worker:
             self.process.stdout.close()
         self.errors.close()
 
-    def _tail(self) -> str:
+    def _tail(self, size: int = _TAIL) -> str:
         self.errors.seek(0, os.SEEK_END)
-        self.errors.seek(max(0, self.errors.tell() - _TAIL))
+        self.errors.seek(max(0, self.errors.tell() - size))
         return self.errors.read().decode(errors="replace").strip()
+
+    def _place(self) -> str:
+        """The innermost calls of the stack that a process has told whose deadline was over."""
+        _, _, stack = self._tail(10 * _TAIL).rpartition("(most recent call first):\n")
+        return ", in ".join(line.strip() for line in stack.splitlines()[:4])
 
     def __enter__(self) -> Self:
         return self
@@ -149,6 +170,22 @@ def answer_lines(answer: Callable[[bytes], bytes]) -> None:
     for line in sys.stdin.buffer:
         answers.write(answer(line) + b"\n")
         answers.flush()
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """End this process by SIGALRM, its last words saying where it was, unless the block has ended by then.
+
+    The kernel sees to it: no thread of ours would come to its turn beside a library that loops and lets nobody in.
+    Deadlines are not for use within each other.
+    """
+    faulthandler.register(signal.SIGALRM, _STDERR, all_threads=False, chain=True)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.unregister(signal.SIGALRM)
 
 
 def end_with(parent: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.digest import Digest
+from mainspring.engines import deadline
 from mainspring.formats.sample import Sample
 from mainspring.formats.served import Served, feed, load
 from mainspring.gates import Evaluation, evaluate_for
@@ -56,20 +57,31 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge_candidate(
-    task: JudgeCandidate, spec: ProductSpec, rows: Split, blobs: BlobStore, *, allow_code: bool = False
+    task: JudgeCandidate,
+    spec: ProductSpec,
+    rows: Split,
+    blobs: BlobStore,
+    *,
+    allow_code: bool,
+    timeout_s: float,
 ) -> Judged:
-    """Evaluate the candidate and the champion, and make the reference and the sample of the candidate."""
+    """Evaluate the candidate and the champion, and make the reference and the sample of the candidate.
+
+    A model that has not answered after `timeout_s` takes this process along.
+    """
     import numpy as np
     import polars as pl
 
     holdout = rows.holdout
     labels = holdout[LABEL].to_numpy()
     columns = {name: values.tolist() for name, values in _slices(spec, holdout).items()}
-    model, answers = _answers(task.candidate, holdout, blobs, allow_code=allow_code)
+    with deadline(timeout_s):
+        model, answers = _answers(task.candidate, holdout, blobs, allow_code=allow_code)
     candidate = evaluate_for(spec.gates, labels, answers, columns)
     champion: Evaluation | None = None
     if task.champion is not None:
-        _, answered = _answers(task.champion, holdout, blobs, allow_code=allow_code)
+        with deadline(timeout_s):
+            _, answered = _answers(task.champion, holdout, blobs, allow_code=allow_code)
         champion = evaluate_for(spec.gates, labels, answered, columns)
     everything = read_columns(spec.inputs, pl.concat([rows.train, holdout]).to_dict(as_series=False))
     sound = np.isfinite(answers)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["main", "probe"]
+__all__ = ["ask", "main", "probe"]
 
-import signal
 import sys
 import time
 from pathlib import Path
 
 import msgspec
 
-from mainspring.engines import answer_lines
+from mainspring.digest import Digest
+from mainspring.engines import answer_lines, deadline
 from mainspring.errors import MainspringError
-from mainspring.operate.tasks import Failed, Probed, ProbeModel
+from mainspring.operate.tasks import Asked, AskModel, Failed, Probe, Probed, ProbeModel
 from mainspring.stores.blobs import FileBlobs
 
 _REPEATS, _ENOUGH_S = 300, 30.0
-_LONGEST_S = 300
+_DECODER = msgspec.json.Decoder(Probe)
 
 
 def probe(task: ProbeModel, blobs: FileBlobs) -> Probed:
     """Ask all rows together and compare, then one at a time with a stopwatch."""
     import numpy as np
 
-    from mainspring.digest import Digest
     from mainspring.formats.sample import Sample
     from mainspring.formats.served import load
 
@@ -49,18 +48,30 @@ def probe(task: ProbeModel, blobs: FileBlobs) -> Probed:
     return Probed(difference=difference, p99_s=float(np.quantile(took, 0.99)))
 
 
+def ask(task: AskModel, blobs: FileBlobs) -> Asked:
+    """Ask all rows together."""
+    import polars as pl
+
+    from mainspring.formats.served import feed, load
+
+    model = load(blobs.get(Digest(task.artifact)), allow_code=task.allow_code)
+    answers = model.predict(feed(model, pl.read_parquet(task.rows)))
+    return Asked(answers=answers.tolist())
+
+
 def main(root: Path) -> None:
     """Answer the tasks on standard input."""
     blobs = FileBlobs(root)
 
     def answer(line: bytes) -> bytes:
-        # A model that hangs is no model to wait for: the process ends, which is an answer too.
-        signal.alarm(_LONGEST_S)
-        answered: Probed | Failed
+        answered: Probed | Asked | Failed
         try:
-            answered = probe(msgspec.json.decode(line, type=ProbeModel), blobs)
+            task = _DECODER.decode(line)
+            # A model that hangs is no model to wait for: the process ends, which is an answer too.
+            with deadline(task.timeout_s):
+                answered = probe(task, blobs) if isinstance(task, ProbeModel) else ask(task, blobs)
         except Exception as error:  # noqa: BLE001 - a model may fail in any way
-            answered = Failed(kind=type(error).__name__, message=f"{type(error).__name__}: {error}")
+            answered = Failed.by(error)
         return msgspec.json.encode(answered)
 
     answer_lines(answer)

@@ -5,19 +5,23 @@ from __future__ import annotations
 __all__ = ["Month", "review"]
 
 from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mainspring.formats.served import feed, load
+from mainspring.formats.signature import Signature
 from mainspring.gates import METRICS
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.log_table import input_column, label_text, truth
+from mainspring.operate.tasks import Asked, AskModel
 from mainspring.ref import ModelRef
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from mainspring.registry import ModelVersion
     from mainspring.workspace import Workspace
 
 
@@ -62,6 +66,13 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
     -------
     list of Month
         Months with labelled predictions, in order.
+
+    Raises
+    ------
+    mainspring.operate.workers.TaskFailed
+        The frozen version cannot be asked.
+    mainspring.engines.WorkerDied
+        It ended its process, or hung there until that was ended.
     """
     import polars as pl
 
@@ -70,15 +81,29 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
         positive = workspace.specs(tx)[product].task.positive
     predictions, labels = prediction_log(workspace, product)
     rows = predictions.join(truth(labels).drop("at"), on="prediction_id").sort("at", "prediction_id")
-    allow_code = workspace.settings.allows_code(product)
-    model = load(workspace.blobs.get(version.artifact), threads=2, allow_code=allow_code)
-    inputs = rows.select(pl.col(input_column(name)).alias(name) for name in (*model.numbers, *model.texts))
+    named = [column.name for column in Signature.from_json(version.signature).inputs]
+    inputs = rows.select(pl.col(input_column(name)).alias(name) for name in named)
     rows = rows.with_columns(
-        pl.Series("frozen", model.predict(feed(model, inputs))),
+        pl.Series("frozen", _answers(workspace, version, inputs), pl.Float32),
         (pl.col("value") == label_text(positive)).cast(pl.Int8).alias("outcome"),
         pl.col("at").dt.truncate("1mo").dt.date().alias("month"),
     )
     return [_month(key[0], month) for key, month in rows.group_by("month", maintain_order=True)]
+
+
+def _answers(workspace: Workspace, version: ModelVersion, rows: pl.DataFrame) -> list[float | None]:
+    """Ask a version in a process of its own, which it may end or hang."""
+    settings = workspace.settings
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.parquet"
+        rows.write_parquet(file)
+        task = AskModel(
+            artifact=version.artifact,
+            rows=str(file),
+            allow_code=settings.allows_code(version.product),
+            timeout_s=settings.batch_timeout_s,
+        )
+        return workspace.workers.probe(task, Asked, workspace.blobs.root).answers
 
 
 def _month(month: Any, rows: pl.DataFrame) -> Month:

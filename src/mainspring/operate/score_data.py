@@ -272,6 +272,7 @@ def _resolve(
         since=since,
         until=until,
         allow_code=workspace.settings.allows_code(ref.product),
+        timeout_s=workspace.settings.batch_timeout_s,
     )
     return _Asked(
         product=ref.product,

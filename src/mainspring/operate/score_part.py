@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from mainspring.digest import Digest
-from mainspring.engines import answer_lines
+from mainspring.engines import answer_lines, deadline
 from mainspring.errors import MainspringError
 from mainspring.formats.served import Served, feed, load
 from mainspring.formats.signature import Signature
@@ -76,6 +76,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         The rows' event times: from, and before.
     allow_code : bool
         Whether the operator allows a model that is the product's own code.
+    timeout_s : float
+        How long the model may take over a part.
     """
 
     rows: DatasetSpec
@@ -89,7 +91,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     since: datetime | None
     until: datetime | None
-    allow_code: bool = False
+    allow_code: bool
+    timeout_s: float
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -307,8 +310,9 @@ def ask(rows: pl.DataFrame, work: Work, blobs: FileBlobs) -> pl.Series:
     import numpy as np
     import polars as pl
 
-    model = _model(blobs, Digest(work.artifact), work.allow_code)
-    with np.errstate(over="ignore"):  # what is beyond float32 is told of by `unsound`
+    # What is beyond float32 is told of by `unsound`.
+    with deadline(work.timeout_s), np.errstate(over="ignore"):
+        model = _model(blobs, Digest(work.artifact), work.allow_code)
         answers = model.predict(feed(model, rows))
     if answers.shape != (rows.height,):
         raise MainspringError(f"The model answers {rows.height} rows with the shape {answers.shape}.")

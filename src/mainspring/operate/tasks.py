@@ -7,6 +7,8 @@ __all__ = [
     "AddBatch",
     "Added",
     "Answer",
+    "AskModel",
+    "Asked",
     "BuildExamples",
     "Built",
     "Describe",
@@ -14,6 +16,7 @@ __all__ = [
     "Failed",
     "JudgeCandidate",
     "Judged",
+    "Probe",
     "ProbeModel",
     "Probed",
     "RunStep",
@@ -138,12 +141,13 @@ class Judged(_Message, frozen=True):
 class ProbeModel(_Message, frozen=True):
     """Load a packaged model and ask it for the rows of a sample, one at a time and all together.
 
-    `allow_code` says whether a model that is code of the product's own may be loaded.
+    `allow_code` says whether a model that is code of the product's own may be loaded, `timeout_s` how long it may take.
     """
 
     artifact: str
     sample: str
-    allow_code: bool = False
+    allow_code: bool
+    timeout_s: float
 
 
 class Probed(_Message, frozen=True):
@@ -153,8 +157,23 @@ class Probed(_Message, frozen=True):
     p99_s: float
 
 
+class AskModel(_Message, frozen=True):
+    """Load a packaged model and ask it for the rows of a Parquet file; the rest is as for `ProbeModel`."""
+
+    artifact: str
+    rows: str
+    allow_code: bool
+    timeout_s: float
+
+
+class Asked(_Message, frozen=True):
+    """A probability for each row, in order; None where the model gave no number."""
+
+    answers: list[float | None]
+
+
 class Failed(_Message, frozen=True):
-    """Why there is no answer. `kind` is the error's class; `unavailable` says that a disk is why, not what was asked."""
+    """Why there is no answer. `kind` is the error's class; `unavailable` says that a disk is why, and not the task."""
 
     kind: str
     message: str
@@ -172,5 +191,8 @@ class Failed(_Message, frozen=True):
         )
 
 
-Task: TypeAlias = Describe | AddBatch | TakeSnapshot | BuildExamples | RunStep | JudgeCandidate | ProbeModel
-Answer: TypeAlias = Described | Added | Taken | Built | Judged | Probed | Failed
+Probe: TypeAlias = ProbeModel | AskModel
+"""The tasks for a clean process."""
+
+Task: TypeAlias = Describe | AddBatch | TakeSnapshot | BuildExamples | RunStep | JudgeCandidate
+Answer: TypeAlias = Described | Added | Taken | Built | Judged | Probed | Asked | Failed

@@ -20,7 +20,7 @@ import msgspec
 from mainspring.clock import parse_duration
 from mainspring.data import BatchReport, Split, columns_of, split, validate
 from mainspring.digest import Digest, canonical_json
-from mainspring.engines import answer_lines
+from mainspring.engines import answer_lines, deadline
 from mainspring.errors import MainspringError
 from mainspring.operate.declaration import load_all
 from mainspring.operate.joining import join_features
@@ -36,7 +36,6 @@ from mainspring.operate.tasks import (
     Described,
     Failed,
     JudgeCandidate,
-    ProbeModel,
     RunStep,
     Taken,
     TakeSnapshot,
@@ -94,11 +93,13 @@ class TaskRunner:
 
                 _, spec = self._product(task)
                 rows = self._split(spec, task.examples, task.as_of)
-                allow_code = self.settings.allows_code(spec.name)
-                return judge_candidate(task, spec, rows, self.blobs, allow_code=allow_code)
-            case ProbeModel():
-                raise MainspringError(
-                    "A model is probed in a process of its own: run mainspring.operate.probe."
+                return judge_candidate(
+                    task,
+                    spec,
+                    rows,
+                    self.blobs,
+                    allow_code=self.settings.allows_code(spec.name),
+                    timeout_s=self.settings.batch_timeout_s,
                 )
 
     def _product(self, task: BuildExamples | RunStep | JudgeCandidate) -> tuple[Product, ProductSpec]:
@@ -223,7 +224,8 @@ class TaskRunner:
         from mainspring.operate.packaging import package
 
         allow_code = self.settings.allows_code(spec.name)
-        return package(made, given, spec, self.blobs, code=self._code(), allow_code=allow_code)
+        with deadline(self.settings.batch_timeout_s):
+            return package(made, given, spec, self.blobs, code=self._code(), allow_code=allow_code)
 
     def _code(self) -> dict[str, str]:
         root = self.settings.root

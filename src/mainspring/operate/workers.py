@@ -17,7 +17,7 @@ from mainspring.digest import digest_of_file, digest_of_json
 from mainspring.engines import LocalEngine, LocalPool, Pool, Worker
 from mainspring.errors import MainspringError
 from mainspring.formats.native import ONE_THREAD
-from mainspring.operate.tasks import Answer, Failed, ProbeModel, Task
+from mainspring.operate.tasks import Answer, Failed, Probe, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +113,7 @@ class Workers:
             for worker in started:
                 worker.close()
 
-    def probe(self, task: ProbeModel, wanted: type[T], blobs: Path) -> T:
+    def probe(self, task: Probe, wanted: type[T], blobs: Path) -> T:
         """Ask a clean process that knows no product, and has one thread, as one that serves a model has."""
         engine = LocalEngine("mainspring.operate.probe", [str(blobs)], self.settings.root, ONE_THREAD)
         with engine.start() as worker:
@@ -147,7 +147,7 @@ class Workers:
         return digest_of_json([[str(file), digest_of_file(file)] for file in self.settings.code_files])
 
 
-def _ask(worker: Worker, task: Task, wanted: type[T]) -> T:
+def _ask(worker: Worker, task: Task | Probe, wanted: type[T]) -> T:
     answer = _DECODER.decode(worker.ask(msgspec.json.encode(task)))
     if isinstance(answer, Failed):
         raise failed(answer)

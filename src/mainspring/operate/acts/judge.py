@@ -114,6 +114,7 @@ def _servability(stage: Stage, package: str, sample: str) -> Servability:
                 artifact=artifact,
                 sample=sample,
                 allow_code=workspace.settings.allows_code(stage.spec.name),
+                timeout_s=workspace.settings.batch_timeout_s,
             ),
             Probed,
             workspace.settings.state / "blobs",
