@@ -6,11 +6,11 @@ __all__ = ["Gateway"]
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs
 
 import msgspec
@@ -45,9 +45,11 @@ from mainspring.monitoring.record import LabelRecord
 
 if TYPE_CHECKING:
     from mainspring.clock import Clock
+    from mainspring.gateway.follow import Serving
     from mainspring.gateway.ids import PredictionIds
     from mainspring.gateway.inputs import Inputs
     from mainspring.gateway.log import PredictionLog
+    from mainspring.gateway.predict import Prediction
     from mainspring.gateway.protocols import Asked
     from mainspring.gateway.source import GatewaySource
 
@@ -215,12 +217,70 @@ class Gateway:
     async def _predict(
         self, product: str, version: str, read: Read, headers: Headers, receive: Receive, trace: str
     ) -> Reply:
-        timed, status, content = Timed(perf_counter()), 500, None
-        task = None
+        reply: Reply
+        prediction, reply, serving = await self.predict(
+            product,
+            version,
+            headers,
+            lambda inputs, content: read(inputs, headers, content),
+            trace=trace,
+            content=lambda: body(headers, receive),
+        )
+        told: tuple[tuple[bytes, bytes], ...] = ((b"mainspring-route", b"%d" % prediction.route),)
+        if serving.challengers and serving.route.split_by is None and not version and asker(headers) is None:
+            told = (*told, remember(prediction.ids[0]))
+        return msgspec.structs.replace(reply, headers=reply.headers + told)
+
+    async def predict(
+        self,
+        product: str,
+        version: str,
+        headers: Headers,
+        read: Callable[[Inputs, bytes], Asked],
+        *,
+        trace: str,
+        content: Callable[[], Awaitable[bytes]] | None = None,
+        waits_s: float | None = None,
+    ) -> tuple[Prediction, Any, Serving]:
+        """Answer a request for predictions, whichever door it has come to, within its bounds, and count it.
+
+        Parameters
+        ----------
+        product, version : str
+            What is asked; without a version the route says who answers.
+        headers : Headers
+            Or metadata, with who asks.
+        read : callable
+            Reads and checks the request, given what its product needs and its content.
+        trace : str
+            W3C trace id.
+        content : callable, optional
+            Receives the content, at a door where it has not come with the request.
+        waits_s : float, optional
+            How long the caller waits, where the door knows it before the content.
+
+        Returns
+        -------
+        prediction : Prediction
+        answer : object
+            What the request's `write` made of it.
+        serving : Serving
+            Who was asked.
+
+        Raises
+        ------
+        Exception
+            What `refusal` makes an answer of.
+        """
+        timed, status, task = Timed(perf_counter()), 500, None
+        sent, callers = b"" if content is None else None, False
         try:
             task = self.admission.enter()
-            content = await body(headers, receive)
-            timed.arrived = perf_counter()
+            if waits_s is not None:
+                callers = self.admission.shorten(task, waits_s)
+            if content is not None:
+                sent = await content()
+                timed.arrived = perf_counter()
             if self._drive is not None:
                 await self.follow(told=_NOW in headers)
             serving = self.follower.serving(product)
@@ -229,22 +289,22 @@ class Gateway:
             if version:
                 pinned = serving.version(version)
                 timed.versions = (pinned.version,)
-            asked = read(serving.inputs, headers, content)
+            assert sent is not None
+            asked = read(serving.inputs, sent)
             if asked.timeout_s:
-                self.admission.shorten(task, asked.timeout_s)
-            unit = asker(headers)
+                callers |= self.admission.shorten(task, asked.timeout_s)
             timed.read = perf_counter()
             prediction = await self.predictor.predict(
-                serving, asked.rows, pinned=pinned, request=asked.id, unit=unit, trace=trace
+                serving, asked.rows, pinned=pinned, request=asked.id, unit=asker(headers), trace=trace
             )
             timed.predicted, timed.versions = perf_counter(), prediction.versions
-            reply = asked.write(product, prediction)
+            answer = asked.write(product, prediction)
             status = 200
         except asyncio.CancelledError:
             if task is None or not self.admission.gave_up(task):
                 status = 499
                 raise
-            gave_up = _too_slow(content)
+            gave_up = _gave_up(came=sent is not None, callers=callers)
             status = gave_up.status
             raise gave_up from None
         except ClientGone:
@@ -258,10 +318,7 @@ class Gateway:
                 self.admission.leave(task)
             if product in self.follower.servings:  # any other name is the caller's invention
                 self.metrics.answered(product, status, timed)
-        told: tuple[tuple[bytes, bytes], ...] = ((b"mainspring-route", b"%d" % prediction.route),)
-        if serving.challengers and serving.route.split_by is None and unit is None and not pinned:
-            told = (*told, remember(prediction.ids[0]))
-        return msgspec.structs.replace(reply, headers=reply.headers + told)
+        return prediction, answer, serving
 
     # --- labels, and about the gateway -----------------------------------------------------------------------------
 
@@ -311,7 +368,7 @@ class Gateway:
         except asyncio.CancelledError:
             if not self.admission.gave_up(task):
                 raise
-            raise _too_slow(None) from None
+            raise _gave_up(came=False) from None
         finally:
             self.admission.leave(task)
 
@@ -349,9 +406,14 @@ def _variant(version: str, scope: Message, headers: Headers) -> str:
     return next(iter(named), "")
 
 
-def _too_slow(content: bytes | None) -> Refusal:
-    if content is None:
+def _gave_up(*, came: bool, callers: bool = False) -> Refusal:
+    """Say why a request was given up: its content had not come, or its answer, in its caller's time or in ours."""
+    if not came:
         why = "The body has not come in time: send it at once."
         return Refusal(HTTPStatus.REQUEST_TIMEOUT, why, connection="close")
+    if callers:
+        return Refusal(
+            HTTPStatus.GATEWAY_TIMEOUT, "The answer was not ready in the time that the caller waits."
+        )
     why = "The answer was not ready in time, and was given up: ask again, under the same id if it has one."
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, retry_after="1")

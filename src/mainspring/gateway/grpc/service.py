@@ -8,8 +8,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -18,21 +18,20 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from mainspring.errors import Invalid, MainspringError, NotFound, Refused
-from mainspring.gateway.asker import asker
 from mainspring.gateway.follow import NotYetServed
 from mainspring.gateway.grpc.messages import Message, message
 from mainspring.gateway.grpc.statuses import Undone, undone
 from mainspring.gateway.grpc.tensors import read_request, write_reply
 from mainspring.gateway.http import Refusal
-from mainspring.gateway.metrics import Timed
 from mainspring.gateway.models import VERSION
+from mainspring.gateway.protocols import Asked
 from mainspring.gateway.protocols.oip import OUTPUTS
-from mainspring.gateway.refusals import refusal
 from mainspring.gateway.trace import trace_of
 
 if TYPE_CHECKING:
     from mainspring.gateway.app import Gateway
     from mainspring.gateway.http import Headers
+    from mainspring.gateway.inputs import Inputs
     from mainspring.gateway.predict import Prediction
 
 INFERENCE = "inference.GRPCInferenceService"
@@ -200,58 +199,32 @@ class Service:
         return reply
 
     async def _infer(self, asked: Message, call: Call) -> tuple[Prediction, Message]:
-        gateway, product = self._gateway, asked.model_name
-        timed, status, task, callers_bound = Timed(perf_counter()), 500, None, False
-        try:
-            task = gateway.admission.enter()
-            for waits_s in (call.time_left_s(), _timeout_s(asked)):
-                if waits_s is not None:
-                    callers_bound |= gateway.admission.shorten(task, waits_s)
-            await self._keep_time(call)
-            serving = gateway.follower.serving(product)
-            timed.versions = (serving.champion.version,)  # whose a failure would be
-            pinned = None
-            if named := _version(asked, call):
-                pinned = serving.version(named)
-                timed.versions = (pinned.version,)
-            question = read_request(serving.inputs, asked)
-            timed.read = perf_counter()
-            prediction = await gateway.predictor.predict(
-                serving,
-                question.rows,
-                pinned=pinned,
-                request=question.wishes.id,
-                unit=asker(call.metadata),
-                trace=trace_of(call.metadata),
-            )
-            timed.predicted, timed.versions = perf_counter(), prediction.versions
-            reply = write_reply(product, question, prediction)
-            status = 200
-        except asyncio.CancelledError:
-            if task is None or not gateway.admission.gave_up(task):
-                status = 499
-                raise
-            if callers_bound:
-                status = HTTPStatus.GATEWAY_TIMEOUT
-                raise Refusal(status, "The answer was not ready in the time that the caller waits.") from None
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            why = "The answer was not ready in time, and was given up: ask again, under the same id if it has one."
-            raise Refusal(status, why, retry_after="1") from None
-        except Exception as error:
-            status = refusal(error).status
-            raise
-        finally:
-            if task is not None:
-                gateway.admission.leave(task)
-            if product in gateway.follower.servings:  # any other name is the caller's invention
-                gateway.metrics.answered(product, status, timed)
-        return prediction, reply
+        def read(inputs: Inputs, _: bytes) -> Asked:
+            question = read_request(inputs, asked)
+            return Asked(question.rows, partial(write_reply, question), question.wishes.id)
+
+        bounds = [each for each in (call.time_left_s(), _timeout_s(asked)) if each is not None]
+        self._hear_time(call)
+        answer: Message
+        prediction, answer, _ = await self._gateway.predict(
+            asked.model_name,
+            _version(asked, call),
+            call.metadata,
+            read,
+            trace=trace_of(call.metadata),
+            waits_s=min(bounds, default=None),
+        )
+        return prediction, answer
 
     async def _keep_time(self, call: Call) -> None:
+        await self._gateway.follow(told=self._hear_time(call))
+
+    def _hear_time(self, call: Call) -> bool:
+        """Move a driven clock to what the caller says is the time, and say whether it does."""
         told = call.metadata.get(b"mainspring-now")
         if told is not None:
             self._gateway.hear_time(told.decode("latin-1"))
-        await self._gateway.follow(told=told is not None)
+        return told is not None
 
     # --- about the gateway and its models --------------------------------------------------------------------------
 

@@ -145,13 +145,13 @@ def _need_understood(tensor: Message, faults: list[Fault]) -> bool:
     return bool(found)
 
 
-def write_reply(product: str, asked: Question, prediction: Prediction) -> Message:
+def write_reply(asked: Question, product: str, prediction: Prediction) -> Message:
     """Answer in the form of the question: raw contents to raw ones, typed to typed.
 
     Parameters
     ----------
-    product : str
     asked : Question
+    product : str
     prediction : Prediction
 
     Returns

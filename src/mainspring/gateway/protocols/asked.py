@@ -5,12 +5,11 @@ from __future__ import annotations
 __all__ = ["Asked"]
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
-    from mainspring.gateway.http import Reply
     from mainspring.gateway.inputs import Rows
     from mainspring.gateway.predict import Prediction
 
@@ -22,7 +21,8 @@ class Asked(msgspec.Struct, frozen=True):
     ----------
     rows : Rows
     write : callable
-        Makes the answer of the product's name and the prediction, in the form that the caller wants.
+        Makes the answer of the product's name and the prediction, in the form that the caller wants: a `Reply` over
+        HTTP.
     id : str, optional
         The caller's id of the request.
     timeout_s : float, optional
@@ -30,6 +30,6 @@ class Asked(msgspec.Struct, frozen=True):
     """
 
     rows: Rows
-    write: Callable[[str, Prediction], Reply]
+    write: Callable[[str, Prediction], Any]
     id: str | None = None
     timeout_s: float | None = None
