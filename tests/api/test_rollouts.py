@@ -119,6 +119,33 @@ def test_a_plan_is_for_the_harm_that_is_asked_for(asked: Api) -> None:
     )
 
 
+def test_registered_versions_are_rolled_out_once_for_each_id(asked: Api, rolling: Workspace) -> None:
+    def start(**sent: Any) -> Any:
+        body = {"reason": "again", "request_id": "r1", **sent}
+        return asked.post("/v1/products/tiny/rollouts", json=body, headers={"Mainspring-Actor": "grace"})
+
+    assert "rolling out" in problem(start(versions=[2]), 409).detail
+    steer(asked, "abort")
+    for sent, status in (
+        ({"versions": []}, 400),
+        ({"versions": ["2"]}, 400),
+        ({"versions": [2], "strategy": {"type": "Canary", "steps": [0.5]}}, 400),
+        ({"versions": [2], "shares": [1e308]}, 400),
+        ({"versions": [2], "strategy": {"type": "Canary", "split_by": "nobody"}}, 400),
+        ({"versions": [10**18]}, 404),
+        ({"versions": [1]}, 409),
+    ):
+        problem(start(**sent), status)
+    strategy = {"type": "ABTest", "goal": {"metric": "log_loss"}}
+    reply = start(versions=[2], strategy=strategy)
+    assert reply.status_code == 201
+    assert (reply.json()["challengers"], reply.json()["phase"]) == ([2], "running")
+    assert start(versions=[2], strategy=strategy).json() == reply.json()
+    live(rolling, 32, per_day=50)
+    now = asked.get("/v1/products/tiny/rollout").json()
+    assert (now["summary"]["strategy"], now["summary"]["number"]) == ("ABTest", 3)
+
+
 def test_before_the_first_rollout_there_is_none(api: Api) -> None:
     assert api.get("/v1/products/tiny/rollouts").json() == []
     assert "no rollout yet" in problem(api.get("/v1/products/tiny/rollout"), 404).detail

@@ -107,3 +107,44 @@ def test_a_rollout_without_shadow_cannot_be_certified(rolling: Path, mainspring:
     said = mainspring("rollout", "certify", "tiny")
     assert said.code == 1
     assert "has no shadow" in said.err
+
+
+def test_registered_versions_are_rolled_out_by_number(rolling: Path, mainspring: Command) -> None:
+    asked = ("rollout", "start", "tiny", "--reason", "again", "--versions", "2")
+    busy = mainspring(*asked)
+    assert (busy.code, busy.out) == (1, "")
+    assert "cycle 2, which is rolling out" in busy.err
+    mainspring("rollout", "abort", "tiny", "--reason", "later")
+    assert (
+        mainspring(*asked, "--strategy", "ab-test", "--shares", "0.3").out
+        == "A rollout of tiny has begun: ABTest of version 2 (30%) against version 1.\n"
+    )
+    for command in (("rollout", "watch", "tiny", "--once"), ("rollout",), ("status",), ("explain", "tiny")):
+        assert "tiny@2" in mainspring(*command).out
+    assert "nothing is decided yet" in mainspring("rollout", "report", "tiny", "3").out
+    with open_workspace(rolling) as workspace, workspace.database.read() as tx:
+        acts = [entry.type for entry in tx.ledger.entries() if entry.actor == "grace"]
+    assert acts == ["rollout.aborted", "cycle.started", "rollout.started"]
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (("--versions", "x"), 2, "holds no numbers"),
+        (("--versions", ""), 2, "No version is named"),
+        (("--versions", "9"), 3, "its newest is 2"),
+        (("--versions", "1"), 1, "champion already"),
+        (("--versions", "2", "--strategy", "gradual"), 2, "name one of AllAtOnce"),
+        (("--versions", "2", "--strategy", '{"type": "Canary", "steps": [2]}'), 2, "at most at 1"),
+        (("--versions", "2", "--strategy", '{"type": "Gradual"}'), 2, "no strategy in JSON"),
+        (("--versions", "2", "--shares", "1.5"), 2, "between 0 and 1"),
+        (("--versions", "2", "--shares", "nan"), 2, "between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_rolled_out_is_told_without_a_traceback(
+    rolling: Path, mainspring: Command, more: tuple[str, ...], code: int, said: str
+) -> None:
+    mainspring("rollout", "abort", "tiny", "--reason", "later")
+    told = mainspring("rollout", "start", "tiny", "--reason", "again", *more)
+    assert (told.code, said in told.err) == (code, True), told.err
+    assert "Traceback" not in told.err

@@ -10,6 +10,8 @@ import pytest
 from tests.web.conftest import HOSTILE, Get
 
 from mainspring.events import Event, EventType
+from mainspring.operate import steer
+from mainspring.operate.start_rollout import start_rollout
 from mainspring.workspace import Workspace
 
 PAGES = ("/", "/products/tiny", "/products/tiny/cycles/2", "/events", "/events?before=9", "/nowhere")
@@ -85,6 +87,15 @@ def test_the_story_of_a_cycle_has_its_steps_and_checks(workspace: Workspace, get
     shown = Parsed(get(workspace)("/products/tiny/cycles/2"))
     for words in ("params.rounds: 20 -> 25", "reused", "train.rounds=25", "roc_auc at least 0.6", "tiny@2"):
         assert words in shown.text, words
+
+
+def test_a_cycle_that_only_rolls_out_shows_no_step_that_it_has_not(workspace: Workspace, get: Of) -> None:
+    steer.abort(workspace, "tiny", actor="ada", reason="later")
+    start_rollout(workspace, "tiny", [2], request_id="r1", actor="ada", reason="again")
+    for path in ("/products/tiny", "/products/tiny/cycles/3"):
+        shown = Parsed(get(workspace)(path))
+        assert "Start Roll out Close" in shown.text
+        assert "ada asked to roll out tiny@2: again" in shown.text
 
 
 def test_events_are_paged_to_the_first(workspace: Workspace, get: Of) -> None:

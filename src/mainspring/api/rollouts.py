@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["ROLLOUTS", "Steered", "Steering"]
+__all__ = ["ROLLOUTS", "Starting", "Steered", "Steering"]
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import msgspec
 
@@ -22,8 +23,10 @@ from mainspring.operate.report import (
     rollout_report,
     rollout_summaries,
 )
+from mainspring.operate.start_rollout import start_rollout
 from mainspring.rollouts.certificate import Certificate
 from mainspring.rollouts.plan import Harm, Plan
+from mainspring.strategy import Strategy
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,6 +40,21 @@ class Steering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     reason: str
     version: int | None = None
+
+
+class Starting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which registered versions are rolled out, and why; several make an A/B test with the champion as control.
+
+    `strategy` replaces the declared one: a name such as `canary`, with the guards that are declared, or a whole one.
+    `shares` are those of an A/B test, by version. `despite` says why a version is tried again that has done harm.
+    """
+
+    versions: list[int]
+    reason: str
+    strategy: Strategy | str | None = None
+    shares: list[float] = []
+    despite: str = ""
+    request_id: str = ""
 
 
 class Steered(msgspec.Struct, frozen=True):
@@ -66,6 +84,22 @@ def _steer(act: Callable[..., Rollout]) -> Callable[[Workspace, Request, bytes],
         return steered(done)
 
     return call
+
+
+def _start(workspace: Workspace, request: Request, content: bytes) -> Steered:
+    asked: Starting = body_of(content, Starting)
+    begun = start_rollout(
+        workspace,
+        product_of(request),
+        asked.versions,
+        request_id=asked.request_id or uuid4().hex,
+        actor=actor_of(request),
+        reason=asked.reason,
+        strategy=asked.strategy,
+        shares=asked.shares,
+        despite=asked.despite,
+    )
+    return steered(begun)
 
 
 def _certify(workspace: Workspace, request: Request, content: bytes) -> Certificate:
@@ -101,6 +135,15 @@ ROLLOUTS: tuple[Operation, ...] = (
         "Its rollouts, oldest first",
         lambda w, r, c: rollout_summaries(w, product_of(r)),
         gives=list[RolloutSummary],
+    ),
+    Operation(
+        "POST",
+        "/v1/products/{product}/rollouts",
+        "Begin to roll registered versions out; asked again under one id, it is one rollout",
+        _start,
+        takes=Starting,
+        gives=Steered,
+        status=201,
     ),
     Operation(
         "GET",

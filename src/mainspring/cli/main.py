@@ -22,6 +22,7 @@ from mainspring.cli import (
     processes,
     rollout,
     rollout_forecast,
+    rollout_start,
     rollout_watch,
     runs,
     score,
@@ -73,7 +74,7 @@ for group, commands in {
         command.group, command.sort_key = (group,), position
         app.command(command)
 
-for command in (rollout_forecast.plan, rollout_forecast.simulate, rollout_watch.watch):
+for command in (rollout_forecast.plan, rollout_forecast.simulate, rollout_start.start, rollout_watch.watch):
     rollout.rollout.command(command)
 
 

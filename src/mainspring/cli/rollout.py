@@ -26,6 +26,7 @@ Examples:
   mainspring rollout
   mainspring rollout late-orders --json
   mainspring rollout plan late-orders
+  mainspring rollout start late-orders --versions 3,5,7 --reason "which is best?"
   mainspring rollout watch late-orders
   mainspring rollout pause late-orders --reason "the shop is closed today"
   mainspring rollout report late-orders --output report.html""",

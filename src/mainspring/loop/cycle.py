@@ -129,13 +129,13 @@ class Cycle:
     actor : str
         `loop`, or the person who asked.
     params, data : mapping
-        As in `TrainingRequest`, with every dataset's version filled in.
+        As in `TrainingRequest`, with every dataset's version filled in. Empty where nothing is trained.
     opened_at : datetime
         By the workspace's clock.
     state : CycleState
         How far it has come.
     version : int, optional
-        The model version that it registered.
+        The model version that it registered, or rolls out.
     verdict : str
         What the judge said, in short; empty before.
     outcome : CycleOutcome, optional
@@ -167,6 +167,11 @@ class Cycle:
     def run_id(self) -> str:
         """The id of the cycle's run."""
         return f"run-{self.cycle_id}"
+
+    @property
+    def trains(self) -> bool:
+        """Whether it makes a version; one that rolls out what is registered reads no data and answers no trigger."""
+        return bool(self.data)
 
 
 class LoopStore(Protocol):

@@ -105,19 +105,19 @@ class Facts:
     rows : int
         Rows in the newest version of the product's own dataset.
     rows_trained : int
-        Rows in the version of it that the last cycle read.
+        Rows in the version of it that the last training read.
     champion : int, optional
         The version that serves.
     open_cycle : Cycle, optional
         The cycle in progress.
     last_opened_at : datetime, optional
-        When the last cycle started, whoever asked.
+        When the last cycle that trains started, whoever asked.
     declared_at : datetime
         When the product became known; schedules count from there.
     requests : tuple of TrainingRequest
         Waiting, oldest first.
     alarms : tuple of AlarmFact
-        Raised since the last cycle started.
+        Raised since then.
     rollout : RolloutFact, optional
         While a rollout runs.
     held : frozenset of str

@@ -37,7 +37,7 @@ from mainspring.product import (
     StepSpec,
 )
 from mainspring.ref import InvalidName, check_name
-from mainspring.strategy import NotWorse
+from mainspring.rollouts.choice import strategy_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -261,12 +261,10 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             )
         if isinstance(gate, NotWorseThan) and gate.alias != "champion":
             yield Fault("gate NotWorseThan", f"knows no {gate.alias!r}.", "Only 'champion' is measured too.")
-    for watched in (*product.monitors, *product.rollout.guards):
-        if isinstance(watched, Quality | NotWorse) and watched.metric not in METRICS[:2]:
+    for monitor in product.monitors:
+        if isinstance(monitor, Quality) and monitor.metric not in METRICS[:2]:
             yield Fault(
-                f"{type(watched).__name__}",
-                f"cannot watch {watched.metric!r} row by row.",
-                f"Use one of {METRICS[:2]}.",
+                "Quality", f"cannot watch {monitor.metric!r} row by row.", f"Use one of {METRICS[:2]}."
             )
     for name in ("holdout", "cool_down"):
         try:
@@ -315,20 +313,7 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             )
     if not product.inputs:
         yield Fault("inputs", "there are none, so the model could use nothing.")
-    split_by = product.rollout.split_by
-    if split_by is not None and split_by not in product.inputs:
-        yield Fault(f"rollout split_by {split_by!r}", "is no input, so the gateway would not see it.")
-    for guard in product.rollout.guards:
-        for name in getattr(guard, "slices", ()):
-            where = f"guard {type(guard).__name__} slices {name!r}"
-            if name not in product.inputs:
-                yield Fault(where, "is no input, so the gateway would not see it.")
-            elif name in columns and columns[name].dtype != "BYTES":
-                yield Fault(where, "is no text, so it has no values to slice by.")
-            elif name in columns and columns[name].pii:
-                yield Fault(
-                    where, "is not logged as it is, so its slices would be empty.", "Slice by another input."
-                )
+    yield from strategy_faults(product.rollout, product.inputs, columns)
     for gate in product.gates:
         for name in gate.slices if isinstance(gate, AtLeast) else ():
             if name not in product.inputs:

@@ -35,7 +35,8 @@ def observe(workspace: Workspace, spec: ProductSpec) -> Facts:
         }
         own = newest.get(spec.data.name)
         champion = tx.registry.aliases(spec.name).get("champion")
-        trained = last.data.get(spec.data.name) if last else None
+        training = next((each for each in reversed(cycles) if each.trains), None)
+        trained = training.data.get(spec.data.name) if training else None
         return Facts(
             spec=spec,
             now=now,
@@ -44,7 +45,7 @@ def observe(workspace: Workspace, spec: ProductSpec) -> Facts:
             rows_trained=tx.data.get(DataRef(spec.data.name, trained)).rows if trained else 0,
             champion=champion,
             open_cycle=opened,
-            last_opened_at=last.opened_at if last else None,
+            last_opened_at=training.opened_at if training else None,
             declared_at=parse_time(tx.values.get(f"declared:{spec.name}") or ""),
             requests=tx.loop.requests(spec.name),
             alarms=_alarms(tx, spec, champion, now),

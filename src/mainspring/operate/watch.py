@@ -77,8 +77,8 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
 
 
 def unanswered(tx: Transaction, product: str, champion: int | None) -> tuple[Alarm, ...]:
-    """Alarms about the present champion since the last cycle started; what was said of an earlier one is over."""
-    last = max((each.opened_at for each in tx.loop.cycles(product)), default=None)
+    """Alarms about the present champion since the last training began; what was said of an earlier one is over."""
+    last = max((each.opened_at for each in tx.loop.cycles(product) if each.trains), default=None)
     alarms = tx.monitoring.alarms(product, since=last)
     return tuple(each for each in alarms if each.version == champion and (last is None or each.at > last))
 

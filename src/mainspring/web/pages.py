@@ -95,7 +95,7 @@ def _of_product(workspace: Workspace, product: str) -> tuple[str, dict[str, Any]
         "since": next(
             (
                 cycle.closed_at
-                for cycle in cycles
+                for cycle in reversed(cycles)
                 if cycle.outcome == "promoted" and cycle.version == champion
             ),
             None,
@@ -103,8 +103,7 @@ def _of_product(workspace: Workspace, product: str) -> tuple[str, dict[str, Any]
         "week_loss": week_loss(quality),
         "charts": [Markup(quality_chart(quality, cycles, width=width)) for width in (860, _NARROW)],
         "volumes": [Markup(volume_chart(quality, width=width)) for width in (860, _NARROW)],
-        "steps": _STEPS,
-        "reached": _reached(found.cycle) if found.cycle else None,
+        **(_progress(found.cycle) if found.cycle else {}),
         "cycles": cycles[:-11:-1],
         "rollouts": rollout_summaries(workspace, product)[:-6:-1],
         "alarms": status.alarm_rows(workspace, product)[:-6:-1],
@@ -120,8 +119,7 @@ def _cycle(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]
     return "cycle.html", {
         "cycle": cycle,
         "events": told,
-        "steps": _STEPS,
-        "reached": _reached(cycle),
+        **_progress(cycle),
     }
 
 
@@ -136,10 +134,15 @@ def _newest(workspace: Workspace) -> list[status.EventRow]:
     return [each for each in newest if each.type != EventType.SEGMENT_SEALED][:_SHOWN]
 
 
-def _reached(cycle: status.CycleRow) -> int:
-    """The last step that is done; a rollout is one that goes on."""
+def _progress(cycle: status.CycleRow) -> dict[str, Any]:
+    """The steps of a cycle, and the last one that is done; a rollout is one that goes on."""
+    if not cycle.data:  # it rolls out what is registered
+        return {"steps": (_STEPS[0], *_STEPS[4:]), "reached": 0}
     state = CycleState(cycle.state)
-    return list(CycleState).index(state) - (state is CycleState.ROLLING_OUT)
+    return {
+        "steps": _STEPS,
+        "reached": list(CycleState).index(state) - (state is CycleState.ROLLING_OUT),
+    }
 
 
 def _events(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:

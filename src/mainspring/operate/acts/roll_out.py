@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "advance",
     "ask_approval",
+    "begin",
     "begin_rollout",
     "drop_arm",
     "expire",
@@ -42,7 +43,6 @@ from mainspring.strategy import CANDIDATE, ABTest, Shadow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.strategy import Strategy
 
@@ -111,37 +111,44 @@ def begin_rollout(stage: Stage, cycle: Cycle) -> None:
             _make_champion(stage, tx, cycle, cycle.version, None, fact)
             stage.boundary("within BeginRollout")
             return
-        strategy, challengers, left_out = _arms(tx, spec, champion, cycle.version)
-        rollout = Rollout.start(
-            rollout_id=cycle.cycle_id,
-            product=spec.name,
-            champion=champion,
-            challengers=challengers,
-            strategy=strategy,
-            at=stage.now,
-            slices=_slices(stage, tx, champion),
-        )
-        tx.rollouts.put(rollout)
-        tx.registry.move(
-            spec.name,
-            "challenger",
-            expected=tx.registry.aliases(spec.name).get("challenger"),
-            to=cycle.version,
-        )
-        publish_route(stage, tx, rollout)
+        begin(stage, tx, cycle, champion, spec.rollout)
         tx.loop.move(replace(cycle, state=CycleState.ROLLING_OUT), expected=cycle.state)
-        stage.event(
-            tx,
-            EventType.ROLLOUT_STARTED,
-            ModelRef(spec.name, cycle.version),
-            f"{type(strategy).__name__} against {ModelRef(spec.name, champion)}, first {_standing(rollout)}",
-            cycle=cycle.cycle_id,
-            champion=champion,
-            challengers=list(challengers),
-            left_out=left_out,
-            strategy=msgspec.to_builtins(strategy),
-        )
         stage.boundary("within BeginRollout")
+
+
+def begin(
+    stage: Stage, tx: Transaction, cycle: Cycle, champion: int, strategy: Strategy, *, actor: str = LOOP
+) -> Rollout:
+    """Begin the rollout of a cycle's version against the champion, in a transaction; its state is the caller's."""
+    product, version = cycle.product, cycle.version
+    assert version is not None  # it is registered
+    strategy, challengers, left_out = _arms(tx, product, strategy, champion, version)
+    rollout = Rollout.start(
+        rollout_id=cycle.cycle_id,
+        product=product,
+        champion=champion,
+        challengers=challengers,
+        strategy=strategy,
+        at=stage.now,
+        slices=_slices(stage, tx, strategy, champion),
+    )
+    tx.rollouts.put(rollout)
+    before = tx.registry.aliases(product).get("challenger")
+    tx.registry.move(product, "challenger", expected=before, to=version)
+    publish_route(stage, tx, rollout)
+    stage.event(
+        tx,
+        EventType.ROLLOUT_STARTED,
+        ModelRef(product, version),
+        f"{type(strategy).__name__} against {ModelRef(product, champion)}, first {_standing(rollout)}",
+        actor=actor,
+        cycle=cycle.cycle_id,
+        champion=champion,
+        challengers=list(challengers),
+        left_out=left_out,
+        strategy=msgspec.to_builtins(strategy),
+    )
+    return rollout
 
 
 def advance(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
@@ -336,15 +343,14 @@ def _tell(
 
 
 def _arms(
-    tx: Transaction, spec: ProductSpec, champion: int, candidate: int
+    tx: Transaction, product: str, strategy: Strategy, champion: int, candidate: int
 ) -> tuple[Strategy, tuple[int, ...], list[str]]:
     """The strategy with the challengers that are there, their versions, and the names of those that are not."""
-    strategy = spec.rollout
     test = strategy.then if isinstance(strategy, Shadow) else strategy
     if not isinstance(test, ABTest):
         return strategy, (candidate,), []
-    aliases, declared = tx.registry.aliases(spec.name), list(test.shares)
-    known = {str(version.number): version.number for version in tx.registry.versions(spec.name)}
+    aliases, declared = tx.registry.aliases(product), list(test.shares)
+    known = {str(version.number): version.number for version in tx.registry.versions(product)}
     known |= aliases
     found: dict[str, int] = {CANDIDATE: candidate}
     for name in test.shares:
@@ -357,9 +363,9 @@ def _arms(
     return strategy, tuple(found.values()), [name for name in declared if name not in found]
 
 
-def _slices(stage: Stage, tx: Transaction, champion: int) -> dict[str, tuple[str, ...]]:
+def _slices(stage: Stage, tx: Transaction, strategy: Strategy, champion: int) -> dict[str, tuple[str, ...]]:
     """By column the values that are slices of their own: those that the champion's rows have most of."""
-    columns = {column for guard in stage.spec.rollout.guards for column in getattr(guard, "slices", ())}
+    columns = {column for guard in strategy.guards for column in getattr(guard, "slices", ())}
     if not columns:
         return {}
     digest = tx.registry.get(ModelRef(stage.spec.name, champion)).reference
