@@ -128,6 +128,8 @@ def test_gateways_share_a_port_and_stand_in_for_one_that_was_killed(tmp_path: Pa
     with running(Settings.load(tmp_path)) as up:
         assert answers_over_grpc()
         assert who_answers(60) == {"gateway-0", "gateway-1"}
+        text = httpx.get(f"{up.gateway_url}/metrics").text
+        assert all(f'mainspring_log_records_total{{gateway="gateway-{n}"}} 0' in text for n in (0, 1))
         up.children["gateway-0"].kill()
         up.children["gateway-0"].wait()
         assert who_answers(20) == {"gateway-1"}

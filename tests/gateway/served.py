@@ -1,6 +1,8 @@
 """Runs a gateway over a folder of files, as the composition root does over a workspace.
 
-python served.py FOLDER PORT [NOW | --grpc=PORT | --window=SECONDS | --timeout=SECONDS]
+python served.py FOLDER PORT [NOW | --grpc=PORT | --window=SECONDS | --timeout=SECONDS | --name=NAME]
+
+With a name it is one of several at the port, whose logs lie beside each other.
 """
 
 from __future__ import annotations
@@ -53,14 +55,16 @@ if __name__ == "__main__":
     ports = [int(each[7:]) for each in rest if each.startswith("--grpc=")]
     windows = [float(each[9:]) for each in rest if each.startswith("--window=")]
     timeouts = [float(each[10:]) for each in rest if each.startswith("--timeout=")]
+    names = [each[7:] for each in rest if each.startswith("--name=")]
     nows = [parse_time(each) for each in rest if not each.startswith("--")]
     clock = DrivenClock(nows[0], seed=1) if nows else SystemClock()
     serve(
         FileSource(Path(folder)),
-        log=Path(folder) / "log",
+        log=Path(folder, "log", *names),
         secret=b"of this workspace",
         clock=clock,
         port=int(port),
+        shared=bool(names),
         log_window_s=windows[0] if windows else 0.0,
         grpc_port=ports[0] if ports else None,
         limits=Limits(timeout_s=timeouts[0]) if timeouts else USUAL,

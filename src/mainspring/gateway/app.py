@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mainspring.gateway.log import PredictionLog
     from mainspring.gateway.predict import Prediction
     from mainspring.gateway.protocols import Asked
+    from mainspring.gateway.siblings import Siblings
     from mainspring.gateway.source import GatewaySource
 
     Read: TypeAlias = Callable[[Inputs, Headers, bytes], Asked]
@@ -77,6 +78,8 @@ class Gateway:
         Tells it from the others that listen at the same port.
     limits : Limits
         How much may be in progress.
+    siblings : Siblings, optional
+        The others there, whose metrics are told with its own.
     """
 
     def __init__(
@@ -88,8 +91,10 @@ class Gateway:
         *,
         name: str = "gateway-0",
         limits: Limits = USUAL,
+        siblings: Siblings | None = None,
     ) -> None:
         self.name = name
+        self._siblings = siblings
         self.admission = Admission(limits.pending, limits.timeout_s)
         self.follower = Follower(source, limits)
         self.metrics = Metrics()
@@ -106,6 +111,8 @@ class Gateway:
         await self.follower.check()
         if self._drive is None:
             self._polling = asyncio.create_task(self.follower.poll())
+        if self._siblings:
+            await self._siblings.open(self._figures)
 
     async def stop(self) -> None:
         """Bring what waits to disk, and let go of the log."""
@@ -113,6 +120,8 @@ class Gateway:
             self._polling.cancel()
             with suppress(asyncio.CancelledError):
                 await self._polling
+        if self._siblings:
+            await self._siblings.close()
         await self.admission.close()
         await self.follower.close()
         await self._log.close()
@@ -157,6 +166,10 @@ class Gateway:
                 return await self._take_labels(headers, receive)
             case ["", "v2", "repository", *rest]:
                 return await self._repository(rest, scope, headers, receive)
+            case ["", "metrics"]:
+                need_method(scope, "GET")
+                await self.follow(told=_NOW in headers)
+                return await self._metrics()
         if path in _PAGES:
             need_method(scope, "GET")
             await self.follow(told=_NOW in headers)
@@ -375,8 +388,13 @@ class Gateway:
     def _live(self) -> Reply:
         return Reply(self.models.live().content, headers=((b"mainspring-gateway", self.name.encode()),))
 
-    def _metrics(self) -> Reply:
-        text = self.metrics.text(self.follower.servings.values(), self._log, self.admission.pending)
+    def _figures(self) -> str:
+        return self.metrics.text(self.follower.servings.values(), self._log, self.admission.pending)
+
+    async def _metrics(self) -> Reply:
+        text = self._figures()
+        if self._siblings:
+            text = await self._siblings.gathered(text)
         return Reply(text.encode(), kind=b"text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -389,7 +407,6 @@ _PAGES: Mapping[str, Callable[[Gateway], Reply]] = {
     "/readyz": lambda gateway: gateway.models.ready(),
     "/v2/models": lambda gateway: gateway.models.names(),
     "/v2/models/stats": lambda gateway: Reply.of({"model_stats": gateway.models.stats()}),
-    "/metrics": Gateway._metrics,
     "/ping": lambda gateway: gateway.models.ping(),
     "/health": lambda gateway: gateway.models.ping(),
     "/version": lambda gateway: gateway.models.version(),

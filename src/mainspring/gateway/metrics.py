@@ -9,7 +9,7 @@ References
 
 from __future__ import annotations
 
-__all__ = ["Metrics", "Spent", "Timed", "statistics"]
+__all__ = ["Metrics", "Spent", "Timed", "merged", "statistics"]
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -306,6 +306,39 @@ def _log_lines(log: PredictionLog) -> Iterator[str]:
     for product, counts in sorted(log.unlogged.items()):
         for reason, count in sorted(counts.items()):
             yield _line(name, count, product=product, reason=reason)
+
+
+def merged(texts: Mapping[str, str]) -> str:
+    r"""Put what `Metrics.text` gave in several gateways, by their names, into one text with a label `gateway`.
+
+    Examples
+    --------
+    >>> one = "# HELP rows_total Rows.\n# TYPE rows_total counter\nrows_total 3\n"
+    >>> print(merged({"a": one, "b": one.replace("3", "4")}), end="")
+    # HELP rows_total Rows.
+    # TYPE rows_total counter
+    rows_total{gateway="a"} 3
+    rows_total{gateway="b"} 4
+    """
+    heads: dict[str, str] = {}
+    samples: dict[str, list[str]] = defaultdict(list)
+    for gateway, text in texts.items():
+        label = f'gateway="{_escaped(gateway)}"'
+        # A line ends at a newline alone: labels may hold whatever else Python takes for the end of one.
+        for family in ("\n" + text.removesuffix("\n")).split("\n# HELP ")[1:]:
+            told, kind, *lines = family.split("\n")
+            name = told.partition(" ")[0]
+            heads.setdefault(name, f"# HELP {told}\n{kind}")
+            samples[name] += [_of_gateway(line, label) for line in lines]
+    return "".join(f"{each}\n" for name, head in heads.items() for each in (head, *samples[name]))
+
+
+def _of_gateway(line: str, label: str) -> str:
+    name, labelled, rest = line.partition("{")
+    if labelled:
+        return f"{name}{{{label},{rest}"
+    name, _, value = line.partition(" ")
+    return f"{name}{{{label}}} {value}"
 
 
 def waited_s(spent: Spent) -> float:

@@ -22,6 +22,7 @@ from mainspring.gateway.admission import USUAL, Limits
 from mainspring.gateway.app import Gateway
 from mainspring.gateway.ids import PredictionIds
 from mainspring.gateway.log import PredictionLog
+from mainspring.gateway.siblings import Siblings
 from mainspring.stores.segments import SegmentWriter
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def serve(
     limits : Limits
         How much may be in progress.
     shared : bool
-        Whether other gateways listen there as well; the kernel then splits the connections between them.
+        Whether other gateways listen there as well; the kernel then splits the connections between them. Their logs
+        lie beside this one's.
     log_window_s : float
         0 has every answer on disk before it is sent; otherwise it is sent at once, and sets out for the disk within so
         many seconds.
@@ -106,7 +108,7 @@ def serve(
     for each in (port, grpc_port):
         if each is not None and not shared:
             need_port(host, each)
-    uvloop.run(_serve(source, log, secret, clock, host, port, limits, log_window_s, grpc_port))
+    uvloop.run(_serve(source, log, secret, clock, host, port, limits, shared, log_window_s, grpc_port))
     atexit.register(_leave)
 
 
@@ -129,6 +131,7 @@ async def _serve(
     host: str,
     port: int,
     limits: Limits,
+    shared: bool,
     log_window_s: float,
     grpc_port: int | None,
 ) -> None:
@@ -137,7 +140,9 @@ async def _serve(
     from granian.server.embed import Server
 
     written = PredictionLog(SegmentWriter(log), window_s=log_window_s)
-    gateway = Gateway(source, written, PredictionIds(secret), clock, name=log.name, limits=limits)
+    siblings = Siblings(log) if shared else None
+    ids = PredictionIds(secret)
+    gateway = Gateway(source, written, ids, clock, name=log.name, limits=limits, siblings=siblings)
     await gateway.start()
     grpc_door = None
     if grpc_port is not None:
