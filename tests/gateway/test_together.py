@@ -43,10 +43,10 @@ def ask_all(of: Served, asked: Sequence[Rows], gone: int | None = None) -> list[
     """Ask for all at the same time; the caller of `gone` goes away before anybody is answered."""
 
     async def main() -> list[list[float]]:
-        def keep(question: Question, _: Served, took_s: float) -> None:
-            assert question.kept is not None
-            assert took_s >= 0
-            question.kept.set_result(None)
+        def keep(_: Served, batch: Sequence[Question]) -> None:
+            for each in batch:
+                assert each.kept is not None
+                each.kept.set_result(None)
 
         together = Together(keep)
         unasked: Any = None  # what a version answers needs no route

@@ -125,16 +125,25 @@ class Metrics:
     def scored(self, product: str, scored: Scored) -> None:
         """Count rows and failures, and how long the versions took."""
         for version in set(scored.versions):
-            self.spent[product, version].rows += scored.versions.count(version)
+            self.answered_rows(product, version, scored.versions.count(version))
         for failure in scored.failures:
             self._failures[product, failure.version] += 1
         for version, measured_s in scored.measured_s.items():
-            took = self._took[product, version]
-            took.counts[bisect_left(_BUCKETS_S, measured_s)] += 1
-            took.total_s += measured_s
-            spent = self.spent[product, version]
-            spent.executions += 1
-            spent.infer_s += measured_s
+            self.called(product, version, [measured_s])
+
+    def answered_rows(self, product: str, version: int, rows: int) -> None:
+        """Count rows that a version answered."""
+        self.spent[product, version].rows += rows
+
+    def called(self, product: str, version: int, took_s: Sequence[float]) -> None:
+        """Count how long a version took for the rows of requests, each of which waited for so long."""
+        took, total_s = self._took[product, version], sum(took_s)
+        took.total_s += total_s
+        for each in took_s:
+            took.counts[bisect_left(_BUCKETS_S, each)] += 1
+        spent = self.spent[product, version]
+        spent.executions += len(took_s)
+        spent.infer_s += total_s
 
     def looked_up(self, product: str, found: Iterable[Found]) -> None:
         """Count the rows for which features were looked up, by what came of it."""

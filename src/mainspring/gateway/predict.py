@@ -22,7 +22,8 @@ from mainspring.monitoring.record import Fetched, PredictionRecord
 from mainspring.rollouts.split import CHAMPION
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Sequence
+    from datetime import datetime
 
     from mainspring.clock import Clock
     from mainspring.gateway.follow import Serving
@@ -181,38 +182,68 @@ class Predictor:
         await self._write_down(question, scored)
         return Prediction(question.ids, scored.scores, scored.versions, serving.route.number)
 
-    def _keep(self, question: Question, served: Served, took_s: float) -> None:
-        """Write down what one version answered to all rows."""
-        versions = [served.version] * question.rows.count
-        scored = Scored(question.scores, versions, [], {served.version: took_s})
-        question.kept = self._write_down(question, scored)
+    def _keep(self, served: Served, batch: Sequence[Question]) -> None:
+        """Write down what one version answered to several requests."""
+        version, name, took = served.version, str(served.version), self._clock.took
+        product = batch[0].serving.route.product
+        now, ended = self._clock.now(), perf_counter()
+        waited_s = [ended - each.arrived for each in batch]
+        for each, measured_s in zip(batch, waited_s, strict=True):
+            took_s = {name: took(measured_s, f"{each.ids[0]}:{name}")}
+            assert each.kept is not None
+            try:
+                record = self._record(each, [version] * each.rows.count, each.scores, took_s, measured_s, now)
+                each.kept = self._log.predicted(record, self._policy(each.serving.route), each.kept)
+            except Exception as error:  # noqa: BLE001 - its caller is told, and its neighbours are answered
+                each.kept.set_exception(error)
+        self._metrics.called(product, version, waited_s)
+        self._metrics.answered_rows(product, version, sum([each.rows.count for each in batch]))
 
-    def _write_down(self, question: Question, scored: Scored) -> asyncio.Future[None]:
-        clock, serving, rows, name = self._clock, question.serving, question.rows, question.ids[0]
-        took = {
-            str(version): clock.took(measured_s, f"{name}:{version}")
+    async def _write_down(self, question: Question, scored: Scored) -> None:
+        """Write down what came of a request that was asked by itself."""
+        serving, ids = question.serving, question.ids
+        took_s = {
+            str(version): self._clock.took(measured_s, f"{ids[0]}:{version}")
             for version, measured_s in scored.measured_s.items()
         }
-        record = PredictionRecord(
-            at=rows.at or clock.now(),  # the join at this very instant gives what was looked up
-            product=serving.route.product,
-            route=serving.route.number,
-            ids=question.ids if scored.versions else [],
-            units=question.units,
-            versions=scored.versions,
-            scores=scored.scores,
-            inputs=rows.sent if rows.found else dict(rows.columns),
-            failures=scored.failures,
-            took_s=took,
-            pinned=question.pinned is not None,
-            shadow={str(version): answers for version, answers in scored.shadow.items()},
-            trace=question.trace,
-            latency_s=clock.took(perf_counter() - question.arrived, f"{name}:request"),
-            features={each.view.name: Fetched(each.at, each.columns) for each in rows.found},
-        )
-        kept = self._log.predicted(record, self._policy(serving.route), question.kept)
+        measured_s = perf_counter() - question.arrived
+        record = self._record(question, scored.versions, scored.scores, took_s, measured_s, self._clock.now())
+        if scored.failures or scored.shadow:
+            record = msgspec.structs.replace(
+                record,
+                ids=ids if scored.versions else [],
+                failures=scored.failures,
+                shadow={str(version): answers for version, answers in scored.shadow.items()},
+            )
+        await self._log.predicted(record, self._policy(serving.route))
         self._metrics.scored(serving.route.product, scored)
-        return kept
+
+    def _record(
+        self,
+        question: Question,
+        versions: list[int],
+        scores: list[float],
+        took_s: dict[str, float],
+        measured_s: float,
+        now: datetime,
+    ) -> PredictionRecord:
+        rows, route = question.rows, question.serving.route
+        found = rows.found
+        return PredictionRecord(
+            at=rows.at or now,  # the join at this very instant gives what was looked up
+            product=route.product,
+            route=route.number,
+            ids=question.ids,
+            units=question.units,
+            versions=versions,
+            scores=scores,
+            inputs=rows.sent if found else dict(rows.columns),
+            took_s=took_s,
+            pinned=question.pinned is not None,
+            trace=question.trace,
+            latency_s=self._clock.took(measured_s, f"{question.ids[0]}:request"),
+            features={each.view.name: Fetched(each.at, each.columns) for each in found} if found else {},
+        )
 
     def _looked_up(self, serving: Serving, rows: Rows) -> Rows:
         """Look up the features that were left out, as of now."""

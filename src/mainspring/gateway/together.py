@@ -7,8 +7,7 @@ __all__ = ["Question", "Together"]
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import perf_counter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.inputs import Rows
     from mainspring.gateway.score import Served
-
-    Keep: TypeAlias = Callable[["Question", Served, float], None]
 
 MOST_ROWS = 256
 """A call has at most so many rows, and so many are answered before the loop turns to something else."""
@@ -67,10 +64,10 @@ class Together:
     Parameters
     ----------
     keep : callable
-        Brings what a version answered to a question on its way to the disk, given the time in seconds that it took.
+        Brings what a version answered to some questions on its way to the disk.
     """
 
-    def __init__(self, keep: Callable[[Question, Served, float], None]) -> None:
+    def __init__(self, keep: Callable[[Served, Sequence[Question]], None]) -> None:
         self._keep = keep
         self._waiting: dict[Served, deque[Question]] = {}
         self._soon = False
@@ -87,12 +84,10 @@ class Together:
             self._soon = True
             self._loop.call_soon(self._answer)
         await question.kept
-        if not question.scores:
-            question.kept = None
         return question.scores
 
     def _answer(self) -> None:
-        rows = 0
+        self._soon, rows = False, 0
         while self._waiting and rows < MOST_ROWS:
             served, waiting = next(iter(self._waiting.items()))
             batch = _next(served, waiting)
@@ -100,8 +95,8 @@ class Together:
                 del self._waiting[served]
             if batch:
                 rows += self._answer_batch(served, batch)
-        self._soon = bool(self._waiting)
-        if self._soon:
+        if self._waiting:
+            self._soon = True
             self._loop.call_soon(self._answer)
 
     def _answer_batch(self, served: Served, batch: Sequence[Question]) -> int:
@@ -109,19 +104,17 @@ class Together:
             scores = served.scores([each.rows for each in batch])
         except Exception:  # noqa: BLE001 - whatever it is, it is found out by asking each alone
             scores = []
-        now, end = perf_counter(), 0
+        end = 0
         for each in batch:
-            assert each.kept is not None
-            if not scores:
-                each.kept.set_result(None)
-                continue
             start, end = end, end + each.rows.count
             each.scores = scores[start:end]
-            try:
-                self._keep(each, served, now - each.arrived)
-            except Exception as error:  # noqa: BLE001 - the caller is told
-                each.kept.set_exception(error)
-        return sum(each.rows.count for each in batch)
+        if scores:
+            self._keep(served, batch)
+        else:
+            for each in batch:
+                assert each.kept is not None
+                each.kept.set_result(None)
+        return end
 
 
 def _next(served: Served, waiting: deque[Question]) -> list[Question]:
