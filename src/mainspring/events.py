@@ -46,6 +46,9 @@ class EventType(StrEnum):
     ALARM_RAISED = "alarm.raised"
     TRIGGER_HELD = "trigger.held"
     SEGMENT_SEALED = "segment.sealed"
+    LOG_DAMAGED = "log.damaged"
+    LOG_RESTORED = "log.restored"
+    LOG_LOSS_ACCEPTED = "log.loss.accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

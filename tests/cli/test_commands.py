@@ -12,9 +12,12 @@ import msgspec
 import polars as pl
 import pytest
 from tests.cli.conftest import Command
+from tests.operate.tiny import ask
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.loop import Cycle, CycleState, TrainingRequest, TriggerKind
+from mainspring.operate.ingest import ingest
+from mainspring.operate.logs import LogRow
 from mainspring.operate.status import (
     CycleRow,
     DataRow,
@@ -324,6 +327,31 @@ def test_a_changed_entry_is_named(root: Path, mainspring: Command) -> None:
     found = mainspring("ledger", "verify", "--json")
     assert found.code == 1
     assert (found.json["sound"], found.json["broken_at"], found.json["entries"]) == (False, 5, 4)
+
+
+def test_a_damaged_log_is_told_until_its_loss_is_accepted(root: Path, mainspring: Command) -> None:
+    assert mainspring("log", "list", "--json").json == []
+    with open_workspace(root) as workspace:
+        for day in range(3):
+            ask(workspace, orders(NEXT + timedelta(days=day), days=1, per_day=2))
+        lost = workspace.logs / "gateway-0" / "00000002.log"
+        lost.unlink()
+        ingest(workspace)
+    told = " ".join(mainspring("status").out.split())
+    assert "not read" in told
+    assert "mainspring log accept-loss gateway-0" in told
+    (row,) = mainspring("log", "list", "--json").json
+    assert row.keys() == names(LogRow)
+    assert str(lost) in row["damage"]
+    assert mainspring("log", "accept-loss", "gateway-0").code == 2
+    assert mainspring("log", "accept-loss", "gateway-1", "--reason", "x").code == 3
+    said = mainspring("log", "accept-loss", "gateway-0", "--reason", "no copy")
+    assert (said.code, "from segment 2 up to segment 3 is lost" in " ".join(said.out.split())) == (0, True)
+    assert mainspring("log", "accept-loss", "gateway-0", "--reason", "no copy").code == 1
+    entry = mainspring("ledger", "list", "--limit", "1", "--json").json[0]
+    assert (entry["type"], entry["actor"], entry["reason"]) == ("log.loss.accepted", "grace", "no copy")
+    assert mainspring("status", "--json").json[0]["damaged_logs"] == []
+    assert mainspring("log", "list", "--json").json[0]["losses"] == 1
 
 
 def test_upgrade_says_that_there_is_nothing_to_do(root: Path, mainspring: Command) -> None:

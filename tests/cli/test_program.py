@@ -40,7 +40,7 @@ def test_help_names_every_command_and_every_exit_code(mainspring: Command) -> No
 def test_the_help_of_every_command_has_an_example(called: tuple[str, ...], mainspring: Command) -> None:
     said = mainspring(*called, "--help")
     assert said.code == 0
-    if called in (("data",), ("ledger",)):
+    if called in (("data",), ("ledger",), ("log",)):
         assert "list" in said.out
     else:
         assert re.search(rf"Examples?:\n  .*mainspring {' '.join(called)}", said.out)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mainspring.digest import digest_of_file
 from mainspring.errors import Conflict
 from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
-from mainspring.monitoring.store import LogCursor
+from mainspring.monitoring.store import Gap, LogCursor
 from mainspring.stores.segments import (
     LogInUse,
     LogUnwritable,
@@ -197,6 +197,25 @@ def test_a_lost_segment_is_told_and_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "00000002.log").unlink()
     with pytest.raises(SegmentCorrupt, match="gone"):
         everything(tmp_path)
+
+
+@given(st.sets(st.integers(1, 6), max_size=5))
+def test_what_was_accepted_as_lost_is_passed_over_wherever_the_reader_stands(lost: set[int]) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with SegmentWriter(folder, limit=0) as writer:
+            for n in range(1, 8):
+                writer.append([prediction(str(n))])
+        for n in lost:
+            (folder / f"{n:08}.log").unlink()
+        gaps = [Gap(LogCursor(n, 0), LogCursor(n + 1, 0)) for n in sorted(lost)]
+        left = [n for n in range(1, 8) if n not in lost]
+        for start in range(1, 8):
+            seen, cursor = [], LogCursor(start, 0)
+            while (found := read(folder, cursor, gaps=gaps))[0]:
+                seen += found[0]
+                cursor = found[1]
+            assert seen == [prediction(str(n)) for n in left if n >= start]
 
 
 def test_two_writers_cannot_share_a_log(tmp_path: Path) -> None:

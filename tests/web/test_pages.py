@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 
@@ -11,6 +12,7 @@ from tests.web.conftest import HOSTILE, Get
 
 from mainspring.events import Event, EventType
 from mainspring.operate import steer
+from mainspring.operate.ingest import ingest
 from mainspring.operate.start_rollout import start_rollout
 from mainspring.workspace import Workspace
 
@@ -75,6 +77,15 @@ def test_one_product_is_the_first_page(workspace: Workspace, get: Of) -> None:
     }
     (current,) = (attributes for attributes in shown.all("li") if attributes.get("aria-current") == "step")
     assert current["class"] == "now"
+
+
+def test_a_damaged_log_is_told_on_the_page(workspace: Workspace, get: Of) -> None:
+    shutil.rmtree(workspace.logs / "gateway-0")
+    ingest(workspace)
+    shown = Parsed(get(workspace)("/products/tiny"))
+    assert "mainspring log accept-loss gateway-0 --reason WHY" in shown.text
+    assert [each["class"] for each in shown.all("section") if each.get("role") == "alert"] == ["bad"]
+    assert "log.damaged" in shown.text.replace(" ", ".")
 
 
 def test_quality_is_a_chart_with_a_tooltip_a_day(workspace: Workspace, get: Of) -> None:

@@ -18,6 +18,7 @@ from mainspring.cli import (
     database,
     init,
     ledger,
+    log,
     models,
     processes,
     rollout,
@@ -68,7 +69,7 @@ _MAINTAIN = Group("Maintain", sort_key=3)
 for group, commands in {
     _WORK: (init.init, processes.up, data.app, runs.train, score.score),
     _SEE: (status.status, runs.runs, models.models, rollout.rollout, cycle.cycles, cycle.explain, ledger.app),
-    _MAINTAIN: (processes.server, processes.gateway, database.upgrade),
+    _MAINTAIN: (processes.server, processes.gateway, database.upgrade, log.app),
 }.items():
     for position, command in enumerate(commands):
         command.group, command.sort_key = (group,), position

@@ -69,5 +69,6 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
             "not counted": ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in found.uncounted.items())
             or None,
             "last alarm": found.last_alarm,
+            "not read": "\n".join(found.damaged_logs) or None,
         }
     )

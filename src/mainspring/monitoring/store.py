@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DayQuality", "KnownLabel", "LogCursor", "MonitoringStore", "OpenPrediction"]
+__all__ = ["DayQuality", "Gap", "KnownLabel", "LogCursor", "MonitoringStore", "OpenPrediction"]
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from mainspring.monitoring.alarm import Alarm
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class LogCursor:
     """How far a gateway's prediction log has been read: everything before `offset` of `segment` (counted from 1)."""
 
     segment: int = 1
     offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A part of a log that is lost, and accepted as lost by a person: readers go on at `until`."""
+
+    since: LogCursor
+    until: LogCursor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

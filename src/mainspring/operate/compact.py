@@ -13,7 +13,8 @@ from mainspring.digest import digest_of_json
 from mainspring.events import Event, EventType
 from mainspring.monitoring.store import LogCursor
 from mainspring.operate.log_table import LABELS, frames, predictions_table
-from mainspring.stores.segments import SegmentCorrupt, ended_segments, read, remove, seal
+from mainspring.operate.logs import Log, log_folders, tell
+from mainspring.stores.segments import SegmentCorrupt, ended_segments, remove, seal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,40 +44,48 @@ def compact(workspace: Workspace, boundary: Callable[[str], None] = lambda place
     int
         How many segments were sealed.
     """
+    with workspace.database.read() as tx:
+        folders = log_folders(tx, workspace)
     sealed = 0
-    for folder in _logs(workspace):
-        with workspace.database.read() as tx:
-            counted = tx.monitoring.cursor(folder.name).segment
-            specs = workspace.specs(tx)
-        done = _sealed(workspace, folder)
-        ready = [number for number in ended_segments(folder) if done < number < counted]
-        # Always the same groups: one that was appended before a kill is found again by the number of its last segment.
-        for first in range(0, len(ready) - GROUP + 1, GROUP):
-            boundary("before Compact")
-            _compact(workspace, folder, ready[first : first + GROUP], specs, boundary)
-            sealed += GROUP
-        for number in ended_segments(folder):
-            # Killed between sealing and removing, the next call removes what is sealed already.
-            if number <= _sealed(workspace, folder):
-                remove(folder, number)
+    for folder in folders:
+        damage = None
+        try:
+            sealed += _compact_log(workspace, folder, boundary)
+        except SegmentCorrupt as error:
+            damage = error
+        tell(workspace, folder, "compact", damage)
     return sealed
 
 
-def _sealed(workspace: Workspace, folder: Path) -> int:
+def _compact_log(workspace: Workspace, folder: Path, boundary: Callable[[str], None]) -> int:
     with workspace.database.read() as tx:
-        return int(tx.values.get(f"sealed:{folder.name}") or 0)
+        log, specs = Log.of(tx, folder), workspace.specs(tx)
+    log.need_counted()
+    done, count, ended = log.sealed, 0, ended_segments(folder)
+    # Always the same groups: one that was appended before a kill is found again by the number of its last segment.
+    for last in range(done + GROUP, log.cursor.segment, GROUP):
+        group = [number for number in ended if done < number <= last]
+        boundary("before Compact")
+        _compact(workspace, log, group, last, specs, boundary)
+        done, count = last, count + len(group)
+    for number in ended:
+        # Killed between sealing and removing, the next call removes what is sealed already.
+        if number <= done:
+            remove(folder, number)
+    return count
 
 
 def _compact(
     workspace: Workspace,
-    folder: Path,
+    log: Log,
     segments: Sequence[int],
+    last: int,
     specs: dict[str, ProductSpec],
     boundary: Callable[[str], None],
 ) -> None:
-    records = [record for number in segments for record in _records(folder, number)]
+    records = [record for number in segments for record in _records(log, number)]
     # The id makes the append exactly-once: a commit that was made before a kill is found and not made again.
-    appender, last = _appender(folder), segments[-1]
+    appender = _appender(log)
     for owner, tables in frames(records, specs).items():
         for table, frame in tables.items():
             # Killed, and the inputs declared anew since: then another table of the product has these rows.
@@ -89,14 +98,14 @@ def _compact(
                     table, frame, commit_id=(appender, last), partition_by=("day",), widen=True
                 )
     boundary("within Compact")
-    seals = [seal(folder, number) for number in segments]
+    seals = [seal(log.folder, number, log.gaps) for number in segments]
     now = workspace.clock.now()
     with workspace.database.write() as tx:
-        tx.values.put(f"sealed:{folder.name}", str(segments[-1]))
+        tx.values.put(f"sealed:{log.name}", str(last))
         tx.ledger.append(
             Event(
                 type=EventType.SEGMENT_SEALED,
-                subject=f"log/{folder.name}/{segments[-1]}",
+                subject=f"log/{log.name}/{last}",
                 at=now,
                 actor="loop",
                 reason=f"{sum(each.predictions for each in seals):,} predictions and "
@@ -132,6 +141,11 @@ def prediction_log(
         Of predictions under the same id the first; where nobody could answer, id, version and score are null.
     polars.DataFrame
         One row per label: `prediction_id`, `value` (as text), `known_at`, `at`, `day`, `metric` (empty for the truth).
+
+    Raises
+    ------
+    mainspring.stores.segments.SegmentCorrupt
+        A part of a gateway's log is damaged or gone, and nobody has accepted that it is lost.
     """
     import polars as pl
 
@@ -139,12 +153,14 @@ def prediction_log(
         specs = workspace.specs(tx)
     while True:
         # In this order: what was sealed by now is in every later version of the tables.
-        sealed = {folder: _sealed(workspace, folder) for folder in _logs(workspace)}
+        logs = _logs(workspace)
         try:
-            rows = _read(workspace, product, predictions_table(specs[product]), specs, sealed, boundary)
-            labels = _read(workspace, LABELS, LABELS, specs, sealed, boundary)
+            for log in logs:
+                log.need_same()
+            rows = _read(workspace, product, predictions_table(specs[product]), specs, logs, boundary)
+            labels = _read(workspace, LABELS, LABELS, specs, logs, boundary)
         except SegmentCorrupt:
-            if sealed == {folder: _sealed(workspace, folder) for folder in sealed}:
+            if _sealed(logs) == _sealed(_logs(workspace)):
                 raise
             continue  # a compaction has moved segments on, and removed them
         # Rows of an earlier release have nulls in the columns that have come since.
@@ -159,7 +175,7 @@ def _read(
     owner: str,
     table: str,
     specs: dict[str, ProductSpec],
-    sealed: dict[Path, int],
+    logs: Sequence[Log],
     boundary: Callable[[str], None],
 ) -> pl.DataFrame:
     """Read the tables of one owner at the versions that they have now, and the segments that those do not hold."""
@@ -170,16 +186,21 @@ def _read(
     boundary("before segments")
     parts = [frames((), specs)[owner][table]]
     parts += [stored.read(name, version) for name, version in versions.items()]
-    for folder, done in sealed.items():
+    for log in logs:
         # What a killed process has appended is in a table already, and not recorded as sealed.
-        held = [stored.committed(name, _appender(folder), version) for name, version in versions.items()]
-        parts.append(frames(_after(folder, max(done, *held, 0)), specs)[owner][table])
+        held = [stored.committed(name, _appender(log), version) for name, version in versions.items()]
+        parts.append(frames(_after(log, max(log.sealed, *held, 0)), specs)[owner][table])
         boundary("after a log")
     return pl.concat(parts, how="diagonal_relaxed")
 
 
-def _logs(workspace: Workspace) -> list[Path]:
-    return sorted(each for each in workspace.logs.glob("*") if each.is_dir())
+def _logs(workspace: Workspace) -> list[Log]:
+    with workspace.database.read() as tx:
+        return [Log.of(tx, folder) for folder in log_folders(tx, workspace)]
+
+
+def _sealed(logs: Sequence[Log]) -> list[tuple[str, int]]:
+    return [(log.name, log.sealed) for log in logs]
 
 
 def _tables(workspace: Workspace, owner: str) -> list[str]:
@@ -191,23 +212,23 @@ def _tables(workspace: Workspace, owner: str) -> list[str]:
     ]
 
 
-def _appender(folder: Path) -> str:
-    return f"log-{folder.name}"
+def _appender(log: Log) -> str:
+    return f"log-{log.name}"
 
 
-def _records(folder: Path, segment: int) -> Iterator[LogRecord]:
+def _records(log: Log, segment: int) -> Iterator[LogRecord]:
     cursor = LogCursor(segment, 0)
     while cursor.segment == segment:
-        records, cursor = read(folder, cursor)
+        records, cursor = log.read(cursor)
         if not records or cursor.segment != segment:
             break
         yield from records
 
 
-def _after(folder: Path, segment: int) -> Iterator[LogRecord]:
+def _after(log: Log, segment: int) -> Iterator[LogRecord]:
     cursor = LogCursor(segment + 1, 0)
     while True:
-        records, reached = read(folder, cursor)
+        records, reached = log.read(cursor)
         if reached == cursor:
             return
         yield from records

@@ -17,11 +17,12 @@ from mainspring.monitoring import Frame, LossTable, Profile, merge, profile
 from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
 from mainspring.monitoring.store import DayQuality, KnownLabel, OpenPrediction
 from mainspring.operate.judging import PREDICTION, Reference, read_columns
+from mainspring.operate.logs import Log, log_folders, tell
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
 from mainspring.rollouts import OTHER, Rollout, UnitOutcome
 from mainspring.rollouts.timing import is_timed
-from mainspring.stores.segments import read
+from mainspring.stores.segments import SegmentCorrupt
 from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _NOBODY = "-"  # no product can have this name
 
 
 def ingest(workspace: Workspace) -> int:
-    """Read what is new in every gateway's log.
+    """Read what is new in every gateway's log; where one is damaged, that is recorded, and it is read up to there.
 
     Returns
     -------
@@ -52,11 +53,17 @@ def ingest(workspace: Workspace) -> int:
         How many records were read.
     """
     with workspace.database.read() as tx:
-        waited = len(_early(tx))
+        waited, folders = len(_early(tx)), log_folders(tx, workspace)
     count = 0
-    for folder in sorted(each for each in workspace.logs.glob("*") if each.is_dir()):
-        while read_count := _ingest_piece(workspace, folder):
-            count += read_count
+    for folder in folders:
+        damage = None
+        try:
+            while read_count := _ingest_piece(workspace, folder):
+                count += read_count
+        except SegmentCorrupt as error:  # the other logs can be read
+            damage = error
+            waited = 0  # what waits for a prediction may wait for one behind the damage
+        tell(workspace, folder, "ingest", damage)
     _count_early(workspace, waited)
     _forget(workspace)
     return count
@@ -87,12 +94,13 @@ def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
 
 def _ingest_piece(workspace: Workspace, folder: Path) -> int:
     with workspace.database.read() as tx:
-        cursor = tx.monitoring.cursor(folder.name)
-    records, reached = read(folder, cursor)
-    if reached == cursor:
+        log = Log.of(tx, folder)
+    log.need_same()
+    records, reached = log.read(log.cursor)
+    if reached == log.cursor:
         return 0
     with workspace.database.write() as tx:
-        tx.monitoring.move_cursor(folder.name, expected=cursor, to=reached)
+        log.move(tx, reached)
         unknown = _Counting(tx, workspace.blobs, workspace.specs(tx)).count(records)
         if unknown:
             _wait(tx, [*_early(tx), *unknown])

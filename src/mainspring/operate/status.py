@@ -36,6 +36,7 @@ import msgspec
 
 from mainspring.errors import Invalid, NotFound
 from mainspring.operate.ingest import log_counts
+from mainspring.operate.logs import log_rows
 from mainspring.operate.observe import observed_of
 from mainspring.operate.publish import UnknownDataset
 from mainspring.ref import DataRef, ModelRef
@@ -196,7 +197,11 @@ class EventRow(_Row, frozen=True):
 
 
 class ProductStatus(_Row, frozen=True):
-    """A product at a glance; `uncounted` says of its log, and of what belongs to no product, what `log_counts` does."""
+    """A product at a glance.
+
+    `uncounted` says of its log, and of what belongs to no product, what `log_counts` does. `damaged_logs` says which
+    gateways' logs are not read on, whosever predictions they hold.
+    """
 
     product: str
     now: datetime
@@ -209,6 +214,7 @@ class ProductStatus(_Row, frozen=True):
     waiting_requests: int
     last_alarm: str | None
     uncounted: dict[str, int] = {}
+    damaged_logs: list[str] = []
 
 
 def product_names(tx: Transaction) -> tuple[str, ...]:
@@ -256,6 +262,7 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             if alarms
             else None,
             uncounted=log_counts(tx, product) | log_counts(tx, None),
+            damaged_logs=[each.damage for each in log_rows(tx, workspace) if each.damage],
         )
 
 

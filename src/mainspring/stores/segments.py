@@ -17,6 +17,7 @@ has a zero byte, so a line with one is not wholly there yet.
 from __future__ import annotations
 
 __all__ = [
+    "LogBegunAnew",
     "LogInUse",
     "LogUnwritable",
     "Seal",
@@ -24,9 +25,11 @@ __all__ = [
     "SegmentWriter",
     "encode",
     "ended_segments",
+    "head",
     "read",
     "remove",
     "seal",
+    "segments",
 ]
 
 import fcntl
@@ -42,7 +45,7 @@ import msgspec
 from mainspring.digest import Digest, digest_of_file
 from mainspring.errors import Conflict, MainspringError
 from mainspring.monitoring.record import LogRecord, PredictionRecord
-from mainspring.monitoring.store import LogCursor
+from mainspring.monitoring.store import Gap, LogCursor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[LogRecord] = msgspec.json.Decoder(LogRecord)
 _CHECKSUM = 9  # eight digits and a space
+_HEAD = 64
 _AHEAD = bytes(2**18)
 _ZERO = b"\0"
 
@@ -90,8 +94,13 @@ class SegmentCorrupt(MainspringError):
     def __str__(self) -> str:
         return (
             f"The prediction log is damaged: {self.path} at byte {self.offset}: {self.what}. What stands before is "
-            "sound; restore the file from a copy to read on."
+            "sound; restore the file from a copy to read on, or accept the loss: "
+            f"`mainspring log accept-loss {self.path.parent.name} --reason WHY`."
         )
+
+
+class LogBegunAnew(SegmentCorrupt):
+    """A log that was read before, and whose files are gone: what stands there now, if anything, is another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +253,9 @@ class SegmentWriter:
         self.roll()
 
 
-def read(folder: Path, cursor: LogCursor, limit_bytes: int = 4 * 2**20) -> tuple[list[LogRecord], LogCursor]:
+def read(
+    folder: Path, cursor: LogCursor, limit_bytes: int = 4 * 2**20, *, gaps: Sequence[Gap] = ()
+) -> tuple[list[LogRecord], LogCursor]:
     """Read on from a cursor, also while the log is being written.
 
     Parameters
@@ -254,6 +265,8 @@ def read(folder: Path, cursor: LogCursor, limit_bytes: int = 4 * 2**20) -> tuple
         Where the last call ended.
     limit_bytes : int
         Read about this much; a longer record is read nevertheless.
+    gaps : sequence of Gap
+        What is passed over.
 
     Returns
     -------
@@ -268,9 +281,11 @@ def read(folder: Path, cursor: LogCursor, limit_bytes: int = 4 * 2**20) -> tuple
         The next record is damaged, or its segment is gone.
     """
     while True:
+        cursor = _behind(cursor, gaps)
+        following = _behind(LogCursor(cursor.segment + 1, 0), gaps)
         path = _path(folder, cursor.segment)
         # Asked before the segment is read: what is appended after the answer would be passed over.
-        ended = _path(folder, cursor.segment + 1).exists()
+        ended = _path(folder, following.segment).exists()
         try:
             lines = _lines(path, cursor.offset, limit_bytes, with_torn=ended)
         except FileNotFoundError:
@@ -289,18 +304,32 @@ def read(folder: Path, cursor: LogCursor, limit_bytes: int = 4 * 2**20) -> tuple
         if records:
             return records, LogCursor(cursor.segment, offset)
         if not ended:
-            _need_no_gap(folder, cursor.segment + 1)
+            _need_no_gap(folder, following.segment)
             return [], cursor
-        cursor = LogCursor(cursor.segment + 1, 0)
+        cursor = following
+
+
+def head(folder: Path, segment: int) -> bytes:
+    """Give the first bytes of a segment, by which it is known; none where it is gone."""
+    try:
+        with _path(folder, segment).open("rb") as file:
+            return file.read(_HEAD).rstrip(_ZERO)
+    except FileNotFoundError:
+        return b""
+
+
+def segments(folder: Path) -> tuple[int, ...]:
+    """Give the numbers of the segments that are there, in order."""
+    return tuple(sorted(_numbers(folder)))
 
 
 def ended_segments(folder: Path) -> tuple[int, ...]:
     """Give the numbers of the segments to which nothing is added any more, in order."""
-    return tuple(sorted(_numbers(folder))[:-1])
+    return segments(folder)[:-1]
 
 
-def seal(folder: Path, segment: int) -> Seal:
-    """Count and name what an ended segment holds.
+def seal(folder: Path, segment: int, gaps: Sequence[Gap] = ()) -> Seal:
+    """Count and name what an ended segment holds beside the gaps in it.
 
     Raises
     ------
@@ -313,7 +342,7 @@ def seal(folder: Path, segment: int) -> Seal:
         raise Conflict(f"Segment {segment} of {folder} has not ended: seal it when the next one has begun.")
     path, cursor, predictions, labels = _path(folder, segment), LogCursor(segment, 0), 0, 0
     while True:
-        records, cursor = read(folder, cursor)
+        records, cursor = read(folder, cursor, gaps=gaps)
         if not records or cursor.segment != segment:
             break
         for record in records:
@@ -367,6 +396,13 @@ def _path(folder: Path, number: int) -> Path:
 
 def _numbers(folder: Path) -> list[int]:
     return [int(path.stem) for path in folder.glob("*.log") if path.stem.isdecimal()]
+
+
+def _behind(cursor: LogCursor, gaps: Sequence[Gap]) -> LogCursor:
+    for gap in gaps:  # in the order in which they lie in the log
+        if gap.since <= cursor < gap.until:
+            cursor = gap.until
+    return cursor
 
 
 def _need_no_gap(folder: Path, number: int) -> None:
