@@ -12,12 +12,15 @@ from __future__ import annotations
 __all__ = [
     "ABTest",
     "AllAtOnce",
+    "AllOf",
+    "AnyOf",
     "AtLeast",
     "Better",
     "BinaryClassification",
     "BlueGreen",
     "Canary",
     "CanaryStep",
+    "CycleBudget",
     "Dataset",
     "FalseAlarms",
     "FeatureView",
@@ -40,6 +43,7 @@ __all__ = [
     "PredictionDrift",
     "Product",
     "Quality",
+    "QuietHours",
     "SameOutputs",
     "Servable",
     "Shadow",
@@ -54,8 +58,11 @@ from typing import TYPE_CHECKING
 
 from mainspring.errors import MainspringError
 from mainspring.product import (
+    AllOf,
+    AnyOf,
     AtLeast,
     BinaryClassification,
+    CycleBudget,
     Dataset,
     FalseAlarms,
     FeatureView,
@@ -71,6 +78,7 @@ from mainspring.product import (
     PredictionDrift,
     Product,
     Quality,
+    QuietHours,
     Servable,
     Staleness,
     known_at,

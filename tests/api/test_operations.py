@@ -135,6 +135,9 @@ def test_what_happened_can_be_read(api: Api) -> None:
         ("DELETE", "/v1/products", 405, "DELETE /v1/products"),
         ("PUT", "/v1/products/tiny/cycles", 405, "/v1/openapi.json"),
         ("POST", "/v1/health", 405, "/v1/openapi.json"),
+        ("GET", "/v1/products/tony/triggers", 404, "There are: tiny"),
+        ("GET", "/v1/products/tiny/triggers?at=yesterday", 400, "'yesterday' is not a moment"),
+        ("GET", "/v1/products/tiny/triggers?at=2999-01-01T00:00:00Z", 400, "lies in the future"),
         ("GET", "/v1/events?limit=0", 400, "from 1 to 1000"),
         ("GET", "/v1/events?limit=1001", 400, "from 1 to 1000"),
         ("GET", "/v1/events?limit=many", 400, "'many'"),
@@ -320,7 +323,7 @@ def test_a_scoring_that_cannot_be_is_told_why(api: Api, body: dict[str, Any], st
 def test_the_clock_moves_forward_and_says_what_the_loop_did(empty_api: Api, empty: Workspace) -> None:
     now = empty.clock.now()
     moved = empty_api.post("/v1/clock", json={"now": time_text(now + DAY)}).json()
-    assert (moved["moved"], moved["acts"], moved["records"]) == (True, [], 0)
+    assert (moved["moved"], moved["acts"], moved["records"]) == (True, ["tiny: Hold"], 0)
     back = empty_api.post("/v1/clock", json={"now": time_text(now)}).json()
     assert (back["moved"], back["now"]) == (False, moved["now"])
     assert empty_api.get("/v1/clock").json()["now"] == moved["now"]

@@ -202,6 +202,16 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         "trigger OnSchedule('monthly')",
         ["no cron expression"],
     ),
+    "a trigger in a combination that waits for what is not read": (
+        changed(("ms.OnDrift()", 'ms.AllOf((ms.OnDrift(), ms.OnNewData(dataset="order")))')),
+        "trigger OnNewData(dataset='order')",
+        ["which the product does not read", "It reads: orders"],
+    ),
+    "quiet hours that never end": (
+        changed(('cool_down="3d"', 'cool_down="3d", quiet_hours=[ms.QuietHours("00:00", "00:00")]')),
+        "quiet_hours",
+        ["leave no moment"],
+    ),
     "a split by what is no input": (
         changed(("minimum_units=20)", 'minimum_units=20, split_by="order_id")')),
         "rollout split_by 'order_id'",

@@ -52,12 +52,22 @@ monitors = st.one_of(
     st.builds(ms.Quality, metrics, tolerances),
     st.builds(ms.Staleness, durations),
 )
-triggers: st.SearchStrategy[Trigger] = st.one_of(
+lone_triggers: st.SearchStrategy[Trigger] = st.one_of(
     st.just(ms.OnDemand()),
-    st.builds(ms.OnSchedule, st.just("0 3 1 * *")),
-    st.builds(ms.OnNewData, st.integers(1, 10**9)),
-    st.just(ms.OnDegradation()),
-    st.builds(ms.OnDrift, st.booleans()),
+    st.builds(ms.OnSchedule, st.just("0 3 1 * *"), names, st.none() | durations, st.none() | durations),
+    st.builds(
+        ms.OnNewData, st.integers(1, 10**9), st.integers(0, 9), st.none() | durations, st.none() | names
+    ),
+    st.builds(ms.OnDegradation, st.none() | durations),
+    st.builds(ms.OnDrift, st.booleans(), st.none() | durations),
+)
+triggers = st.recursive(
+    lone_triggers,
+    lambda within: st.one_of(
+        st.builds(ms.AnyOf, st.lists(within, min_size=1, max_size=2).map(tuple)),
+        st.builds(ms.AllOf, st.lists(within, min_size=1, max_size=2).map(tuple), st.none() | durations),
+    ),
+    max_leaves=3,
 )
 canaries = st.builds(
     ms.Canary,
@@ -100,6 +110,8 @@ specs = st.builds(
     holdout=durations,
     cool_down=durations,
     seed=st.integers(0, 2**32),
+    quiet_hours=st.lists(st.builds(ms.QuietHours, names, names, names), max_size=2).map(tuple),
+    cycle_budget=st.none() | st.builds(ms.CycleBudget, st.integers(1, 99), durations),
 )  # fmt: skip
 
 
@@ -109,6 +121,24 @@ def test_a_declaration_is_the_same_after_a_trip_through_json(spec: ProductSpec) 
     assert again == spec
     assert again.to_json() == spec.to_json()
     assert again.digest == spec.digest
+
+
+def test_a_declaration_of_before_triggers_had_limits_is_still_read() -> None:
+    text = '[{"type":"OnSchedule","cron":"0 3 1 * *"},{"type":"OnNewData","rows":9},{"type":"OnDrift","alone":true}]'
+    read = msgspec.json.decode(text, type=tuple[Trigger, ...])
+    assert read == (ms.OnSchedule("0 3 1 * *"), ms.OnNewData(rows=9), ms.OnDrift(alone=True))
+
+
+@given(trigger=triggers)
+def test_a_trigger_prints_as_it_would_be_written(trigger: Trigger) -> None:
+    read = msgspec.json.decode(msgspec.json.encode(trigger), type=Trigger)  # type: ignore[arg-type]
+    for each in (trigger, read):
+        assert eval(repr(each), dict(vars(ms))) == trigger
+
+
+def test_what_is_left_at_its_default_is_not_printed() -> None:
+    trigger = ms.AllOf((ms.OnSchedule("0 3 * * *"), ms.OnNewData(days=1)))
+    assert repr(trigger) == "AllOf((OnSchedule('0 3 * * *'), OnNewData(days=1)))"
 
 
 @given(spec=specs, key=names)
@@ -135,6 +165,8 @@ REFUSED: list[tuple[Callable[[Any], object], list[Any]]] = [
     (ms.PredictionDrift, not_tolerances),
     (lambda tolerance: ms.Quality("log_loss", tolerance), not_tolerances),
     (ms.OnNewData, [0, -1]),
+    (lambda days: ms.OnNewData(days=days), [-1]),
+    (ms.CycleBudget, [0, -1]),
     (lambda many: ms.FalseAlarms(at_most=many), [0, -1, math.nan, math.inf]),
     (lambda share: ms.Canary(steps=(share, 1.0)), [0.0, -0.5, 1.5, math.nan]),
     (lambda steps: ms.Canary(steps=steps), [(), (0.5,), (0.5, 0.2, 1.0), (0.5, 0.5, 1.0), (1.0, 0.5)]),
@@ -161,6 +193,7 @@ def test_a_value_that_could_not_be_kept_is_refused_with_the_value(
         lambda: ms.Mean("delay", over="soon", name="delay_3h"),
         lambda: ms.Staleness("a month"),
         lambda: ms.FalseAlarms(per="often"),
+        lambda: ms.CycleBudget(3, per="often"),
         lambda: ms.Canary(bake="1 day"),
         lambda: ms.Canary(horizon=""),
         lambda: ms.FeatureView("v", source=None, entity="e", event_time="t", ttl="old", features=[]),  # type: ignore[arg-type]

@@ -14,12 +14,10 @@ from mainspring.loop.cycle import (
 from mainspring.loop.decide import (
     Action,
     Advance,
-    AlarmFact,
     AskApproval,
     BeginRollout,
     DropArm,
     Expire,
-    Facts,
     Hold,
     Judge,
     Measure,
@@ -27,11 +25,13 @@ from mainspring.loop.decide import (
     Promote,
     Register,
     RollBack,
-    RolloutFact,
     Start,
     Train,
     decide,
 )
+from mainspring.loop.facts import AlarmFact, DataFact, Facts, RolloutFact
+from mainspring.loop.faults import quiet_faults, trigger_faults
+from mainspring.loop.standing import Cause, Held, HeldBy, Standing, standings
 
 __all__ = [
     "Action",
@@ -39,13 +39,17 @@ __all__ = [
     "AlarmFact",
     "AskApproval",
     "BeginRollout",
+    "Cause",
     "Cycle",
     "CycleNotFound",
     "CycleOutcome",
     "CycleState",
+    "DataFact",
     "DropArm",
     "Expire",
     "Facts",
+    "Held",
+    "HeldBy",
     "Hold",
     "Judge",
     "LoopStore",
@@ -56,10 +60,14 @@ __all__ = [
     "RollBack",
     "RolloutFact",
     "StaleCycle",
+    "Standing",
     "Start",
     "Train",
     "TrainingRequest",
     "TriggerKind",
     "cycle_id",
     "decide",
+    "quiet_faults",
+    "standings",
+    "trigger_faults",
 ]

@@ -20,6 +20,7 @@ import msgspec
 from mainspring.clock import parse_duration
 from mainspring.data import columns_of
 from mainspring.errors import Fault, Faults, Invalid, MainspringError
+from mainspring.loop import quiet_faults, trigger_faults
 from mainspring.operate.step_code import step_code
 from mainspring.product import (
     AtLeast,
@@ -30,7 +31,6 @@ from mainspring.product import (
     FeatureViewSpec,
     Mean,
     NotWorseThan,
-    OnSchedule,
     Product,
     ProductSpec,
     Quality,
@@ -203,6 +203,8 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         alarm_budget=product.alarm_budget,
         holdout=product.holdout,
         cool_down=product.cool_down,
+        quiet_hours=tuple(product.quiet_hours),
+        cycle_budget=product.cycle_budget,
         log_sample=product.log_sample,
         seed=product.seed,
     )
@@ -273,9 +275,8 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             yield Fault(name, str(error))
     if not 0 <= product.log_sample <= 1:
         yield Fault("log_sample", f"is {product.log_sample}, and a share lies between 0 and 1.")
-    for trigger in product.retrain:
-        if isinstance(trigger, OnSchedule):
-            yield from _cron_faults(trigger.cron)
+    yield from trigger_faults(product.retrain, [each.name for each in (own, *sources.values())])
+    yield from quiet_faults(product.quiet_hours)
     yield from _missing(
         f"dataset {own.name!r}",
         own,
@@ -318,17 +319,6 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
         for name in gate.slices if isinstance(gate, AtLeast) else ():
             if name not in product.inputs:
                 yield Fault(f"gate AtLeast slices {name!r}", "is no input.")
-
-
-def _cron_faults(cron: str) -> Iterator[Fault]:
-    from datetime import UTC, datetime
-
-    from cronsim import CronSim, CronSimError
-
-    try:
-        CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC))
-    except CronSimError as error:
-        yield Fault(f"trigger OnSchedule({cron!r})", f"is no cron expression: {error}.")
 
 
 def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> Iterator[Fault]:

@@ -4,60 +4,132 @@ from __future__ import annotations
 
 __all__ = ["observe", "observed_of"]
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mainspring.clock import parse_time
-from mainspring.loop import AlarmFact, CycleState, Facts, RolloutFact
-from mainspring.operate.watch import harm, unanswered
+from mainspring.events import EventType
+from mainspring.loop import AlarmFact, CycleState, DataFact, Facts, RolloutFact
+from mainspring.operate.event_time import dated_datasets, newest_row
+from mainspring.operate.watch import harm
 from mainspring.ref import DataRef, ModelRef
 from mainspring.rollouts import Mode, Observed, advance
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mainspring.data import DataVersion
+    from mainspring.loop import Cycle
     from mainspring.product import ProductSpec
     from mainspring.rollouts import Rollout
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
 
-def observe(workspace: Workspace, spec: ProductSpec) -> Facts:
-    """Read all that the loop decides by."""
-    now = workspace.clock.now()
+def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None) -> Facts:
+    """Read all that the loop decides by.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Of the product.
+    spec : ProductSpec
+        Its declaration.
+    at : datetime, optional
+        A past moment, whose facts are to be told. What has been recorded since is left out, with one exception: labels
+        count as they are known today. No rollout is read then, and of a cycle that was open no more than that it was.
+    """
+    now = at or workspace.clock.now()
     with workspace.database.read() as tx:
-        cycles = tx.loop.cycles(spec.name)
+        cycles = tuple(_as_of(each, now) for each in tx.loop.cycles(spec.name) if each.opened_at <= now)
         last = cycles[-1] if cycles else None
-        opened = last if last is not None and last.state is not CycleState.CLOSED else None
-        newest = {
-            dataset.name: version for dataset in spec.datasets if (version := tx.data.newest(dataset.name))
+        versions = {
+            dataset.name: version
+            for dataset in spec.datasets
+            if (version := _newest(tx, dataset.name, now)) is not None
         }
-        own = newest.get(spec.data.name)
-        champion = tx.registry.aliases(spec.name).get("champion")
         training = next((each for each in reversed(cycles) if each.trains), None)
-        trained = training.data.get(spec.data.name) if training else None
-        return Facts(
+        trained = {
+            name: tx.data.get(DataRef(name, number))
+            for name, number in (training.data if training else {}).items()
+            if name in versions
+        }
+        champion = tx.registry.aliases(spec.name).get("champion") if at is None else _champion(tx, spec, at)
+        rolling = at is None and last is not None and last.state is CycleState.ROLLING_OUT
+        facts = Facts(
             spec=spec,
             now=now,
-            newest={name: version.number for name, version in newest.items()},
-            rows=own.rows if own else 0,
-            rows_trained=tx.data.get(DataRef(spec.data.name, trained)).rows if trained else 0,
+            data={
+                name: DataFact(
+                    version=version.number,
+                    rows=version.rows,
+                    rows_trained=trained[name].rows if name in trained else 0,
+                )
+                for name, version in versions.items()
+            },
             champion=champion,
-            open_cycle=opened,
-            last_opened_at=training.opened_at if training else None,
+            cycles=cycles,
             declared_at=parse_time(tx.values.get(f"declared:{spec.name}") or ""),
-            requests=tx.loop.requests(spec.name),
-            alarms=_alarms(tx, spec, champion, now),
-            rollout=_rollout(tx, spec, now) if opened and opened.state is CycleState.ROLLING_OUT else None,
+            requests=tuple(
+                each
+                for each in tx.loop.requests(spec.name, waiting=at is None)
+                if each.at <= now and each.cycle_id not in {cycle.cycle_id for cycle in cycles}
+            ),
+            alarms=_alarms(tx, spec, champion, training.opened_at if training else None, now),
+            rollout=_rollout(tx, spec, now) if rolling else None,
             held=frozenset(
                 key.removeprefix(f"held:{spec.name}:") for key in tx.values.items(f"held:{spec.name}:")
             ),
         )
+    # Rows are read for the triggers that ask for their event time alone, and with the database let go.
+    dated = {
+        dataset.name: replace(
+            facts.data[dataset.name],
+            newest=newest_row(workspace.tables, dataset, versions.get(dataset.name)),
+            newest_trained=newest_row(workspace.tables, dataset, trained.get(dataset.name)),
+        )
+        for dataset in dated_datasets(spec)
+        if dataset.name in versions
+    }
+    return replace(facts, data={**facts.data, **dated})
 
 
-def _alarms(tx: Transaction, spec: ProductSpec, champion: int | None, now: datetime) -> tuple[AlarmFact, ...]:
-    alarms = unanswered(tx, spec.name, champion)
+def _as_of(cycle: Cycle, now: datetime) -> Cycle:
+    """Give a cycle as it stood: of one that was open, that it had started."""
+    if cycle.closed_at is None or cycle.closed_at <= now:
+        return cycle
+    return replace(cycle, state=CycleState.STARTED, outcome=None, reason="", closed_at=None)
+
+
+def _newest(tx: Transaction, dataset: str, now: datetime) -> DataVersion | None:
+    newest = tx.data.newest(dataset)
+    if newest is None or newest.published_at <= now:
+        return newest
+    return next((each for each in reversed(tx.data.versions(dataset)) if each.published_at <= now), None)
+
+
+def _champion(tx: Transaction, spec: ProductSpec, at: datetime) -> int | None:
+    """Version that served at a moment, as the ledger tells of promotions."""
+    promoted = None
+    for entry in tx.ledger.entries():
+        if entry.type == EventType.ROLLOUT_PROMOTED and parse_time(entry.at) <= at:
+            ref = ModelRef.parse(entry.subject)
+            if ref.product == spec.name:
+                promoted = int(ref.version)
+    return promoted
+
+
+def _alarms(
+    tx: Transaction, spec: ProductSpec, champion: int | None, since: datetime | None, now: datetime
+) -> tuple[AlarmFact, ...]:
+    """Alarms about the champion since the last training started; what was said of an earlier version is over."""
+    alarms = [
+        each
+        for each in tx.monitoring.alarms(spec.name, since=since)
+        if each.version == champion and (since is None or each.at > since) and each.at <= now
+    ]
     if champion is None or not alarms:
         return ()
     found = harm(tx, spec, tx.registry.get(ModelRef(spec.name, champion)), now.date())

@@ -11,6 +11,7 @@ from mainspring.errors import Conflict, Fault, Faults
 from mainspring.events import Event, EventType
 from mainspring.loop import TrainingRequest
 from mainspring.operate.status import check_product
+from mainspring.product import OnDemand
 from mainspring.ref import DataRef
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def request_training(
     UnknownProduct
         No file declares it.
     Faults
-        A param or a data version does not exist; all faults are told.
+        The product is not trained on demand, or a param or a data version does not exist; all faults are told.
     Conflict
         The id is that of a request for another product.
     """
@@ -61,6 +62,14 @@ def request_training(
         check_product(tx, product)
         spec = workspace.specs(tx)[product]
         faults = _param_faults(spec, given)
+        if not any(isinstance(each, OnDemand) for each in spec.retrain):
+            faults.append(
+                Fault(
+                    "retrain",
+                    "has no OnDemand, so that the request would never be taken up.",
+                    f"Add ms.OnDemand() to it in {spec.file}.",
+                )
+            )
         if "\0" in request_id:
             faults.append(Fault("request_id", "holds a NUL, which not every database can keep."))
         for name, count in Counter(ref.dataset for ref in data).items():

@@ -1,4 +1,4 @@
-"""Starting a cycle, or holding a trigger until the cool-down has passed."""
+"""Starting a cycle, or recording what holds a trigger back."""
 
 from __future__ import annotations
 
@@ -66,14 +66,16 @@ def _newest(tx: Transaction, dataset: str) -> int:
 
 
 def hold(stage: Stage, action: Hold) -> None:
-    """Record, once, that a trigger waits for the cool-down to end."""
+    """Record, once, what holds a trigger back."""
     with stage.workspace.database.write() as tx:
-        tx.values.put(f"held:{stage.spec.name}:{action.cause}", action.trigger.value)
+        for key in sorted(action.keys):
+            tx.values.put(f"held:{stage.spec.name}:{key}", action.trigger.value)
         stage.event(
             tx,
             EventType.TRIGGER_HELD,
             stage.spec.name,
-            f"{action.evidence}; cooling down until {action.until:%Y-%m-%d %H:%M}",
+            "; ".join((action.evidence, *(each.why for each in action.held))),
             trigger=action.trigger.value,
             cause=action.cause,
+            held_by=[each.by.value for each in action.held],
         )
