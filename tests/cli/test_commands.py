@@ -27,6 +27,7 @@ from mainspring.operate.status import (
     RunRow,
     VersionRow,
 )
+from mainspring.operate.why_not import WhyNot
 from mainspring.rollouts import Rollout
 from mainspring.rollouts.store import UnitOutcome
 from mainspring.strategy import Canary
@@ -94,6 +95,20 @@ def test_explain_tells_a_cycle_from_trigger_to_outcome(root: Path, mainspring: C
         "candidate.judged",
         "cycle.closed",
     }
+
+
+def test_why_not_says_of_every_trigger_what_it_needs_and_has(root: Path, mainspring: Command) -> None:
+    said = mainspring("why-not").out
+    assert "No cycle starts." in said
+    assert all(
+        words in said for words in ("OnSchedule('0 3 1 * *')", "2,000 new rows of orders", "cooling down")
+    )
+    told = mainspring("why-not", "tiny", "--json").json
+    assert told.keys() == names(WhyNot)
+    assert {row["ready"] for row in told["triggers"]} == {False}
+    assert mainspring("why-not", "tiny", "--at", told["at"], "--json").json == told
+    assert mainspring("why-not", "tiny", "--at", "2999-01-01T00:00:00Z").code == 2
+    assert mainspring("why-not", "tiny", "--at", "yesterday").code == 2
 
 
 def test_a_rollout_is_shown_with_both_arms_and_what_each_guard_found(root: Path, mainspring: Command) -> None:

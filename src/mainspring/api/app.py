@@ -31,6 +31,7 @@ from mainspring.operate.controller import turn
 from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.score_data import Scoring, score_data
+from mainspring.operate.why_not import WhyNot, why_not
 from mainspring.ref import DataRef, ModelRef
 
 if TYPE_CHECKING:
@@ -151,6 +152,11 @@ def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Ask
     return Asked(taken.request_id, taken.product, taken.at)
 
 
+def _why_not(workspace: Workspace, request: Request, content: bytes) -> WhyNot:
+    at = request.query_params.get("at")
+    return why_not(workspace, request.path_params["product"], parse_time(at) if at else None)
+
+
 def _score_data(workspace: Workspace, request: Request, content: bytes) -> Scoring:
     asked: AskScoring = body_of(content, AskScoring)
     return score_data(
@@ -217,6 +223,14 @@ OPERATIONS: tuple[Operation, ...] = (
         AskScoring,
         Scoring,
         status=201,
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/triggers",
+        "Why each of its triggers starts a cycle or not, now or at a past moment",
+        _why_not,
+        gives=WhyNot,
+        query=("at",),
     ),
     Operation(
         "GET",

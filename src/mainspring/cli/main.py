@@ -28,6 +28,7 @@ from mainspring.cli import (
     runs,
     score,
     status,
+    why_not,
 )
 from mainspring.cli.show import complain
 from mainspring.errors import Conflict, Invalid, MainspringError, NotFound, Refused
@@ -68,7 +69,16 @@ _MAINTAIN = Group("Maintain", sort_key=3)
 
 for group, commands in {
     _WORK: (init.init, processes.up, data.app, runs.train, score.score),
-    _SEE: (status.status, runs.runs, models.models, rollout.rollout, cycle.cycles, cycle.explain, ledger.app),
+    _SEE: (
+        status.status,
+        runs.runs,
+        models.models,
+        rollout.rollout,
+        cycle.cycles,
+        cycle.explain,
+        why_not.why_not,
+        ledger.app,
+    ),
     _MAINTAIN: (processes.server, processes.gateway, database.upgrade, log.app),
 }.items():
     for position, command in enumerate(commands):
