@@ -43,6 +43,7 @@ class EventType(StrEnum):
     ROLLOUT_APPROVED = "rollout.approved"
     ROLLOUT_ABORTED = "rollout.aborted"
     CYCLE_CLOSED = "cycle.closed"
+    CYCLE_MEASURED = "cycle.measured"
     ALARM_RAISED = "alarm.raised"
     TRIGGER_HELD = "trigger.held"
     SEGMENT_SEALED = "segment.sealed"

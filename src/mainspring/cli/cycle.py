@@ -131,6 +131,7 @@ _PARTS = {
     EventType.ROLLOUT_PROMOTED: "Promoted",
     EventType.ROLLOUT_ROLLED_BACK: "Rolled back",
     EventType.ROLLOUT_EXPIRED: "Expired",
+    EventType.CYCLE_MEASURED: "Measured by labels since",
 }
 
 

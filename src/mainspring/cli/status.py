@@ -69,6 +69,8 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
             "not counted": ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in found.uncounted.items())
             or None,
             "last alarm": found.last_alarm,
+            "did it help": found.gain,
+            "of no help": "; ".join(found.unhelpful) or None,
             "not read": "\n".join(found.damaged_logs) or None,
         }
     )

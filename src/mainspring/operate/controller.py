@@ -19,6 +19,7 @@ from mainspring.operate.certify import certify_due
 from mainspring.operate.compact import compact
 from mainspring.operate.declare import declare
 from mainspring.operate.forecast import plan_begun
+from mainspring.operate.gain import measure_gain
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
 from mainspring.operate.watch import watch
@@ -70,6 +71,7 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
                 carry_out(workspace, spec, action, boundary)
                 acts.append(f"{spec.name}: {type(action).__name__}")
             plan_begun(workspace, spec)
+            measure_gain(workspace, spec)
         except Exception as error:  # noqa: BLE001 - one product's trouble does not keep the others from their turn
             errors.append(error)
     compact(workspace, boundary)

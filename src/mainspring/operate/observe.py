@@ -43,12 +43,14 @@ def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None)
     """
     now = at or workspace.clock.now()
     with workspace.database.read() as tx:
-        cycles = tuple(_as_of(each, now) for each in tx.loop.cycles(spec.name) if each.opened_at <= now)
+        cycles = tx.loop.cycles(spec.name)
+        if at is not None:
+            cycles = tuple(_as_of(each, at) for each in cycles if each.opened_at <= at)
         last = cycles[-1] if cycles else None
         versions = {
             dataset.name: version
             for dataset in spec.datasets
-            if (version := _newest(tx, dataset.name, now)) is not None
+            if (version := _newest(tx, dataset.name, at)) is not None
         }
         training = next((each for each in reversed(cycles) if each.trains), None)
         trained = {
@@ -57,6 +59,7 @@ def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None)
             if name in versions
         }
         champion = tx.registry.aliases(spec.name).get("champion") if at is None else _champion(tx, spec, at)
+        taken_up = {cycle.cycle_id for cycle in cycles}
         rolling = at is None and last is not None and last.state is CycleState.ROLLING_OUT
         facts = Facts(
             spec=spec,
@@ -75,7 +78,7 @@ def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None)
             requests=tuple(
                 each
                 for each in tx.loop.requests(spec.name, waiting=at is None)
-                if each.at <= now and each.cycle_id not in {cycle.cycle_id for cycle in cycles}
+                if at is None or (each.at <= at and each.cycle_id not in taken_up)
             ),
             alarms=_alarms(tx, spec, champion, training.opened_at if training else None, now),
             rollout=_rollout(tx, spec, now) if rolling else None,
@@ -96,18 +99,17 @@ def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None)
     return replace(facts, data={**facts.data, **dated})
 
 
-def _as_of(cycle: Cycle, now: datetime) -> Cycle:
+def _as_of(cycle: Cycle, at: datetime) -> Cycle:
     """Give a cycle as it stood: of one that was open, that it had started."""
-    if cycle.closed_at is None or cycle.closed_at <= now:
+    if cycle.closed_at is None or cycle.closed_at <= at:
         return cycle
     return replace(cycle, state=CycleState.STARTED, outcome=None, reason="", closed_at=None)
 
 
-def _newest(tx: Transaction, dataset: str, now: datetime) -> DataVersion | None:
-    newest = tx.data.newest(dataset)
-    if newest is None or newest.published_at <= now:
-        return newest
-    return next((each for each in reversed(tx.data.versions(dataset)) if each.published_at <= now), None)
+def _newest(tx: Transaction, dataset: str, at: datetime | None) -> DataVersion | None:
+    if at is None:
+        return tx.data.newest(dataset)
+    return next((each for each in reversed(tx.data.versions(dataset)) if each.published_at <= at), None)
 
 
 def _champion(tx: Transaction, spec: ProductSpec, at: datetime) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Month", "review"]
+__all__ = ["Month", "ask_again", "review"]
 
 from datetime import date
 from pathlib import Path
@@ -84,14 +84,14 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
     named = [column.name for column in Signature.from_json(version.signature).inputs]
     inputs = rows.select(pl.col(input_column(name)).alias(name) for name in named)
     rows = rows.with_columns(
-        pl.Series("frozen", _answers(workspace, version, inputs), pl.Float32),
+        pl.Series("frozen", ask_again(workspace, version, inputs), pl.Float32),
         (pl.col("value") == label_text(positive)).cast(pl.Int8).alias("outcome"),
         pl.col("at").dt.truncate("1mo").dt.date().alias("month"),
     )
     return [_month(key[0], month) for key, month in rows.group_by("month", maintain_order=True)]
 
 
-def _answers(workspace: Workspace, version: ModelVersion, rows: pl.DataFrame) -> list[float | None]:
+def ask_again(workspace: Workspace, version: ModelVersion, rows: pl.DataFrame) -> list[float | None]:
     """Ask a version in a process of its own, which it may end or hang."""
     settings = workspace.settings
     with TemporaryDirectory() as folder:

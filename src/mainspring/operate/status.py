@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.errors import Invalid, NotFound
+from mainspring.operate.gain import gains, unhelpful
 from mainspring.operate.ingest import log_counts
 from mainspring.operate.logs import log_rows
 from mainspring.operate.observe import observed_of
@@ -199,8 +200,9 @@ class EventRow(_Row, frozen=True):
 class ProductStatus(_Row, frozen=True):
     """A product at a glance.
 
-    `uncounted` says of its log, and of what belongs to no product, what `log_counts` does. `damaged_logs` says which
-    gateways' logs are not read on, whosever predictions they hold.
+    `gain` says what the last promotion that was measured was worth, and `unhelpful` of which triggers none is shown to
+    have helped. `uncounted` says of its log, and of what belongs to no product, what `log_counts` does. `damaged_logs`
+    says which gateways' logs are not read on, whosever predictions they hold.
     """
 
     product: str
@@ -213,6 +215,8 @@ class ProductStatus(_Row, frozen=True):
     labelled: int
     waiting_requests: int
     last_alarm: str | None
+    gain: str | None
+    unhelpful: list[str]
     uncounted: dict[str, int] = {}
     damaged_logs: list[str] = []
 
@@ -248,6 +252,7 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
         quality = tx.monitoring.quality(product)
         alarms = tx.monitoring.alarms(product)
         champion = aliases.get("champion")
+        measured = gains(tx, product)
         return ProductStatus(
             product=product,
             now=workspace.clock.now(),
@@ -261,6 +266,8 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             last_alarm=f"{alarms[-1].at:%Y-%m-%d}: {alarms[-1].monitor}, {alarms[-1].evidence}"
             if alarms
             else None,
+            gain=f"cycle {measured[-1].cycle}: {measured[-1].reason}" if measured else None,
+            unhelpful=list(unhelpful(measured)),
             uncounted=log_counts(tx, product) | log_counts(tx, None),
             damaged_logs=[each.damage for each in log_rows(tx, workspace) if each.damage],
         )
