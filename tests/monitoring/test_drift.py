@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 from mainspring.monitoring import (
     Budget,
+    NumberProfile,
     Outcome,
     ProfileMismatch,
     Stream,
     WindowedBetting,
     drift_streams,
+    frame,
     profile,
 )
 
@@ -86,11 +89,36 @@ def test_a_check_of_another_kind_or_frame_is_refused() -> None:
     reference = profile({"wind": np.arange(500.0)})
     with pytest.raises(ProfileMismatch, match=r"'wind'.*categories"):
         drift_streams(reference, [profile({"wind": ["fast"]})])
-    with pytest.raises(ProfileMismatch, match=r"'wind'.*offsets"):
-        drift_streams(reference, [profile({"wind": np.arange(5.0)}, {"wind": 8.0})])
+    with pytest.raises(ProfileMismatch, match=r"'wind'.*offset"):
+        drift_streams(
+            reference, [profile({"wind": np.arange(5.0)}, {"wind": NumberProfile.none(offset=8.0)})]
+        )
+
+
+def test_texts_vectors_and_lists_are_watched_by_what_each_row_has() -> None:
+    rows = pl.DataFrame(
+        {
+            "note": [f"gate {n} closed late" for n in range(200)],
+            "vector": [[float(n % 7), 1.0] for n in range(200)],
+            "tags": [["a"] * (n % 3) for n in range(200)],
+        }
+    )
+    shape = frame(rows)
+    streams = drift_streams(profile(rows, shape), [profile(rows[:50], shape), profile({}, shape)])
+    parts = {stream.name.split("]")[0] + "]" for stream in streams}
+    # The elements of one list are not independent, and have no stream.
+    assert parts == {
+        "note[length]", "note[tokens]", "note[unknown tokens]", "vector[norm]", "vector[0]", "vector[1]", "tags[length]"
+    }  # fmt: skip
+    assert {stream.column for stream in streams} == {"note", "vector", "tags"}
+    assert all(sum(stream.checks[0]) == 50 and sum(stream.checks[1]) == 0 for stream in streams)
+    WindowedBetting().weigh(streams, budget=budget)
 
 
 def test_values_close_together_keep_their_streams_apart() -> None:
     values = 1e9 + np.random.default_rng(2).normal(0.0, 1e-5, 2000)
-    streams = drift_streams(profile({"t": values}, {"t": 1e9}), [profile({"t": values}, {"t": 1e9})])
+    streams = drift_streams(
+        profile({"t": values}, {"t": NumberProfile.none(offset=1e9)}),
+        [profile({"t": values}, {"t": NumberProfile.none(offset=1e9)})],
+    )
     WindowedBetting().weigh(streams, budget=budget)

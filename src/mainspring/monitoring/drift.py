@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mainspring.monitoring.detector import Stream
-from mainspring.monitoring.profile import (
+from mainspring.monitoring.profiles import (
+    AtomProfile,
     CategoryProfile,
-    ColumnProfile,
+    ListProfile,
     NumberProfile,
     Profile,
-    ProfileMismatch,
+    merge_columns,
 )
 
 __all__ = ["drift_streams"]
@@ -29,7 +30,8 @@ def drift_streams(
 
     A number has ``X <= q`` and ``X > q`` at about nine quantiles q of the reference, at bucket edges, over rows
     with a value; a category its ten most frequent values, more often and less often, and values that the reference
-    has never seen; both have missing values. Each is a stream of 0 and 1, exact for numbers. Where a check has so
+    has never seen; both have missing values. Texts, vectors and lists have the events of their parts, except for the
+    elements of lists. Each is a stream of 0 and 1, exact for numbers. Where a check has so
     many categories that it counts them by hash, only the rows that are surely inside an event count as 1.
 
     Parameters
@@ -49,7 +51,7 @@ def drift_streams(
     Raises
     ------
     ProfileMismatch
-        A column is of numbers here and of categories there, or has two offsets.
+        A column is of one kind here and of another there, or was profiled in two frames.
 
     Notes
     -----
@@ -66,7 +68,7 @@ def drift_streams(
 
     Examples
     --------
-    >>> from mainspring.monitoring.profile import profile
+    >>> from mainspring.monitoring.profiles import profile
     >>> reference = profile({"carrier": ["UA"] * 60 + ["B6"] * 40})
     >>> streams = drift_streams(reference, [profile({"carrier": ["UA", "DL", None]})])
     >>> [(stream.name, stream.reference, stream.checks[0]) for stream in streams][-2:]
@@ -75,54 +77,48 @@ def drift_streams(
     streams = []
     for name in sorted(reference.columns):
         column = reference.columns[name]
-        windows = [_alike(name, column, check.columns.get(name)) for check in checks]
-        events = [("missing more often", _missing(column), [_missing(window) for window in windows])]
-        if isinstance(column, NumberProfile):
-            events = [
-                *_threshold_events(column, [w for w in windows if isinstance(w, NumberProfile)]),
-                *events,
-            ]
-        else:
-            events = [*_share_events(column, [w for w in windows if isinstance(w, CategoryProfile)]), *events]
-            if column.level == 0:
-                once = sum(count == 1 for _, count in column.named)
-                unseen = [
-                    (window.valid - new, new)
-                    for window in windows
-                    if isinstance(window, CategoryProfile)
-                    for new in (window.surely_unseen(column),)
-                ]
-                events.append(("unseen more often", (column.valid - once, once), unseen))
-        for what, before, since in events:
-            streams.append(
-                Stream(
-                    name=f"{name} {what}",
-                    column=name,
-                    lower=(0.0, 1.0),
-                    upper=(0.0, 1.0),
-                    reference=before,
-                    checks=tuple(since),
-                    tolerance=tolerance,
+        # Merged with no rows, a window is what it was, or is refused.
+        windows = [
+            merge_columns(name, column.empty, check.columns.get(name, column.empty)) for check in checks
+        ]
+        for part, before in column.parts.items():
+            if isinstance(column, ListProfile) and part == "elements":
+                continue  # those of one list are not independent, and the bound would not hold
+            events = _events(before, [window.parts[part] for window in windows])
+            label = f"{name}[{part}]" if part else name
+            for what, counted, since in events:
+                streams.append(
+                    Stream(
+                        name=f"{label} {what}",
+                        column=name,
+                        lower=(0.0, 1.0),
+                        upper=(0.0, 1.0),
+                        reference=counted,
+                        checks=tuple(since),
+                        tolerance=tolerance,
+                    )
                 )
-            )
     return tuple(streams)
 
 
-def _alike(name: str, column: ColumnProfile, window: ColumnProfile | None) -> ColumnProfile:
-    """The window's profile of the column, or an empty one; refused where it is not of the column's kind and frame."""
+def _events(
+    column: AtomProfile, windows: Sequence[AtomProfile]
+) -> Iterator[tuple[str, Counts, list[Counts]]]:
+    """Name what may happen more often, and count it in the reference and in each window."""
     if isinstance(column, NumberProfile):
-        if window is None:
-            return NumberProfile(offset=column.offset)
-        if isinstance(window, NumberProfile) and window.offset != column.offset:
-            raise ProfileMismatch(name, f"their offsets are {column.offset} and {window.offset}")
-    elif window is None:
-        return CategoryProfile()
-    if type(window) is not type(column):
-        raise ProfileMismatch(name, "one is of numbers, the other of categories")
-    return window
+        yield from _threshold_events(column, [w for w in windows if isinstance(w, NumberProfile)])
+        yield "missing more often", _missing(column), [_missing(window) for window in windows]
+        return
+    named = [window for window in windows if isinstance(window, CategoryProfile)]
+    yield from _share_events(column, named)
+    yield "missing more often", _missing(column), [_missing(window) for window in windows]
+    if column.level == 0:
+        once = sum(count == 1 for _, count in column.named)
+        unseen = [(window.valid - new, new) for window in named for new in (window.surely_unseen(column),)]
+        yield "unseen more often", (column.valid - once, once), unseen
 
 
-def _missing(column: ColumnProfile) -> Counts:
+def _missing(column: AtomProfile) -> Counts:
     return column.valid, column.missing
 
 

@@ -83,7 +83,8 @@ def judge_candidate(
         with deadline(timeout_s):
             _, answered = _answers(task.champion, holdout, blobs, allow_code=allow_code)
         champion = evaluate_for(spec.gates, labels, answered, columns)
-    everything = read_columns(spec.inputs, pl.concat([rows.train, holdout]).to_dict(as_series=False))
+    given = [column.name for column in spec.inputs if column.name in holdout.columns]
+    everything = pl.concat([rows.train, holdout]).select(given)
     sound = np.isfinite(answers)
     reference = Reference(
         inputs=profile(everything, frame(everything)).to_json(),
@@ -106,16 +107,18 @@ def judge_candidate(
 def read_columns(
     inputs: Sequence[ColumnSpec], values: Mapping[str, Sequence[Any]]
 ) -> dict[str, NDArray[Any] | list[str | None]]:
-    """Columns as a profile takes them: numbers with NaN for null, categories with None."""
+    """Columns of the prediction log as a profile takes them: numbers with a mask for null, categories with None."""
     import numpy as np
 
     columns: dict[str, NDArray[Any] | list[str | None]] = {}
     for column in inputs:
         if column.name in values:
             given = values[column.name]
-            columns[column.name] = (
-                list(given) if column.dtype == "BYTES" else np.array(given, dtype=np.float64)
-            )
+            if column.dtype == "BYTES":
+                columns[column.name] = list(given)
+            else:
+                missing = [value is None for value in given]
+                columns[column.name] = np.ma.array(np.array(given, dtype=np.float64), mask=missing)
     return columns
 
 
