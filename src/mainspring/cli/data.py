@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
+import re
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.show import complain, display, facts, print_json, table, toned, working
-from mainspring.errors import NotFound
+from mainspring.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -145,6 +147,73 @@ def show(ref: str, /, *, options: Options = HERE) -> None:
     )
     if row.failures:
         display(_failures(row))
+
+
+@app.command(
+    help_epilogue="""\
+Examples:
+  mainspring data profile orders@v3
+  mainspring data profile orders@v3 --against orders@v2 --by kind
+  mainspring data profile late-orders@champion --since 2024-03-01 --until 2024-03-08 --against previous
+
+An effect has the interval that holds what the rows themselves would give. Effects are shown and page nobody."""
+)
+def profile(
+    ref: str,
+    /,
+    *,
+    against: str | None = None,
+    by: list[str] | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    options: Options = HERE,
+) -> None:
+    """Profile a data version, or what a model version was asked, and say how far it is from another.
+
+    Parameters
+    ----------
+    ref : str
+        A data version such as orders@v3, or a model version such as late-orders@7.
+    against : str
+        What to compare with: another data version. Of a model version: training, which it is unless said otherwise,
+        previous, for as many days right before, or days such as 2024-01-01..2024-02-01, the second not among them.
+    by : list of str
+        Columns of the data whose values are to be profiled by themselves.
+    since : str
+        The first day, UTC, of what a model version was asked.
+    until : str
+        The day after the last.
+    """
+    from mainspring.cli.profiles import show_profile
+    from mainspring.operate.profiling import profile_data, profile_traffic
+    from mainspring.ref import DataRef, ModelRef
+
+    with working("Profiling…"), opened(options) as workspace:
+        if re.search(r"@v[0-9]+$", ref):
+            if since or until:
+                raise Invalid(f"{ref} is a data version, which has no days: leave --since and --until out.")
+            other = DataRef.parse(against) if against else None
+            rows = profile_data(workspace, DataRef.parse(ref), against=other, by=by or ())
+        else:
+            if by:
+                raise Invalid(
+                    f"{ref} is a model version, whose profiles are kept by day alone: leave --by out."
+                )
+            asked = ModelRef.parse(ref)
+            first, last = (_day(each) if each else None for each in (since, until))
+            rows = [profile_traffic(workspace, asked, since=first, until=last, against=against or "training")]
+    if options.json:
+        print_json(rows)
+    else:
+        for row in rows:
+            show_profile(row)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Invalid(f"{text!r} is not a day: write it as 2024-03-01.") from None
 
 
 def _failures(row: DataRow) -> Table:

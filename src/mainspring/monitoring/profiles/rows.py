@@ -228,9 +228,7 @@ def _frozen_numbers(values: NDArray[Any], kind: Kind) -> NumberProfile:
         step = 2.0 ** math.floor(math.log2(third - first))
         offset = round(median / step) * step
     # A sum with 0.0 makes -0.0 positive.
-    return NumberProfile.none(
-        kind, offset=offset, limits=(numbers[0].item() + 0.0, numbers[-1].item() + 0.0)
-    )
+    return NumberProfile.none(kind, offset=offset, limits=(numbers[0].item() + 0.0, numbers[-1].item() + 0.0))
 
 
 def _frozen_categories(names: Mapping[str, int]) -> CategoryProfile:
