@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,14 +26,12 @@ from typing import Any
 import load
 import scoring
 import servers
+from environments import python_of
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parent / ".peers"
-UV = HERE.parent / ".tools" / "bin" / "uv"
 
 ROUNDS = 5
 START_S = 180
-INSTALL_S = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,35 +131,9 @@ def of_matrix(content: bytes) -> bytes:
     return matrix
 
 
-def python_of(peer: Peer) -> Path:
-    """The interpreter of a peer's environment, which is made if it is not as the requirements say."""
-    folder, requirements = ENVIRONMENTS / peer.server, HERE / "peers" / f"{peer.server}.in"
-    python, made_of = folder / "bin" / "python", folder / "made-of.in"
-    if made_of.exists() and made_of.read_bytes() == requirements.read_bytes():
-        return python
-    uv = str(UV) if UV.exists() else shutil.which("uv")
-    if uv is None:
-        raise load.Failed("there is no uv to install it with: run `make dev` first")
-    for command in (
-        ["venv", "--quiet", "--clear", "--python", "3.11", str(folder)],
-        ["pip", "install", "--quiet", "--python", str(python), "--requirement", str(requirements)],
-    ):
-        try:
-            subprocess.run(
-                [uv, *command], check=True, capture_output=True, text=True, timeout=INSTALL_S,
-                env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},  # the pins are for this release, and it is there
-            )  # fmt: skip
-        except subprocess.CalledProcessError as error:
-            raise load.Failed(f"it cannot be installed: {' '.join(error.stderr.split())[-400:]}") from error
-        except subprocess.TimeoutExpired as error:
-            raise load.Failed(f"its installation took more than {INSTALL_S} s") from error
-    made_of.write_bytes(requirements.read_bytes())
-    return python
-
-
 def start(peer: Peer, content: bytes, folder: Path) -> load.Server:
     """Start a peer; what it writes lies in `folder`."""
-    python = python_of(peer)
+    python = python_of(peer.server)
     folder.mkdir()
     path, log, port = folder / "model.onnx", folder / "words", servers.free_port()
     path.write_bytes(of_matrix(content))
