@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
 import pytest
+from msgspec import structs
 from tests.operate.tiny import ask, head
+from tests.operate.watching import DAY, live, moved, spec
 from tests.products.tiny.orders import FIRST, orders
 
 from mainspring.events import EventType
 from mainspring.loop import Cycle, TriggerKind
-from mainspring.monitoring import Alarm
+from mainspring.monitoring import AlarmState
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
+from mainspring.operate.status import product_status
 from mainspring.operate.watch import unanswered, watch
-from mainspring.product import ProductSpec
+from mainspring.product import Quality
 from mainspring.workspace import Workspace
-
-DAY = timedelta(days=1)
-Change = Callable[[pl.DataFrame], pl.DataFrame]
-
-
-def spec(workspace: Workspace) -> ProductSpec:
-    with workspace.database.read() as tx:
-        return workspace.specs(tx)["tiny"]
-
-
-def live(
-    workspace: Workspace, days: range, change: Change = lambda rows: rows, *, turned: bool = False
-) -> dict[str, tuple[int, Alarm]]:
-    """Let days of traffic pass and watch after each; give the day and the alarm of every monitor that spoke."""
-    spoken = {}
-    for day in days:
-        # At noon the day before is over, and its traffic has its labels.
-        workspace.advance(FIRST + (30 + day) * DAY + timedelta(hours=12))
-        for alarm in watch(workspace, spec(workspace)):
-            assert alarm.monitor not in spoken
-            spoken[alarm.monitor] = day, alarm
-        ask(workspace, change(orders(FIRST + (30 + day) * DAY, days=1, turned=turned)))
-        ingest(workspace)
-    return spoken
-
-
-def moved(rows: pl.DataFrame) -> pl.DataFrame:
-    """Amounts in a currency of less worth."""
-    return rows.with_columns(amount=(pl.col("amount") * 3).clip(0, 1_000))
 
 
 def test_traffic_like_that_of_training_raises_no_alarm(workspace: Workspace) -> None:
@@ -141,3 +115,57 @@ def test_what_was_said_of_an_earlier_champion_is_over(workspace: Workspace) -> N
 def test_before_the_first_champion_there_is_nothing_to_watch(empty: Workspace) -> None:
     empty.advance(FIRST + 90 * DAY)
     assert watch(empty, spec(empty)) == ()
+
+
+def test_a_drift_alarm_is_suspected_until_labels_show_harm(workspace: Workspace) -> None:
+    def rarer(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(hour=pl.col("hour") // 2)
+
+    _, alarm = live(workspace, range(1, 15), rarer)["input_drift"]
+    assert alarm.state is AlarmState.SUSPECTED
+    for day in range(15, 30):
+        workspace.advance(FIRST + (30 + day) * DAY + timedelta(hours=12))
+        watch(workspace, spec(workspace))
+        ask(workspace, rarer(orders(FIRST + (30 + day) * DAY, days=1, turned=True)))
+        ingest(workspace)
+    with workspace.database.read() as tx:
+        assert tx.monitoring.alarm(alarm.alarm_id) == replace(alarm, state=AlarmState.CONFIRMED)
+        told = [entry for entry in tx.ledger.entries() if entry.type == EventType.ALARM_CONFIRMED]
+    (once,) = [entry for entry in told if alarm.alarm_id in entry.data]
+    assert "on the hold-out it was" in once.reason
+
+
+def test_a_monitor_that_cannot_judge_is_named_and_keeps_no_other_from_looking(workspace: Workspace) -> None:
+    # Declared after the champion was made, whose reference therefore has no such table.
+    declared = spec(workspace)
+    changed = structs.replace(declared, monitors=(Quality("error"), *declared.monitors))
+    with workspace.database.write() as tx:
+        tx.values.put("product:tiny", changed.to_json())
+    workspace.advance(FIRST + 90 * DAY)
+    assert [alarm.monitor for alarm in watch(workspace, changed)] == ["staleness"]
+    rows = {row.monitor: row for row in product_status(workspace, "tiny").budget}
+    assert rows["quality:error"].outcome == "could_not_judge"
+    assert "has no error, but log_loss, brier" in rows["quality:error"].told
+    assert rows["quality:log_loss"].outcome == "insufficient_data"
+
+
+def test_the_budget_says_what_looks_have_spent_and_what_is_left(workspace: Workspace) -> None:
+    live(workspace, range(1, 11))
+    rows = {row.monitor: row for row in product_status(workspace, "tiny").budget}
+    assert {row.declared for row in rows.values()} == {0.25}
+    for name in ("input_drift", "prediction_drift", "quality:log_loss"):
+        row = rows[name]
+        assert (row.looks, row.period_days, row.raised, row.outcome) == (10, 30, 0, "quiet")
+        assert row.spent == pytest.approx(1.25 ** (1 / 3) - 1)
+        assert row.spent + row.left == pytest.approx(0.25)
+    # What does not bet cannot be wrong.
+    assert (rows["staleness"].spent, rows["staleness"].left) == (0.0, 0.25)
+
+
+def test_only_looks_of_the_last_period_count_and_one_that_has_spoken_does_not_look(
+    workspace: Workspace,
+) -> None:
+    live(workspace, range(1, 41), moved)
+    rows = {row.monitor: row for row in product_status(workspace, "tiny").budget}
+    assert (rows["staleness"].looks, rows["staleness"].left) == (30, 0.25)
+    assert (rows["input_drift"].looks, rows["input_drift"].outcome) == (0, "alarm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
+from mainspring.clock import time_text
+from mainspring.monitoring import Alarm, AlarmState
 from mainspring.rollouts import UnitOutcome
 from mainspring.stores.sql import Database, migrations
 from mainspring.stores.sql.migrations import migrate
@@ -209,4 +212,43 @@ def test_a_rollout_in_progress_goes_on_after_the_upgrade(
         tx.rollouts.put(rollout.aborted())
         tx.rollouts.put(replace(rollout, rollout_id="c2"))
         assert [each.rollout_id for each in tx.rollouts.rollouts()] == ["c1", "c2"]
+    engine.dispose()
+
+
+def test_an_alarm_of_before_is_kept_without_figures(
+    database: Database, engine: Engine, tmp_path: Path
+) -> None:
+    newer = shutil.ignore_patterns("__pycache__", *(f"{number:04}_*" for number in range(5, 99)))
+    shutil.copytree(SCRIPTS, tmp_path / "older", ignore=newer)
+    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {REVISION_TABLE}"))
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("DROP FUNCTION events_refuse"))
+    at = datetime(2013, 3, 1, 6, 0, 0, 5, tzinfo=UTC)
+    expected = Alarm(
+        product="late",
+        monitor="input_drift",
+        about="drift",
+        at=at,
+        version=2,
+        state=AlarmState.SUSPECTED,
+        evidence="changed since about 2013-02-20: origin = 'É' more often",
+    )
+    row = {name: getattr(expected, name) for name in ("product", "monitor", "about", "version", "evidence")}
+    with database._begin("upgrade") as connection:
+        migrate(connection, scripts=tmp_path / "older")
+        connection.execute(
+            text(
+                "INSERT INTO alarms (product, monitor, about, at, version, evidence) "
+                "VALUES (:product, :monitor, :about, :at, :version, :evidence)"
+            ),
+            row | {"at": time_text(at)},
+        )
+    with database._begin("upgrade") as connection:
+        migrate(connection)
+    with database.write() as tx:
+        assert tx.monitoring.alarm(expected.alarm_id) == expected
+        tx.monitoring.put_alarm(replace(expected, monitor="staleness"))
+        assert [alarm.monitor for alarm in tx.monitoring.alarms("late")] == ["input_drift", "staleness"]
     engine.dispose()

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from mainspring.api.alarms import ALARMS
 from mainspring.api.openapi import describe
 from mainspring.api.operation import Operation, actor_of, body_of, product_of
 from mainspring.api.problem import Problem, problem_of, respond
@@ -255,6 +256,7 @@ OPERATIONS: tuple[Operation, ...] = (
         gives=list[status.VersionRow],
     ),
     *ROLLOUTS,
+    *ALARMS,
     Operation(
         "GET",
         "/v1/datasets/{dataset}/batches",

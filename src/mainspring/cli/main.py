@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from mainspring.cli import (
+    alarms,
     cycle,
     data,
     database,
@@ -77,6 +78,7 @@ for group, commands in {
         cycle.cycles,
         cycle.explain,
         why_not.why_not,
+        alarms.app,
         ledger.app,
     ),
     _MAINTAIN: (processes.server, processes.gateway, database.upgrade, log.app),

@@ -50,8 +50,9 @@ _TONES = {
         "hold",
         "paused",
         "awaiting_approval",
+        "suspected",
     ),
-    "red": ("refused", "rolled_back", "failed", "could_not_judge", "harm"),
+    "red": ("refused", "rolled_back", "failed", "could_not_judge", "harm", "confirmed", "alarm"),
 }
 
 

@@ -71,6 +71,19 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
             "last alarm": found.last_alarm,
             "did it help": found.gain,
             "of no help": "; ".join(found.unhelpful) or None,
+            "alarm budget": _budget(found),
             "not read": "\n".join(found.damaged_logs) or None,
         }
     )
+
+
+def _budget(found: ProductStatus) -> str | None:
+    """Sum up the alarm budget, and name the monitors that cannot look."""
+    if not found.budget:
+        return None
+    declared, spent = (sum(getattr(each, name) for each in found.budget) for name in ("declared", "spent"))
+    blind = [each.monitor for each in found.budget if each.outcome == "could_not_judge"]
+    told = (
+        f"{spent:.2g} of {declared:.2g} false alarms in {found.budget[0].period_days} days spent by looking"
+    )
+    return told + (f"; could not judge: {', '.join(blind)}" if blind else "")

@@ -1,6 +1,6 @@
 """Watching a model in production: profiles of windows, evidence of change with a bound on false alarms, alarms."""
 
-from mainspring.monitoring.alarm import Alarm
+from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Grounds
 from mainspring.monitoring.detector import (
     Budget,
     Detector,
@@ -60,7 +60,10 @@ from mainspring.monitoring.quality import (
 
 __all__ = [
     "Alarm",
+    "AlarmNotFound",
+    "AlarmState",
     "AtomProfile",
+    "Blame",
     "Budget",
     "CategoryProfile",
     "ColumnProfile",
@@ -71,6 +74,7 @@ __all__ = [
     "Finding",
     "Found",
     "Frame",
+    "Grounds",
     "Interval",
     "InvalidBudget",
     "InvalidStream",

@@ -1,11 +1,129 @@
-"""The moment a monitor speaks."""
+"""The moment a monitor speaks: what it has found, what that rests on, and what people have made of it."""
 
 from __future__ import annotations
 
-__all__ = ["Alarm"]
+__all__ = ["Alarm", "AlarmNotFound", "AlarmState", "Blame", "Finding", "Grounds", "find"]
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from enum import StrEnum
+
+from mainspring.clock import time_text
+from mainspring.digest import Digest, digest_of_json
+from mainspring.errors import NotFound
+from mainspring.monitoring.detector import Budget, Evidence, Stream, window_lengths
+from mainspring.product import Monitor
+
+_BLAMED = 5
+
+
+class AlarmNotFound(NotFound):
+    """An alarm that was never raised."""
+
+    def __init__(self, alarm_id: str) -> None:
+        super().__init__(alarm_id)
+        self.alarm_id = alarm_id
+
+    def __str__(self) -> str:
+        return f"No alarm {self.alarm_id!r}. To see a product's alarms, run `mainspring alarms list PRODUCT`."
+
+
+class AlarmState(StrEnum):
+    """Whether an alarm is known to matter.
+
+    That inputs or predictions have moved is *suspected* to do harm, until labels of the last two weeks show that the
+    champion answers worse than it did on the hold-out. What labels have proved, and an age, are *confirmed* at once.
+    """
+
+    SUSPECTED = "suspected"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blame:
+    """What a column, or a loss, has to do with an alarm.
+
+    Attributes
+    ----------
+    feature : str
+        The column, or the loss.
+    change : str
+        Which of its streams has risen most evidently.
+    log_e : float
+        Log e-value of that stream, in nats.
+    before, after : float
+        Its mean in the reference, and over the days since the change, in the finding's unit.
+    effect : float
+        The effect size: how far the mean has moved.
+    """
+
+    feature: str
+    change: str
+    log_e: float
+    before: float
+    after: float
+    effect: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a monitor that bets has seen.
+
+    Attributes
+    ----------
+    unit : str
+        Of the means: `share of rows`, or the name of a loss.
+    log_e, needed : float
+        Evidence of all streams together, and the threshold that it has reached, in nats.
+    since : date
+        The first day after the change, as the most evident window has it.
+    earliest, latest : date
+        Days between which it lies, as far as windows were tried: the days within the next shorter window and those
+        before the next longer one look less changed. This is the detector's resolution, and no confidence set.
+    blame : tuple of Blame
+        The five columns with the most evidence, most evident first, each with its most evident stream.
+    """
+
+    unit: str
+    log_e: float
+    needed: float
+    since: date
+    earliest: date
+    latest: date
+    blame: tuple[Blame, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """All that a monitor has looked at; what it finds is a function of this and nothing else.
+
+    Attributes
+    ----------
+    monitor : Monitor
+        As it was declared.
+    checks, alarms : int, float
+        Its share of the budget, as in `Budget`.
+    registered_at, at : datetime
+        When the version was registered, and when the monitor looked.
+    reference : Digest
+        What the days were compared with.
+    tables : mapping of date to Digest
+        The table of each day since the promotion, as it was then: labels that come later change a day's table.
+    """
+
+    monitor: Monitor
+    checks: int
+    alarms: float
+    registered_at: datetime
+    at: datetime
+    reference: Digest
+    tables: Mapping[date, Digest]
+
+    @property
+    def budget(self) -> Budget:
+        """The budget that the evidence was held against."""
+        return Budget(checks=self.checks, alarms=self.alarms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +142,18 @@ class Alarm:
         By the workspace's clock.
     version : int
         The champion that was watched; an alarm is over when another one serves.
+    state : AlarmState
+        Whether it is known to matter.
     evidence : str
         What it saw, in words.
+    finding : Finding, optional
+        What it saw, in figures; None for an age.
+    grounds : Digest, optional
+        The blob with the `Grounds` that it was computed from; None for alarms of mainspring 0.1.
+    acknowledged_by : str
+        Who has taken it up; empty before.
+    snoozed_until : datetime, optional
+        Until when no route tells what this monitor says, by the workspace's clock.
     """
 
     product: str
@@ -33,4 +161,97 @@ class Alarm:
     about: str
     at: datetime
     version: int
+    state: AlarmState
     evidence: str
+    finding: Finding | None = None
+    grounds: Digest | None = None
+    acknowledged_by: str = ""
+    snoozed_until: datetime | None = None
+
+    @property
+    def alarm_id(self) -> str:
+        """Derived from what was said of which version and when, so that a replay gives the same one."""
+        return digest_of_json([self.product, self.version, self.monitor, time_text(self.at)])[:12]
+
+    @property
+    def advice(self) -> str:
+        """What to do next."""
+        match self.about, self.state:
+            case "drift", AlarmState.SUSPECTED:
+                return (
+                    "Look at the blamed columns where they come from: a unit, a source or a join may have changed. "
+                    "No label shows harm yet, and unless OnDrift(alone=True) is declared no cycle starts of it."
+                )
+            case "drift", AlarmState.CONFIRMED:
+                return (
+                    "Labels show harm. If a blamed column is broken, mend its source first, or a new version learns "
+                    "from broken values; if the world has changed, let OnDrift retrain or ask for a cycle."
+                )
+            case "quality", _:
+                return (
+                    "Compare the loss by slice and look for a drift alarm of the same days; if the labels themselves "
+                    "are sound, let OnDegradation retrain or ask for a cycle."
+                )
+            case _:
+                return "Ask for a cycle, or raise the age that is allowed if the champion is still good."
+
+
+def find(
+    evidence: Evidence, streams: Sequence[Stream], days: Sequence[date], *, unit: str, scale: float
+) -> Finding:
+    """Say in figures what a detector has found.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Of these streams, with a window of at least one check.
+    streams : sequence of Stream
+        As they were weighed.
+    days : sequence of date
+        The day of each check, oldest first.
+    unit : str
+        As in `Finding`.
+    scale : float
+        What 1 on the streams' scale is in that unit.
+
+    Returns
+    -------
+    Finding
+        Means are taken at the middle of each level, and rounded to six digits as evidence is.
+    """
+    lengths = window_lengths(len(days)).tolist()
+    place = lengths.index(evidence.window)
+    shorter = lengths[place - 1] if place else 0
+    longer = lengths[place + 1] if place + 1 < len(lengths) else len(days) + 1
+    named = {stream.name: stream for stream in streams}
+    strongest: dict[str, Blame] = {}
+    for name, log_e in evidence.streams:
+        stream = named[name]
+        if stream.column not in strongest and len(strongest) < _BLAMED:
+            before = mean(stream, [stream.reference], scale=scale)
+            after = mean(stream, stream.checks[-evidence.window :], scale=scale)
+            strongest[stream.column] = Blame(
+                feature=stream.column,
+                change=name,
+                log_e=log_e,
+                before=before,
+                after=after,
+                effect=round(after - before, 6),
+            )
+    return Finding(
+        unit=unit,
+        log_e=evidence.log_e,
+        needed=round(evidence.log_threshold, 6),
+        since=days[-evidence.window],
+        earliest=days[-(longer - 1)],
+        latest=days[-(shorter + 1)],
+        blame=tuple(strongest.values()),
+    )
+
+
+def mean(stream: Stream, tables: Sequence[Sequence[int]], *, scale: float) -> float:
+    """Mean of a stream over the rows of some tables, at the middle of each level; 0 where there are no rows."""
+    counts = [sum(level) for level in zip(*tables, strict=True)]
+    middles = [(low + high) / 2 for low, high in zip(stream.lower, stream.upper, strict=True)]
+    total = sum(count * middle for count, middle in zip(counts, middles, strict=True))
+    return float(round(scale * total / max(1, sum(counts)), 6))

@@ -350,7 +350,7 @@ class WindowedBetting:
         reference = np.array([stream.reference for stream in streams], dtype=np.int64)[:, None, :]
         checks = np.array([stream.checks for stream in streams], dtype=np.int64)
 
-        lengths = _window_lengths(checks.shape[1])
+        lengths = window_lengths(checks.shape[1])
         running = np.concatenate([np.zeros_like(reference), checks.cumsum(axis=1)], axis=1)
         earlier = running[:, checks.shape[1] - lengths, :]
         recent = running[:, -1:, :] - earlier
@@ -432,7 +432,7 @@ class WindowedBetting:
         return least
 
 
-def _window_lengths(checks: int) -> Ints:
+def window_lengths(checks: int) -> Ints:
     """Lengths 1, 2, 3, 4, 6, 8, 12, ... up to `checks`, and `checks` itself."""
     doubled = {2**k for k in range(checks.bit_length())} | {3 * 2**k for k in range(checks.bit_length())}
     return np.array(sorted({n for n in doubled if n <= checks} | {checks}), dtype=np.int64)

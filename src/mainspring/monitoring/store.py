@@ -127,8 +127,12 @@ class MonitoringStore(Protocol):
         """Keep a JSON text, in place of the one before."""
         ...
 
-    def add_alarm(self, alarm: Alarm) -> None:
-        """Record an alarm."""
+    def put_alarm(self, alarm: Alarm) -> None:
+        """Record an alarm, in place of the one with its id."""
+        ...
+
+    def alarm(self, alarm_id: str) -> Alarm:
+        """Give one alarm; raises `mainspring.monitoring.alarm.AlarmNotFound`."""
         ...
 
     def alarms(self, product: str, *, since: datetime | None = None) -> tuple[Alarm, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 __all__ = [
-    "AlarmRow",
     "CycleRow",
     "DataRow",
     "EventRow",
@@ -12,7 +11,6 @@ __all__ = [
     "RolloutRow",
     "RunRow",
     "VersionRow",
-    "alarm_rows",
     "batch_row",
     "cycle_rows",
     "data_row",
@@ -36,6 +34,7 @@ import msgspec
 
 from mainspring.errors import Invalid, NotFound
 from mainspring.operate.gain import gains, unhelpful
+from mainspring.operate.budget import BudgetRow, budget_rows
 from mainspring.operate.ingest import log_counts
 from mainspring.operate.logs import log_rows
 from mainspring.operate.observe import observed_of
@@ -161,17 +160,6 @@ class RolloutRow(_Row, frozen=True):
     evidence: list[dict[str, Any]]
 
 
-class AlarmRow(_Row, frozen=True):
-    """An alarm, as it was raised."""
-
-    product: str
-    monitor: str
-    about: str
-    at: datetime
-    version: int
-    evidence: str
-
-
 class QualityRow(_Row, frozen=True):
     """The quality of one version on the predictions of one day; None until labels have come."""
 
@@ -217,6 +205,7 @@ class ProductStatus(_Row, frozen=True):
     last_alarm: str | None
     gain: str | None
     unhelpful: list[str]
+    budget: list[BudgetRow] = []
     uncounted: dict[str, int] = {}
     damaged_logs: list[str] = []
 
@@ -268,6 +257,7 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             else None,
             gain=f"cycle {measured[-1].cycle}: {measured[-1].reason}" if measured else None,
             unhelpful=list(unhelpful(measured)),
+            budget=budget_rows(tx, workspace.specs(tx)[product], workspace.clock.now()),
             uncounted=log_counts(tx, product) | log_counts(tx, None),
             damaged_logs=[each.damage for each in log_rows(tx, workspace) if each.damage],
         )
@@ -363,23 +353,6 @@ def quality_rows(workspace: Workspace, product: str) -> list[QualityRow]:
         )
         for row in rows
     ]
-
-
-def alarm_rows(workspace: Workspace, product: str) -> list[AlarmRow]:
-    """Give a product's alarms, oldest first; raises `UnknownProduct`."""
-    with workspace.database.read() as tx:
-        check_product(tx, product)
-        return [
-            AlarmRow(
-                product=alarm.product,
-                monitor=alarm.monitor,
-                about=alarm.about,
-                at=alarm.at,
-                version=alarm.version,
-                evidence=alarm.evidence,
-            )
-            for alarm in tx.monitoring.alarms(product)
-        ]
 
 
 def events(

@@ -2,76 +2,103 @@
 
 from __future__ import annotations
 
-__all__ = ["harm", "unanswered", "watch"]
+__all__ = ["alarm_budget", "harm", "looks", "unanswered", "watch"]
 
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mainspring.clock import parse_duration
 from mainspring.events import Event, EventType
-from mainspring.monitoring import (
-    Budget,
-    Evidence,
-    LossTable,
-    Outcome,
-    Profile,
-    WindowedBetting,
-    drift_streams,
-    loss_levels,
-    quality_stream,
-)
-from mainspring.monitoring.alarm import Alarm
-from mainspring.operate.ingest import reference_of
-from mainspring.product import InputDrift, Monitor, PredictionDrift, ProductSpec, Quality, Staleness
+from mainspring.monitoring import Budget, Outcome, loss_levels
+from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
+from mainspring.operate.look import Look, about, digests, keep, look, name_of, read_tables
+from mainspring.product import ProductSpec, Quality
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from mainspring.product import Monitor
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
-_DETECTOR = WindowedBetting()
 _DAY = timedelta(days=1)
+
+
+class Looks(msgspec.Struct, frozen=True):
+    """When a monitor has looked within the budget's last period, and what came of its last look."""
+
+    days: tuple[date, ...]
+    outcome: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A look with what it rests on."""
+
+    grounds: Grounds
+    tables: Mapping[date, str]
+    look: Look
 
 
 def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
     """Let a product's monitors look at the days that have ended since they last looked.
 
-    A monitor that has spoken keeps quiet until a cycle has started since, whatever it sees.
+    A monitor that has spoken keeps quiet until a cycle has started since, whatever it sees. A drift alarm that was
+    suspected is confirmed when labels show harm.
 
     Returns
     -------
     tuple of Alarm
         Alarms that were raised now.
     """
-    today = workspace.clock.now().date()
+    now = workspace.clock.now()
+    today = now.date()
     key = f"watched:{spec.name}"
     with workspace.database.read() as tx:
         watched = tx.values.get(key)
         champion = tx.registry.aliases(spec.name).get("champion")
-    if champion is None or (watched is not None and date.fromisoformat(watched) >= today - _DAY):
-        return ()
-    with workspace.database.write() as tx:
+        if champion is None or (watched is not None and date.fromisoformat(watched) >= today - _DAY):
+            return ()
         version = tx.registry.get(ModelRef(spec.name, champion))
         spoken = {alarm.monitor for alarm in unanswered(tx, spec.name, champion)}
-        raised = []
-        for monitor in spec.monitors:
-            if _name(monitor) in spoken:
-                continue
-            alarm = _look(workspace, tx, spec, version, monitor, today)
-            if alarm is not None:
-                tx.monitoring.add_alarm(alarm)
-                tx.ledger.append(
-                    Event(
-                        type=EventType.ALARM_RAISED,
-                        subject=str(version.ref),
-                        at=alarm.at,
-                        actor=alarm.monitor,
-                        reason=alarm.evidence,
-                        data={"about": alarm.about},
-                    )
-                )
+        tables = {
+            monitor: read_tables(tx, version.ref, monitor, today)
+            for monitor in spec.monitors
+            if name_of(monitor) not in spoken
+        }
+    seen = {monitor: _look(workspace, spec, version, monitor, texts) for monitor, texts in tables.items()}
+    alarms = {
+        monitor: _alarm(workspace, version, monitor, each)
+        for monitor, each in seen.items()
+        if each.look.outcome == Outcome.ALARM.value
+    }
+    raised = []
+    with workspace.database.write() as tx:
+        if tx.values.get(key) != watched or tx.registry.aliases(spec.name).get("champion") != champion:
+            return ()  # another process has looked meanwhile, or what was looked at serves no more
+        shown = harm(tx, spec, version, today)
+        for monitor, each in seen.items():
+            _note(tx, spec, monitor, today, each.look)
+            if (alarm := alarms.get(monitor)) is not None and alarm.monitor not in spoken:
+                spoken.add(alarm.monitor)
+                if alarm.about == "drift" and shown:
+                    alarm = replace(alarm, state=AlarmState.CONFIRMED)
+                tx.monitoring.put_alarm(alarm)
+                found = msgspec.to_builtins(alarm.finding)
+                _tell(tx, alarm, EventType.ALARM_RAISED, now, alarm.evidence, finding=found)
                 raised.append(alarm)
+        for alarm in unanswered(tx, spec.name, champion) if shown else ():
+            if alarm.state is AlarmState.SUSPECTED:
+                confirmed = replace(alarm, state=AlarmState.CONFIRMED)
+                tx.monitoring.put_alarm(confirmed)
+                _tell(tx, confirmed, EventType.ALARM_CONFIRMED, now, shown)
         tx.values.put(key, (today - _DAY).isoformat())
     return tuple(raised)
 
@@ -85,61 +112,55 @@ def unanswered(tx: Transaction, product: str, champion: int | None) -> tuple[Ala
 
 def _look(
     workspace: Workspace,
-    tx: Transaction,
     spec: ProductSpec,
     version: ModelVersion,
     monitor: Monitor,
-    today: date,
-) -> Alarm | None:
-    now = workspace.clock.now()
-    about, said = _evidence(workspace, tx, spec, version, monitor, today)
-    if said is None:
-        return None
+    tables: Mapping[date, str],
+) -> _Seen:
+    budget = alarm_budget(spec)
+    grounds = Grounds(
+        monitor=monitor,
+        checks=budget.checks,
+        alarms=budget.alarms,
+        registered_at=version.registered_at,
+        at=workspace.clock.now(),
+        reference=version.reference,
+        tables=digests(tables),
+    )
+    return _Seen(grounds, tables, look(grounds, version.ref, tables, workspace.blobs))
+
+
+def _alarm(workspace: Workspace, version: ModelVersion, monitor: Monitor, seen: _Seen) -> Alarm:
     return Alarm(
-        product=spec.name, monitor=_name(monitor), about=about, at=now, version=version.number, evidence=said
+        product=version.product,
+        monitor=name_of(monitor),
+        about=about(monitor),
+        at=seen.grounds.at,
+        version=version.number,
+        state=AlarmState.SUSPECTED if about(monitor) == "drift" else AlarmState.CONFIRMED,
+        evidence=seen.look.told,
+        finding=seen.look.finding,
+        grounds=keep(workspace.blobs, seen.grounds, seen.tables),
     )
 
 
-def _evidence(
-    workspace: Workspace,
-    tx: Transaction,
-    spec: ProductSpec,
-    version: ModelVersion,
-    monitor: Monitor,
-    today: date,
-) -> tuple[str, str | None]:
-    budget = alarm_budget(spec)
-    reference = reference_of(workspace.blobs, version.reference)
-    match monitor:
-        case InputDrift(tolerance=tolerance) | PredictionDrift(tolerance=tolerance):
-            inputs, predictions = reference.profiles()
-            days = [
-                Profile.from_json(text)
-                for day, text in tx.monitoring.tables(spec.name, version.number, "profile").items()
-                if day < today
-            ]
-            base = _without(inputs, monitor.ignore) if isinstance(monitor, InputDrift) else predictions
-            streams = drift_streams(base, days, tolerance=tolerance)
-            return "drift", _told(_DETECTOR.weigh(streams, budget=budget), today)
-        case Quality(metric=metric, tolerance=tolerance):
-            tables = [
-                LossTable.from_json(text)
-                for day, text in tx.monitoring.tables(spec.name, version.number, metric).items()
-                if day < today
-            ]
-            stream = quality_stream(
-                metric, LossTable.from_json(reference.losses[metric]), tables, tolerance=tolerance
-            )
-            return "quality", _told(_DETECTOR.weigh([stream], budget=budget), today)
-        case Staleness(after=after):
-            age = workspace.clock.now() - version.registered_at
-            old = age > parse_duration(after)
-            return "staleness", f"{version.ref} is {age.days} days old, {after} allowed" if old else None
-
-
-def _without(profile: Profile, ignored: tuple[str, ...]) -> Profile:
-    kept = {name: column for name, column in profile.columns.items() if name not in ignored}
-    return Profile(rows=profile.rows, columns=kept)
+def _tell(tx: Transaction, alarm: Alarm, kind: EventType, at: datetime, reason: str, **more: object) -> None:
+    tx.ledger.append(
+        Event(
+            type=kind,
+            subject=str(ModelRef(alarm.product, alarm.version)),
+            at=at,
+            actor=alarm.monitor,
+            reason=reason,
+            data={
+                "alarm": alarm.alarm_id,
+                "about": alarm.about,
+                "state": alarm.state.value,
+                "grounds": alarm.grounds,
+                **more,
+            },
+        )
+    )
 
 
 def alarm_budget(spec: ProductSpec) -> Budget:
@@ -148,15 +169,19 @@ def alarm_budget(spec: ProductSpec) -> Budget:
     return Budget(checks=checks, alarms=spec.alarm_budget.at_most).share(max(1, len(spec.monitors)))
 
 
-def _told(evidence: Evidence, today: date) -> str | None:
-    if evidence.outcome is not Outcome.ALARM:
-        return None
-    most = ", ".join(name for name, _ in evidence.streams[:3])
-    since = today - evidence.window * _DAY
-    return (
-        f"changed since about {since}: {most} "
-        f"(evidence {evidence.log_e:.1f} nats, {evidence.log_threshold:.1f} needed)"
-    )
+def looks(tx: Transaction, product: str, monitor: str) -> Looks | None:
+    """What is noted of a monitor's looks; None before its first one."""
+    text = tx.values.get(f"looks:{product}:{monitor}")
+    return None if text is None else msgspec.json.decode(text, type=Looks)
+
+
+def _note(tx: Transaction, spec: ProductSpec, monitor: Monitor, today: date, came: Look) -> None:
+    """Note a look beside the ledger, where one each day would crowd out what happens."""
+    before = looks(tx, spec.name, name_of(monitor))
+    first = today - alarm_budget(spec).checks * _DAY
+    days = [day for day in (before.days if before else ()) if first < day < today]
+    noted = Looks((*days, today), came.outcome, came.told)
+    tx.values.put(f"looks:{spec.name}:{name_of(monitor)}", msgspec.json.encode(noted).decode())
 
 
 def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date) -> str:
@@ -183,15 +208,3 @@ def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date)
     return (
         f"{metric} on {labelled:,} labels since {since} is {found:.4f}, on the hold-out it was {expected:.4f}"
     )
-
-
-def _name(monitor: Monitor) -> str:
-    match monitor:
-        case InputDrift():
-            return "input_drift"
-        case PredictionDrift():
-            return "prediction_drift"
-        case Quality(metric=metric):
-            return f"quality:{metric}"
-        case Staleness():
-            return "staleness"

@@ -18,6 +18,7 @@ from mainspring.errors import Invalid, MainspringError, NotFound
 from mainspring.events import EventType
 from mainspring.loop import CycleNotFound, CycleState
 from mainspring.operate import status
+from mainspring.operate.alarms import alarm_rows
 from mainspring.operate.report import rollout_report, rollout_summaries
 from mainspring.web.chart import STYLE
 from mainspring.web.environment import make_environment
@@ -106,7 +107,7 @@ def _of_product(workspace: Workspace, product: str) -> tuple[str, dict[str, Any]
         **(_progress(found.cycle) if found.cycle else {}),
         "cycles": cycles[:-11:-1],
         "rollouts": rollout_summaries(workspace, product)[:-6:-1],
-        "alarms": status.alarm_rows(workspace, product)[:-6:-1],
+        "alarms": alarm_rows(workspace, product)[:-6:-1],
         "events": _newest(workspace),
     }
 

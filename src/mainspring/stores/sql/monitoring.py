@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import BindParameter, Row, Select, bindparam, delete, exists, select, update
 
 from mainspring.clock import parse_time, time_text
 from mainspring.errors import Conflict
-from mainspring.monitoring.alarm import Alarm
+from mainspring.monitoring.alarm import Alarm, AlarmNotFound
 from mainspring.monitoring.store import DayQuality, KnownLabel, LogCursor, OpenPrediction
 from mainspring.stores.sql.insert import add, insert
 from mainspring.stores.sql.schema import (
@@ -171,27 +172,37 @@ class SqlMonitoringStore:
             {"product": product, "version": version, "kind": kind, "day": day.isoformat(), "text": text},
         )
 
-    def add_alarm(self, alarm: Alarm) -> None:
-        add(self.connection, alarms, fields_of(alarm) | {"at": time_text(alarm.at)})
+    def put_alarm(self, alarm: Alarm) -> None:
+        statement = insert(self.connection, alarms)
+        self.connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["alarm_id"], set_={"alarm": statement.excluded.alarm}
+            ),
+            {
+                "alarm_id": alarm.alarm_id,
+                "product": alarm.product,
+                "at": time_text(alarm.at),
+                "alarm": msgspec.json.encode(alarm, order="sorted").decode(),
+            },
+        )
+
+    def alarm(self, alarm_id: str) -> Alarm:
+        text = self.connection.execute(
+            select(alarms.c.alarm).where(alarms.c.alarm_id == alarm_id)
+        ).scalar_one_or_none()
+        if text is None:
+            raise AlarmNotFound(alarm_id)
+        return msgspec.json.decode(text, type=Alarm)
 
     def alarms(self, product: str, *, since: datetime | None = None) -> tuple[Alarm, ...]:
         table = alarms.c
-        statement = select(alarms).where(table.product == product).order_by(table.at, table.position)
+        statement = select(table.alarm).where(table.product == product).order_by(table.at, table.position)
         if since is not None:
             statement = statement.where(table.at >= time_text(since))
-        return tuple(map(_alarm, self.connection.execute(statement)))
+        return tuple(
+            msgspec.json.decode(text, type=Alarm) for text in self.connection.execute(statement).scalars()
+        )
 
 
 def _quality(row: Row[Any]) -> DayQuality:
     return DayQuality(**{**row._mapping, "day": date.fromisoformat(row.day)})
-
-
-def _alarm(row: Row[Any]) -> Alarm:
-    return Alarm(
-        product=row.product,
-        monitor=row.monitor,
-        about=row.about,
-        at=parse_time(row.at),
-        version=row.version,
-        evidence=row.evidence,
-    )

@@ -10,6 +10,7 @@ __all__ = [
     "NEWEST_REVISION",
     "REVISION_TABLE",
     "alarms",
+    "alert_deliveries",
     "cycles",
     "daily_quality",
     "daily_tables",
@@ -50,7 +51,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0004"
+NEWEST_REVISION = "0005"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -305,13 +306,24 @@ alarms = Table(
     "alarms",
     metadata,
     Column("position", BIG, primary_key=True),
+    Column("alarm_id", TEXT, nullable=False),
     Column("product", TEXT, nullable=False),
-    Column("monitor", TEXT, nullable=False),
-    Column("about", TEXT, nullable=False),
     Column("at", TEXT, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("evidence", TEXT, nullable=False),
+    Column("alarm", TEXT, nullable=False),
+    UniqueConstraint("alarm_id", name="alarms_id_unique"),
     Index("alarms_by_product", "product", "at"),
+)
+
+alert_deliveries = Table(
+    "alert_deliveries",
+    metadata,
+    Column("route", TEXT, primary_key=True),
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    Column("product", TEXT, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("retry_at", TEXT, nullable=False),
+    Column("error", TEXT, nullable=False),
+    Column("sent_at", TEXT),
 )
 
 rollouts = Table(

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from mainspring.errors import Conflict
-from mainspring.monitoring.alarm import Alarm
+from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Finding
 from mainspring.monitoring.store import DayQuality, KnownLabel, LogCursor, MonitoringStore, OpenPrediction
 
 _NOON = datetime(2013, 2, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -42,7 +42,21 @@ class MonitoringStoreContract:
         about="drift",
         at=_NOON,
         version=1,
+        state=AlarmState.SUSPECTED,
         evidence="wind: e-value 1e9",
+        finding=Finding(
+            unit="share of rows",
+            log_e=20.7,
+            needed=8.1,
+            since=_DAY,
+            earliest=_DAY - timedelta(days=2),
+            latest=_DAY,
+            blame=(
+                Blame(
+                    feature="wind", change="wind > 12", log_e=20.7, before=0.1 + 0.2, after=0.5, effect=0.2
+                ),
+            ),
+        ),
     )
 
     @pytest.fixture
@@ -156,7 +170,21 @@ class MonitoringStoreContract:
         later = replace(self.alarm, at=_NOON + timedelta(days=1))
         same_moment = replace(self.alarm, monitor="a-monitor")
         for alarm in (later, self.alarm, same_moment, replace(self.alarm, product="fares")):
-            store.add_alarm(alarm)
+            store.put_alarm(alarm)
         assert store.alarms(_PRODUCT) == (self.alarm, same_moment, later)
         assert store.alarms(_PRODUCT, since=later.at) == (later,)
         assert store.alarms(_PRODUCT, since=later.at + timedelta(microseconds=1)) == ()
+
+    def test_what_is_made_of_an_alarm_leaves_it_in_its_place(self, store: MonitoringStore) -> None:
+        later = replace(self.alarm, at=_NOON + timedelta(days=1))
+        for alarm in (self.alarm, later):
+            store.put_alarm(alarm)
+        taken = replace(self.alarm, state=AlarmState.CONFIRMED, acknowledged_by="ana", snoozed_until=_NOON)
+        store.put_alarm(taken)
+        assert store.alarm(self.alarm.alarm_id) == taken
+        assert store.alarms(_PRODUCT) == (taken, later)
+
+    def test_an_alarm_that_was_never_raised_is_not_found(self, store: MonitoringStore) -> None:
+        store.put_alarm(self.alarm)
+        with pytest.raises(AlarmNotFound):
+            store.alarm("000000000000")

@@ -1,0 +1,273 @@
+"""Alarms after they were raised: shown, computed again, acknowledged and snoozed."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlarmCurve",
+    "AlarmRow",
+    "AlarmStory",
+    "NotReplayable",
+    "Replayed",
+    "acknowledge",
+    "alarm_curve",
+    "alarm_rows",
+    "alarm_story",
+    "replay",
+    "snooze",
+]
+
+from dataclasses import replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mainspring.clock import time_text
+from mainspring.errors import Conflict, Invalid
+from mainspring.events import Event, EventType
+from mainspring.monitoring.alarm import Alarm, AlarmState, Finding, Grounds, mean
+from mainspring.operate.ingest import reference_of
+from mainspring.operate.look import fetch, look, series, unit_of
+from mainspring.operate.status import EventRow, check_product, event_row
+from mainspring.ref import ModelRef
+
+if TYPE_CHECKING:
+    from mainspring.stores.sql.database import Transaction
+    from mainspring.workspace import Workspace
+
+
+class NotReplayable(Conflict):
+    """An alarm whose grounds were not kept."""
+
+    def __init__(self, alarm_id: str) -> None:
+        super().__init__(alarm_id)
+        self.alarm_id = alarm_id
+
+    def __str__(self) -> str:
+        return (
+            f"Alarm {self.alarm_id} was raised by mainspring 0.1, which did not keep what alarms were computed from: "
+            "it cannot be replayed."
+        )
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class AlarmRow(_Row, frozen=True):
+    """An alarm with what people have made of it; `over` where a cycle has started since or another version serves."""
+
+    alarm_id: str
+    product: str
+    monitor: str
+    about: str
+    at: datetime
+    version: int
+    state: AlarmState
+    evidence: str
+    finding: Finding | None
+    advice: str
+    grounds: str | None
+    acknowledged_by: str
+    snoozed_until: datetime | None
+    over: bool
+
+
+class AlarmStory(_Row, frozen=True):
+    """An alarm, and every event that names it, oldest first."""
+
+    alarm: AlarmRow
+    events: list[EventRow]
+
+
+class Replayed(_Row, frozen=True):
+    """An alarm computed again from what it was computed from; `same` where evidence and figures are the same."""
+
+    alarm_id: str
+    same: bool
+    grounds: Grounds
+    evidence: str
+    finding: Finding | None
+    raised_with: str
+
+
+class AlarmCurve(_Row, frozen=True):
+    """What the most evident stream of an alarm did: its mean by day, and in the reference, in `unit`."""
+
+    name: str
+    unit: str
+    before: float
+    days: list[tuple[date, float]]
+
+
+def alarm_rows(workspace: Workspace, product: str) -> list[AlarmRow]:
+    """Give a product's alarms, oldest first; raises `UnknownProduct`."""
+    with workspace.database.read() as tx:
+        check_product(tx, product)
+        return [_row(tx, alarm) for alarm in tx.monitoring.alarms(product)]
+
+
+def alarm_story(workspace: Workspace, alarm_id: str) -> AlarmStory:
+    """Tell of one alarm; raises `AlarmNotFound`."""
+    with workspace.database.read() as tx:
+        alarm = tx.monitoring.alarm(alarm_id)
+        events = map(event_row, tx.ledger.entries())
+        return AlarmStory(
+            alarm=_row(tx, alarm), events=[each for each in events if each.data.get("alarm") == alarm_id]
+        )
+
+
+def replay(workspace: Workspace, alarm_id: str) -> Replayed:
+    """Compute an alarm again from the tables that it was computed from.
+
+    Raises
+    ------
+    AlarmNotFound, NotReplayable
+        There is no such alarm, or it has no grounds.
+    BlobNotFound, BlobCorrupt
+        Something that it was computed from is gone or has changed.
+    """
+    with workspace.database.read() as tx:
+        alarm = tx.monitoring.alarm(alarm_id)
+    if alarm.grounds is None:
+        raise NotReplayable(alarm_id)
+    grounds, tables = fetch(workspace.blobs, alarm.grounds)
+    came = look(grounds, ModelRef(alarm.product, alarm.version), tables, workspace.blobs)
+    return Replayed(
+        alarm_id=alarm_id,
+        same=(came.told, came.finding) == (alarm.evidence, alarm.finding),
+        grounds=grounds,
+        evidence=came.told,
+        finding=came.finding,
+        raised_with=alarm.evidence,
+    )
+
+
+def alarm_curve(workspace: Workspace, alarm_id: str) -> AlarmCurve | None:
+    """Give what is to be drawn of an alarm; None where nothing was measured by day.
+
+    Raises
+    ------
+    AlarmNotFound, BlobNotFound, BlobCorrupt
+        There is no such alarm, or something that it was computed from is gone or has changed.
+    """
+    with workspace.database.read() as tx:
+        alarm = tx.monitoring.alarm(alarm_id)
+    if alarm.grounds is None or alarm.finding is None:
+        return None
+    grounds, tables = fetch(workspace.blobs, alarm.grounds)
+    unit, scale = unit_of(grounds.monitor)
+    reference = reference_of(workspace.blobs, grounds.reference)
+    name = alarm.finding.blame[0].change
+    stream = next(
+        each for each in series(grounds.monitor, reference, list(tables.values())) if each.name == name
+    )
+    return AlarmCurve(
+        name=name,
+        unit=unit,
+        before=mean(stream, [stream.reference], scale=scale),
+        days=[
+            (day, mean(stream, [table], scale=scale))
+            for day, table in zip(tables, stream.checks, strict=True)
+            if sum(table)
+        ],
+    )
+
+
+def acknowledge(workspace: Workspace, alarm_id: str, *, actor: str, reason: str) -> AlarmRow:
+    """Record that somebody has taken an alarm up.
+
+    Raises
+    ------
+    AlarmNotFound
+        There is no such alarm.
+    Conflict
+        Somebody has done so before.
+    """
+    with workspace.database.write() as tx:
+        alarm = tx.monitoring.alarm(alarm_id)
+        if alarm.acknowledged_by:
+            raise Conflict(f"Alarm {alarm_id} has been acknowledged by {alarm.acknowledged_by}.")
+        taken = replace(alarm, acknowledged_by=actor)
+        _record(workspace, tx, taken, EventType.ALARM_ACKNOWLEDGED, actor=actor, reason=reason)
+        return _row(tx, taken)
+
+
+def snooze(workspace: Workspace, alarm_id: str, *, until: datetime, actor: str, reason: str) -> AlarmRow:
+    """Let no route tell what the alarm's monitor says before a moment; the monitor goes on looking, the loop acting.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    alarm_id : str
+    until : datetime
+        By the workspace's clock; a later snooze takes the place of an earlier one.
+    actor, reason : str
+        Who, and why.
+
+    Raises
+    ------
+    AlarmNotFound
+        There is no such alarm.
+    Invalid
+        The moment has passed.
+    """
+    now = workspace.clock.now()
+    if until <= now:
+        raise Invalid(f"{time_text(until)} has passed: it is {time_text(now)}. Name a later moment.")
+    with workspace.database.write() as tx:
+        snoozed = replace(tx.monitoring.alarm(alarm_id), snoozed_until=until)
+        _record(
+            workspace,
+            tx,
+            snoozed,
+            EventType.ALARM_SNOOZED,
+            actor=actor,
+            reason=reason,
+            until=time_text(until),
+        )
+        return _row(tx, snoozed)
+
+
+def _record(
+    workspace: Workspace,
+    tx: Transaction,
+    alarm: Alarm,
+    kind: EventType,
+    *,
+    actor: str,
+    reason: str,
+    **more: object,
+) -> None:
+    tx.monitoring.put_alarm(alarm)
+    tx.ledger.append(
+        Event(
+            type=kind,
+            subject=str(ModelRef(alarm.product, alarm.version)),
+            at=workspace.clock.now(),
+            actor=actor,
+            reason=reason,
+            data={"alarm": alarm.alarm_id, "monitor": alarm.monitor, **more},
+        )
+    )
+
+
+def _row(tx: Transaction, alarm: Alarm) -> AlarmRow:
+    champion = tx.registry.aliases(alarm.product).get("champion")
+    last = max((each.opened_at for each in tx.loop.cycles(alarm.product)), default=None)
+    return AlarmRow(
+        alarm_id=alarm.alarm_id,
+        product=alarm.product,
+        monitor=alarm.monitor,
+        about=alarm.about,
+        at=alarm.at,
+        version=alarm.version,
+        state=alarm.state,
+        evidence=alarm.evidence,
+        finding=alarm.finding,
+        advice=alarm.advice,
+        grounds=alarm.grounds,
+        acknowledged_by=alarm.acknowledged_by,
+        snoozed_until=alarm.snoozed_until,
+        over=alarm.version != champion or (last is not None and alarm.at <= last),
+    )

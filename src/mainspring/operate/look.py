@@ -1,0 +1,194 @@
+"""Looking: what a monitor finds, as a function of its grounds, so that an alarm can be computed again bit for bit."""
+
+from __future__ import annotations
+
+__all__ = ["Look", "ReferenceLacks", "fetch", "keep", "look", "name_of", "series"]
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mainspring.clock import parse_duration
+from mainspring.digest import digest_of
+from mainspring.errors import MainspringError, NotFound
+from mainspring.monitoring import (
+    LossTable,
+    Outcome,
+    Profile,
+    Stream,
+    WindowedBetting,
+    drift_streams,
+    loss_levels,
+    quality_stream,
+)
+from mainspring.monitoring.alarm import Finding, Grounds, find
+from mainspring.operate.ingest import reference_of
+from mainspring.product import InputDrift, Monitor, PredictionDrift, Quality, Staleness
+from mainspring.ref import ModelRef
+
+if TYPE_CHECKING:
+    from mainspring.digest import Digest
+    from mainspring.operate.judging import Reference
+    from mainspring.stores.blobs import FileBlobs
+    from mainspring.stores.sql.database import Transaction
+
+COULD_NOT_JUDGE = "could_not_judge"
+
+_DETECTOR = WindowedBetting()
+_SHARE = "share of rows"
+
+
+class ReferenceLacks(NotFound):
+    """A loss that the reference of a version has no table of."""
+
+    def __init__(self, metric: str, known: tuple[str, ...]) -> None:
+        super().__init__(metric, known)
+        self.metric, self.known = metric, known
+
+    def __str__(self) -> str:
+        return (
+            f"The champion's reference has no {self.metric}, but {', '.join(self.known) or 'no loss'}: "
+            "the next version is compared with what is declared by then."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What came of a look: an `Outcome` or `could_not_judge`, why in words, and the figures of an alarm that bets."""
+
+    outcome: str
+    told: str
+    finding: Finding | None = None
+
+
+def name_of(monitor: Monitor) -> str:
+    """Name a monitor, as alarms do."""
+    match monitor:
+        case InputDrift():
+            return "input_drift"
+        case PredictionDrift():
+            return "prediction_drift"
+        case Quality(metric=metric):
+            return f"quality:{metric}"
+        case Staleness():
+            return "staleness"
+
+
+def about(monitor: Monitor) -> str:
+    """Say what a monitor's alarms are about."""
+    match monitor:
+        case Quality():
+            return "quality"
+        case Staleness():
+            return "staleness"
+        case _:
+            return "drift"
+
+
+def read_tables(tx: Transaction, ref: ModelRef, monitor: Monitor, before: date) -> dict[date, str]:
+    """Tables of the days before a day that a monitor looks at, in order."""
+    match monitor:
+        case Staleness():
+            return {}
+        case Quality(metric=kind):
+            pass
+        case _:
+            kind = "profile"
+    tables = tx.monitoring.tables(ref.product, int(ref.version), kind)
+    return {day: text for day, text in tables.items() if day < before}
+
+
+def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: FileBlobs) -> Look:
+    """Look at a version; a monitor that cannot do so says why, and that is never taken for quiet.
+
+    Parameters
+    ----------
+    grounds : Grounds
+        What it looks at.
+    ref : ModelRef
+        The version.
+    tables : mapping of date to str
+        The texts that the grounds' digests are of.
+    blobs : FileBlobs
+        Where the reference is.
+    """
+    monitor = grounds.monitor
+    if isinstance(monitor, Staleness):
+        age = grounds.at - grounds.registered_at
+        old = age > parse_duration(monitor.after)
+        told = f"{ref} is {age.days} days old, {monitor.after} allowed"
+        return Look(outcome=(Outcome.ALARM if old else Outcome.QUIET).value, told=told)
+    try:
+        streams = series(monitor, reference_of(blobs, grounds.reference), list(tables.values()))
+        evidence = _DETECTOR.weigh(streams, budget=grounds.budget)
+    except MainspringError as error:
+        return Look(outcome=COULD_NOT_JUDGE, told=str(error))
+    weighed = f"evidence {evidence.log_e:.1f} nats, {evidence.log_threshold:.1f} needed"
+    if evidence.outcome is not Outcome.ALARM:
+        lacking = "".join(f"; {name}: {why}" for name, why in evidence.insufficient[:1])
+        return Look(outcome=evidence.outcome.value, told=weighed + lacking)
+    unit, scale = unit_of(monitor)
+    finding = find(evidence, streams, list(tables), unit=unit, scale=scale)
+    most = ", ".join(name for name, _ in evidence.streams[:3])
+    return Look(
+        outcome=evidence.outcome.value,
+        told=f"changed since about {finding.since}: {most} ({weighed})",
+        finding=finding,
+    )
+
+
+def unit_of(monitor: Monitor) -> tuple[str, float]:
+    """Unit of what a monitor that bets looks at, and what 1 on the detector's scale is in it."""
+    if isinstance(monitor, Quality):
+        return monitor.metric, loss_levels(monitor.metric).unit
+    return _SHARE, 1.0
+
+
+def series(monitor: Monitor, reference: Reference, tables: Sequence[str]) -> tuple[Stream, ...]:
+    """Streams that a monitor weighs; none for one that does not bet.
+
+    Raises
+    ------
+    ReferenceLacks
+        The version was registered without what the monitor compares with.
+    """
+    match monitor:
+        case InputDrift(tolerance=tolerance) | PredictionDrift(tolerance=tolerance):
+            inputs, predictions = reference.profiles()
+            days = [Profile.from_json(text) for text in tables]
+            base = _without(inputs, monitor.ignore) if isinstance(monitor, InputDrift) else predictions
+            return drift_streams(base, days, tolerance=tolerance)
+        case Quality(metric=metric, tolerance=tolerance):
+            if metric not in reference.losses:
+                raise ReferenceLacks(metric, tuple(reference.losses))
+            before = LossTable.from_json(reference.losses[metric])
+            since = [LossTable.from_json(text) for text in tables]
+            return (quality_stream(metric, before, since, tolerance=tolerance),)
+        case Staleness():
+            return ()
+
+
+def _without(profile: Profile, ignored: tuple[str, ...]) -> Profile:
+    kept = {name: column for name, column in profile.columns.items() if name not in ignored}
+    return Profile(rows=profile.rows, columns=kept)
+
+
+def keep(blobs: FileBlobs, grounds: Grounds, tables: Mapping[date, str]) -> Digest:
+    """Keep the grounds of an alarm with their tables; a table that another alarm rests on too is kept once."""
+    for text in tables.values():
+        blobs.put(text.encode())
+    return blobs.put(msgspec.json.encode(grounds))
+
+
+def fetch(blobs: FileBlobs, digest: Digest) -> tuple[Grounds, dict[date, str]]:
+    """Give kept grounds and their tables, verified; raises `BlobNotFound`, `BlobCorrupt`."""
+    grounds = msgspec.json.decode(blobs.get(digest), type=Grounds)
+    return grounds, {day: blobs.get(table).decode() for day, table in sorted(grounds.tables.items())}
+
+
+def digests(tables: Mapping[date, str]) -> dict[date, Digest]:
+    """Name tables by their content."""
+    return {day: digest_of(text.encode()) for day, text in tables.items()}
