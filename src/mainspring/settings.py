@@ -7,16 +7,15 @@ __all__ = ["Settings"]
 import math
 import os
 import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from mainspring.clock import parse_time
 from mainspring.errors import Fault, Faults, Invalid
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from mainspring.sinks.route import Route, read_routes
 
 FILE = "mainspring.toml"
 STATE = ".mainspring"
@@ -63,6 +62,10 @@ class Settings:
         Pins ids and drawn durations of a driven workspace.
     allow_code : str
         Products, with commas between them, whose models may be code of their own: to load such a model runs it.
+    alerts : mapping of str to Route
+        Ways on which alarms come to people, by name: see `mainspring.sinks.route`. In the environment, JSON.
+    page_url : str
+        Address at which people reach the pages, for links in alerts; empty for the host and port of the server.
     worker_memory_mb : int
         How much memory a process that serves a native model may take, in megabytes of address space beyond those
         that a bare Python takes.
@@ -84,6 +87,8 @@ class Settings:
     batch_timeout_s: float = 600.0
     seed: int = 0
     allow_code: str = ""
+    alerts: Mapping[str, Route] = field(default_factory=dict, repr=False)
+    page_url: str = ""
     worker_memory_mb: int = 4096
 
     @classmethod
@@ -102,13 +107,15 @@ class Settings:
                 given = tomllib.loads(file.read_text())
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise Faults(FILE, (Fault("file", f"is no valid TOML: {error}."),)) from None
-        names = {field.name for field in fields(cls)} - {"root"}
+        names = {each.name for each in fields(cls)} - {"root"}
         given |= {
             name: environment[f"MAINSPRING_{name.upper()}"]
             for name in names
             if f"MAINSPRING_{name.upper()}" in environment
         }
-        faults, values = [], {}
+        routes, wrong = read_routes(given.pop("alerts", {}))
+        faults = list(wrong)
+        values: dict[str, Any] = {"alerts": routes}
         types = get_type_hints(cls)
         for name, value in given.items():
             if name not in names:
@@ -133,6 +140,11 @@ class Settings:
     def state(self) -> Path:
         """The folder that holds all that mainspring keeps."""
         return self.root / STATE
+
+    @property
+    def pages(self) -> str:
+        """Address of the pages, without a slash at its end."""
+        return self.page_url.rstrip("/") or f"http://{self.host}:{self.port}"
 
     @property
     def database_url(self) -> str:
@@ -190,6 +202,8 @@ def _read(name: str, value: object, kind: type) -> Any:
             raise Invalid(f"is {value!r}, but a window lasts from 0 to 60 seconds.")
         case "interval_s" | "gateway_timeout_s" | "batch_timeout_s" if not 0 < read < math.inf:
             raise Invalid(f"is {value!r}, but a time lasts longer than 0 seconds.")
+        case "page_url" if read and not read.startswith(("http://", "https://")):
+            raise Invalid(f"is {value!r}, but an address begins with https:// or http://.")
         case "engine" if read not in ("local", "ray"):
             raise Invalid(f"is {value!r}, but there are the engines 'local' and 'ray'.")
         case "clock" if read != "system":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.api.conftest import Api
 from tests.operate.watching import live, moved
 
 from mainspring.api import build_app
+from mainspring.sinks.route import Slack
 from mainspring.workspace import Workspace, open_workspace
 
 
@@ -83,3 +85,12 @@ def test_the_budget_of_each_monitor_is_given(asked: Api) -> None:
 )
 def test_what_does_not_exist_is_404(asked: Api, path: str) -> None:
     assert asked.get(f"/v1/{path}").status_code == 404
+
+
+def test_alert_routes_are_shown_without_their_addresses(alarmed: Workspace) -> None:
+    settings = replace(alarmed.settings, alerts={"ops": Slack(url="https://hooks.example.org/secret")})
+    with open_workspace(settings.root, settings) as workspace:
+        answer = Api(build_app(workspace)).get("/v1/alerts")
+    (row,) = answer.json()
+    assert (row["route"], row["to"], row["waiting"], row["error"]) == ("ops", "slack", 0, "")
+    assert "secret" not in answer.text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Command
 from tests.operate.watching import live, moved
+from tests.sinks.receiving import Receiver, receiver
 
 from mainspring.workspace import open_workspace
 
@@ -26,6 +29,12 @@ def alarmed(noticed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.chdir(copy)
     monkeypatch.setenv("LOGNAME", "grace")
     return copy
+
+
+@pytest.fixture
+def heard() -> Iterator[Receiver]:
+    with receiver() as made:
+        yield made
 
 
 def test_an_alarm_is_listed_shown_and_replayed(alarmed: Path, mainspring: Command) -> None:
@@ -89,3 +98,24 @@ def test_what_does_not_exist_is_exit_code_3(root: Path, mainspring: Command) -> 
     assert mainspring("alarms", "list", "tiny").out == "No monitor has spoken.\n"
     for command in (("show", "x"), ("replay", "x"), ("list", "nothing"), ("budget", "nothing")):
         assert mainspring("alarms", *command).code == 3
+
+
+def test_the_alert_routes_are_listed_and_tested(
+    alarmed: Path, mainspring: Command, heard: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mainspring("alerts", "list").out.startswith("No alert route is declared.")
+    assert mainspring("alerts", "test").code == 0
+    routes = {"good": {"to": "webhook", "url": heard.url}, "bad": {"to": "slack", "url": "${NOT_THERE}"}}
+    monkeypatch.setenv("MAINSPRING_ALERTS", json.dumps(routes))
+    said = mainspring("alerts", "test", "--json")
+    assert (said.code, said.json["good"]) == (5, "sent")
+    assert said.json["bad"].startswith("not delivered: The environment has no NOT_THERE")
+    assert mainspring("alerts", "test", "good").code == 0
+    assert [document["type"] for document in heard.documents] == ["mainspring.alert.test"] * 2
+    assert mainspring("alerts", "test", "none").code == 3
+    rows = mainspring("alerts", "list", "--json").json
+    assert [(row["route"], row["to"], row["waiting"]) for row in rows] == [
+        ("good", "webhook", 0),
+        ("bad", "slack", 0),
+    ]
+    assert "NOT_THERE" not in mainspring("alerts", "list").out

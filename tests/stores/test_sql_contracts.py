@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from mainspring.pipelines.run import RunStore
 from mainspring.registry.version import RegistryStore
 from mainspring.rollouts.store import RolloutStore
 from mainspring.stores.sql import Lease, Transaction
+from mainspring.stores.sql.alerts import Delivery
 from mainspring.testing.contracts import (
     DataStoreContract,
     LedgerContract,
@@ -112,3 +114,21 @@ def test_only_its_holder_gives_a_lease_back(transaction: Transaction) -> None:
     assert transaction.leases.acquire("loop", "b", ttl_s=10, now=NOON).holder == "a"
     transaction.leases.release("loop", "a")
     assert transaction.leases.acquire("loop", "b", ttl_s=10, now=NOON).holder == "b"
+
+
+def test_a_delivery_waits_until_it_was_sent_and_is_kept_once(transaction: Transaction) -> None:
+    store = transaction.alerts
+    first = Delivery(route="ops", number=2**40, product="tiny")
+    second = replace(first, number=7)
+    store.add([first, second, replace(first, route="mail")])
+    store.add([replace(first, attempts=9)])
+    store.add([])
+    assert store.waiting() == (replace(first, route="mail"), second, first)
+    assert store.last_sent() == {}
+    store.put_failed("ops", [7], attempts=3, retry_at=NOON, error="away")
+    failed = replace(second, attempts=3, retry_at="2013-02-01T12:00:00.000000Z", error="away")
+    assert failed in store.waiting()
+    store.put_sent("ops", [7], NOON, note="")
+    store.put_sent("ops", [2**40], NOON + timedelta(hours=1), note="")
+    assert store.waiting() == (replace(first, route="mail"),)
+    assert store.last_sent() == {("ops", "tiny"): NOON + timedelta(hours=1)}

@@ -8,6 +8,7 @@ import pytest
 
 from mainspring.errors import Faults
 from mainspring.settings import Settings
+from mainspring.sinks.route import Slack, Stdout
 
 
 def load(root: Path, toml: str, **environment: str) -> Settings:
@@ -123,3 +124,65 @@ def test_one_gateway_follows_a_driven_clock(tmp_path: Path) -> None:
     (tmp_path / "mainspring.toml").write_text('clock = "2013-02-01T00:00:00Z"\ngateways = 2\n')
     with pytest.raises(Faults, match="drives the clock of one gateway only"):
         Settings.load(tmp_path, {})
+
+
+OPS = '[alerts.ops]\nto = "slack"\nurl = "${OPS_SLACK_URL}"\n'
+
+
+def test_alert_routes_are_tables_and_in_the_environment_json(tmp_path: Path) -> None:
+    settings = load(tmp_path, OPS + '[alerts.log]\nto = "stdout"\nevery = "1h"\n')
+    assert settings.alerts == {"ops": Slack(url="${OPS_SLACK_URL}"), "log": Stdout(every="1h")}
+    settings = load(tmp_path, OPS, alerts='{"mine": {"to": "stdout"}}')
+    assert settings.alerts == {"mine": Stdout()}
+    assert load(tmp_path, "").alerts == {}
+
+
+def test_settings_do_not_print_what_may_be_a_secret(tmp_path: Path) -> None:
+    given = '[alerts.ops]\nto = "slack"\nurl = "https://hooks.example.org/secret"\n'
+    assert "secret" not in repr(load(tmp_path, given))
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("", "to"),
+        ('to = "pigeon"', "pigeon"),
+        ('to = "slack"', "url"),
+        ('to = "slack"\nurl = "ftp://x"', "no address of a web server"),
+        ('to = "slack"\nurl = "https://x"\nchannel = "ops"', "channel"),
+        ('to = "stdout"\nevery = "often"', "not a duration"),
+        ('to = "stdout"\ntimeout_s = 0', "at most 60"),
+        ('to = "stdout"\ntimeout_s = nan', "at most 60"),
+        ('to = "webhook"\nurl = "https://x"\nsecret = "whsec_?"', "no base64"),
+        ('to = "email"\nserver = "smtp"\nsender = "a@b"\nrecipients = ["c@d"]', "HOST:PORT"),
+        ('to = "email"\nserver = "s:25"\nsender = "a@b"\nrecipients = []', "recipients"),
+        ('to = "email"\nserver = "s:25"\nsender = "a@b"\nrecipients = ["c@d, e@f"]', "no mail address"),
+        (
+            'to = "email"\nserver = "s:25"\nsender = "a@b"\nrecipients = ["c@d"]\n'
+            'user = "u"\npassword = "p"\nsecurity = "none"',
+            "plain text",
+        ),
+    ],
+)
+def test_a_route_that_is_not_as_described_is_told_by_its_name(tmp_path: Path, table: str, told: str) -> None:
+    found = faults(tmp_path, f"[alerts.ops]\n{table}\n")
+    assert found.keys() == {"alerts.ops"}
+    assert told in found["alerts.ops"]
+
+
+@pytest.mark.parametrize(
+    "given", ["alerts = 1", 'alerts = ["ops"]', "alerts.ops = 1", "[alerts.'../x']\nto = 'stdout'"]
+)
+def test_routes_that_are_no_tables_or_have_no_name_are_told(tmp_path: Path, given: str) -> None:
+    assert len(faults(tmp_path, given)) == 1
+
+
+@pytest.mark.parametrize("given", ["", "{", "[]", '{"ops": 1}'])
+def test_routes_in_the_environment_that_are_no_json_are_told(tmp_path: Path, given: str) -> None:
+    assert faults(tmp_path, "", alerts=given).keys() == {"alerts"}
+
+
+def test_the_address_of_the_pages_is_that_of_the_server_unless_it_is_said(tmp_path: Path) -> None:
+    assert load(tmp_path, "").pages == "http://127.0.0.1:8500"
+    assert load(tmp_path, 'page_url = "https://ml.example.org/"').pages == "https://ml.example.org"
+    assert "https://" in faults(tmp_path, 'page_url = "ml.example.org"')["page_url"]

@@ -22,6 +22,7 @@ from mainspring.operate.alarms import (
 )
 from mainspring.operate.budget import BudgetRow
 from mainspring.operate.status import product_status
+from mainspring.sinks.deliver import RouteRow, route_rows
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -76,6 +77,13 @@ ALARMS: tuple[Operation, ...] = (
         "What each of its monitors may do, has spent by looking, and has left",
         lambda w, r, c: product_status(w, product_of(r)).budget,
         gives=list[BudgetRow],
+    ),
+    Operation(
+        "GET",
+        "/v1/alerts",
+        "How each alert route does, and what it has not taken yet",
+        lambda w, r, c: route_rows(w),
+        gives=list[RouteRow],
     ),
     Operation(
         "GET",

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from mainspring.cli import (
     alarms,
+    alerts,
     cycle,
     data,
     database,
@@ -81,7 +82,7 @@ for group, commands in {
         alarms.app,
         ledger.app,
     ),
-    _MAINTAIN: (processes.server, processes.gateway, database.upgrade, log.app),
+    _MAINTAIN: (processes.server, processes.gateway, alerts.app, database.upgrade, log.app),
 }.items():
     for position, command in enumerate(commands):
         command.group, command.sort_key = (group,), position

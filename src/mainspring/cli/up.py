@@ -71,12 +71,15 @@ def server(root: Path) -> None:
     # Imported while the worker is on its way.
     from mainspring.api import serve
     from mainspring.operate.declare import declare
+    from mainspring.sinks.deliver import Alerting
     from mainspring.web import pages
+    from mainspring.web.alarms import picture_of
     from mainspring.workspace import open_workspace
 
     with open_workspace(root, settings, workers) as workspace, _alone(settings):
         declare(workspace, actor="product file")
-        serve(workspace, pages(workspace))
+        with Alerting(workspace, picture_of):
+            serve(workspace, pages(workspace))
 
 
 def gateway(root: Path, name: str = "gateway-0") -> None:

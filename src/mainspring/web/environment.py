@@ -48,7 +48,15 @@ def _tone(word: str | None) -> str:
     """Whether a word is good or bad news."""
     tones = {
         "good": ("promoted", "passed", "completed", "no_harm_shown", "published", "certified", "shown"),
-        "warn": ("expired", "insufficient_data", "could_not_judge", "hold", "paused", "awaiting_approval"),
-        "bad": ("refused", "rolled_back", "failed", "harm"),
+        "warn": (
+            "expired",
+            "insufficient_data",
+            "could_not_judge",
+            "hold",
+            "paused",
+            "awaiting_approval",
+            "suspected",
+        ),
+        "bad": ("refused", "rolled_back", "failed", "harm", "confirmed", "alarm"),
     }
     return next((tone for tone, words in tones.items() if word in words), "")

@@ -17,9 +17,11 @@ from mainspring.clock import DrivenClock
 from mainspring.errors import Invalid, MainspringError, NotFound
 from mainspring.events import EventType
 from mainspring.loop import CycleNotFound, CycleState
+from mainspring.monitoring import AlarmNotFound
 from mainspring.operate import status
-from mainspring.operate.alarms import alarm_rows
+from mainspring.operate.alarms import alarm_rows, alarm_story
 from mainspring.operate.report import rollout_report, rollout_summaries
+from mainspring.web.alarms import charts_of
 from mainspring.web.chart import STYLE
 from mainspring.web.environment import make_environment
 from mainspring.web.quality import quality_chart, volume_chart, week_loss
@@ -50,7 +52,7 @@ _HEADERS = {
 
 
 def pages(workspace: Workspace) -> list[BaseRoute]:
-    """Give the pages of a workspace: products, each with its cycles and rollouts, events, and one for the lost.
+    """Give the pages of a workspace: products, each with cycles, rollouts and alarms, events, and one for the lost.
 
     Nothing under `/v1/` is a page: that is the API's.
     """
@@ -60,6 +62,7 @@ def pages(workspace: Workspace) -> list[BaseRoute]:
         Route("/products/{product}", _page(workspace, environment, _product)),
         Route("/products/{product}/cycles/{number}", _page(workspace, environment, _cycle)),
         Route("/products/{product}/rollouts/{rollout}", _page(workspace, environment, _rollout)),
+        Route("/products/{product}/alarms/{alarm}", _page(workspace, environment, _alarm)),
         Route("/events", _page(workspace, environment, _events)),
         Route("/assets/{name}", _asset),
         _Elsewhere("/{path:path}", _page(workspace, environment, _nowhere)),
@@ -127,6 +130,14 @@ def _cycle(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]
 def _rollout(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
     product, wanted = request.path_params["product"], request.path_params["rollout"]
     return "rollout.html", shown_of(rollout_report(workspace, product, wanted))
+
+
+def _alarm(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
+    product, wanted = request.path_params["product"], request.path_params["alarm"]
+    story = alarm_story(workspace, wanted)
+    if story.alarm.product != product:
+        raise AlarmNotFound(wanted)
+    return "alarm.html", {"story": story, "charts": [Markup(each) for each in charts_of(workspace, wanted)]}
 
 
 def _newest(workspace: Workspace) -> list[status.EventRow]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from mainspring.stores.errors import StoreUnavailable
+from mainspring.stores.sql.alerts import SqlAlerts
 from mainspring.stores.sql.data import SqlDataStore
 from mainspring.stores.sql.errors import (
     DatabaseForeign,
@@ -61,6 +62,7 @@ class Transaction:
     loop: LoopStore
     ledger: Ledger
     monitoring: MonitoringStore
+    alerts: SqlAlerts
     rollouts: RolloutStore
     values: SqlValues
     leases: SqlLeases
@@ -75,6 +77,7 @@ class Transaction:
             loop=SqlLoopStore(connection),
             ledger=SqlLedger(connection),
             monitoring=SqlMonitoringStore(connection),
+            alerts=SqlAlerts(connection),
             rollouts=SqlRolloutStore(connection),
             values=SqlValues(connection),
             leases=SqlLeases(connection),
