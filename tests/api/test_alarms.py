@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.api.conftest import Api
 from tests.operate.watching import live, moved
 
 from mainspring.api import build_app
+from mainspring.operate.alarms import AlarmStory, Replayed
 from mainspring.sinks.route import Slack
 from mainspring.workspace import Workspace, open_workspace
 
@@ -37,6 +39,9 @@ def drift(asked: Api) -> Any:
 
 
 def test_an_alarm_is_shown_with_its_story_and_replayed(asked: Api, drift: Any) -> None:
+    for path, kind in (("", AlarmStory), ("/replay", Replayed)):
+        answer = asked.get(f"/v1/alarms/{drift['alarm_id']}{path}")
+        assert isinstance(msgspec.json.decode(answer.content, type=kind), kind)
     story = asked.get(f"/v1/alarms/{drift['alarm_id']}").json()
     assert story["alarm"] == drift
     assert story["events"][0]["data"]["finding"] == drift["finding"]

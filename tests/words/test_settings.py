@@ -8,7 +8,7 @@ import pytest
 
 from mainspring.errors import Faults
 from mainspring.settings import Settings
-from mainspring.sinks.route import Slack, Stdout
+from mainspring.sinks.route import Email, PagerDuty, Slack, Stdout, Webhook
 
 
 def load(root: Path, toml: str, **environment: str) -> Settings:
@@ -186,3 +186,12 @@ def test_the_address_of_the_pages_is_that_of_the_server_unless_it_is_said(tmp_pa
     assert load(tmp_path, "").pages == "http://127.0.0.1:8500"
     assert load(tmp_path, 'page_url = "https://ml.example.org/"').pages == "https://ml.example.org"
     assert "https://" in faults(tmp_path, 'page_url = "ml.example.org"')["page_url"]
+
+
+def test_the_routes_of_the_guide_are_as_settings_take_them(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "alarms.md").read_text()
+    _, _, rest = guide.partition("```toml\n")
+    settings = load(tmp_path, rest.partition("```")[0])
+    assert {type(route).__name__ for route in settings.alerts.values()} == {
+        each.__name__ for each in (Slack, Webhook, Email, PagerDuty, Stdout)
+    }

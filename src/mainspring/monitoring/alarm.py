@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Alarm", "AlarmNotFound", "AlarmState", "Blame", "Finding", "Grounds", "find"]
+__all__ = ["Alarm", "AlarmNotFound", "AlarmState", "Blame", "Finding", "Grounds", "find", "mean"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

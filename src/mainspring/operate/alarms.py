@@ -29,6 +29,7 @@ from mainspring.monitoring.alarm import Alarm, AlarmState, Finding, Grounds, mea
 from mainspring.operate.ingest import reference_of
 from mainspring.operate.look import fetch, look, series, unit_of
 from mainspring.operate.status import EventRow, check_product, event_row
+from mainspring.operate.watch import unanswered
 from mainspring.ref import ModelRef
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlarmRow(_Row, frozen=True):
-    """An alarm with what people have made of it; `over` where a cycle has started since or another version serves."""
+    """An alarm with what people have made of it; `over` where a training has begun since or another version serves."""
 
     alarm_id: str
     product: str
@@ -104,7 +105,9 @@ def alarm_rows(workspace: Workspace, product: str) -> list[AlarmRow]:
     """Give a product's alarms, oldest first; raises `UnknownProduct`."""
     with workspace.database.read() as tx:
         check_product(tx, product)
-        return [_row(tx, alarm) for alarm in tx.monitoring.alarms(product)]
+        alarms = tx.monitoring.alarms(product)
+        standing = _standing(tx, product)
+        return [_row(alarm, standing) for alarm in alarms]
 
 
 def alarm_story(workspace: Workspace, alarm_id: str) -> AlarmStory:
@@ -113,7 +116,8 @@ def alarm_story(workspace: Workspace, alarm_id: str) -> AlarmStory:
         alarm = tx.monitoring.alarm(alarm_id)
         events = map(event_row, tx.ledger.entries())
         return AlarmStory(
-            alarm=_row(tx, alarm), events=[each for each in events if each.data.get("alarm") == alarm_id]
+            alarm=_row(alarm, _standing(tx, alarm.product)),
+            events=[each for each in events if each.data.get("alarm") == alarm_id],
         )
 
 
@@ -190,7 +194,7 @@ def acknowledge(workspace: Workspace, alarm_id: str, *, actor: str, reason: str)
             raise Conflict(f"Alarm {alarm_id} has been acknowledged by {alarm.acknowledged_by}.")
         taken = replace(alarm, acknowledged_by=actor)
         _record(workspace, tx, taken, EventType.ALARM_ACKNOWLEDGED, actor=actor, reason=reason)
-        return _row(tx, taken)
+        return _row(taken, _standing(tx, taken.product))
 
 
 def snooze(workspace: Workspace, alarm_id: str, *, until: datetime, actor: str, reason: str) -> AlarmRow:
@@ -226,7 +230,7 @@ def snooze(workspace: Workspace, alarm_id: str, *, until: datetime, actor: str, 
             reason=reason,
             until=time_text(until),
         )
-        return _row(tx, snoozed)
+        return _row(snoozed, _standing(tx, snoozed.product))
 
 
 def _record(
@@ -252,9 +256,13 @@ def _record(
     )
 
 
-def _row(tx: Transaction, alarm: Alarm) -> AlarmRow:
-    champion = tx.registry.aliases(alarm.product).get("champion")
-    last = max((each.opened_at for each in tx.loop.cycles(alarm.product)), default=None)
+def _standing(tx: Transaction, product: str) -> frozenset[str]:
+    """Ids of a product's alarms that are not over."""
+    champion = tx.registry.aliases(product).get("champion")
+    return frozenset(alarm.alarm_id for alarm in unanswered(tx, product, champion))
+
+
+def _row(alarm: Alarm, standing: frozenset[str]) -> AlarmRow:
     return AlarmRow(
         alarm_id=alarm.alarm_id,
         product=alarm.product,
@@ -269,5 +277,5 @@ def _row(tx: Transaction, alarm: Alarm) -> AlarmRow:
         grounds=alarm.grounds,
         acknowledged_by=alarm.acknowledged_by,
         snoozed_until=alarm.snoozed_until,
-        over=alarm.version != champion or (last is not None and alarm.at <= last),
+        over=alarm.alarm_id not in standing,
     )

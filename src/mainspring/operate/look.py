@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["Look", "ReferenceLacks", "fetch", "keep", "look", "name_of", "series"]
+__all__ = [
+    "Look",
+    "ReferenceLacks",
+    "about",
+    "digests",
+    "fetch",
+    "keep",
+    "look",
+    "name_of",
+    "read_tables",
+    "series",
+    "unit_of",
+]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

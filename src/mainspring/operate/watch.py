@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["alarm_budget", "harm", "looks", "unanswered", "watch"]
+__all__ = ["Looks", "alarm_budget", "harm", "looks", "unanswered", "watch"]
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -50,7 +50,7 @@ class _Seen:
 def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
     """Let a product's monitors look at the days that have ended since they last looked.
 
-    A monitor that has spoken keeps quiet until a cycle has started since, whatever it sees. A drift alarm that was
+    A monitor that has spoken keeps quiet until a training has begun since, whatever it sees. A drift alarm that was
     suspected is confirmed when labels show harm.
 
     Returns

@@ -90,6 +90,9 @@ def deliver(
             note, error = send(routes[name], message, environment), ""
         except NotDelivered as failure:
             note, error = "", str(failure)
+            _log.warning(
+                "The alert route %s has not taken a message about %s: %s", name, alerts[0].product, error
+            )
         with workspace.database.write() as tx:
             if not error:
                 tx.alerts.put_sent(name, numbers, now, note=note)
