@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from mainspring.operate.alarms import AlarmRow, AlarmStory
     from mainspring.workspace import Workspace
 
-app = App(name="alarms", help="See alarms, compute them again, acknowledge and snooze them.")
+app = App(
+    name="alarms",
+    help="See alarms, compute them again, acknowledge and snooze them.",
+    help_epilogue="Examples:\n  mainspring alarms list late-orders\n  mainspring alarms budget late-orders",
+)
 
 
 @app.command(

@@ -13,7 +13,11 @@ from mainspring.cli.options import HERE, Options, actor, opened
 from mainspring.cli.show import display, print_json, table
 from mainspring.errors import NotFound
 
-app = App(name="alerts", help="See the routes on which alarms come to people, and test them.")
+app = App(
+    name="alerts",
+    help="See the routes on which alarms come to people, and test them.",
+    help_epilogue="Examples:\n  mainspring alerts list\n  mainspring alerts test",
+)
 
 _NONE = 'No alert route is declared. Write one into mainspring.toml, such as:\n\n[alerts.ops]\nto = "stdout"'
 _FAILED = 5
