@@ -71,6 +71,7 @@ class Mailbox:
     server: str = ""
     codes: dict[str, str] = field(default_factory=dict)
     silent: bool = False
+    features: list[str] = field(default_factory=list)
     mails: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
 
 
@@ -113,6 +114,9 @@ def mailbox() -> Iterator[Mailbox]:
                 box.mails.append((recipients, mail))
                 say("250 taken")
             else:
+                if command == "EHLO":
+                    for feature in ("test", *box.features):
+                        say(f"250-{feature}")
                 if command == "RCPT":
                     recipients.append(rest[rest.index("<") + 1 : rest.index(">")])
                 say("221 bye" if command == "QUIT" else "250 fine")

@@ -158,19 +158,41 @@ def test_a_process_that_dies_on_its_way_loses_nothing(opened: Open, heard: Recei
     assert ids(heard) == told(workspace)
 
 
-def test_a_thread_tells_and_goes_on_after_a_fault(opened: Open, heard: Receiver) -> None:
+def test_a_thread_tells_what_is_due(opened: Open, heard: Receiver) -> None:
     before = opened(ops=Webhook(url=heard.url))
     settings = replace(before.settings, interval_s=0.01)
-    faults = ["the first time"]
-
-    def fails_once(workspace: Workspace, alarm_id: str) -> None:
-        if faults:
-            raise RuntimeError(faults.pop())
-
-    with open_workspace(settings.root, settings) as workspace, Alerting(workspace, fails_once):
+    with open_workspace(settings.root, settings) as workspace, Alerting(workspace, no_picture):
         while len(heard.came) < len(told(before)):
             assert heard.arrived.acquire(timeout=30)
-    assert ids(heard)[: len(told(before))] == told(before)
+    assert ids(heard) == told(before)
+
+
+def test_an_alarm_that_cannot_be_drawn_is_told_without_its_picture(opened: Open, box: Mailbox) -> None:
+    def fails(workspace: Workspace, alarm_id: str) -> None:
+        raise ZeroDivisionError
+
+    route = Email(server=box.server, sender="ml@example.org", recipients=("o@example.org",), security="none")
+    deliver(opened(ops=route), fails, NOW)
+    ((_, mail),) = box.mails
+    assert list(mail.iter_attachments()) == []
+
+
+def test_a_fault_of_a_route_is_told_and_keeps_no_other_from_telling(
+    opened: Open, heard: Receiver, box: Mailbox
+) -> None:
+    box.features = ["AUTH PLAIN"]
+    route = Email(
+        server=box.server,
+        sender="ml@example.org",
+        recipients=("o@example.org",),
+        user="${NAME}",
+        security="none",
+    )
+    workspace = opened(ops=route, spare=Webhook(url=heard.url))
+    deliver(workspace, no_picture, NOW, {"NAME": "jürgen"})
+    rows = {row.route: row for row in route_rows(workspace)}
+    assert rows["ops"].error == "It met a fault: UnicodeEncodeError."
+    assert ids(heard) == told(workspace)
 
 
 def test_without_a_route_there_is_no_thread(opened: Open) -> None:

@@ -15,7 +15,7 @@ from tests.sinks.conftest import alert, message
 from tests.sinks.receiving import Mailbox, Receiver, closed_port
 
 from mainspring.sinks.alert import Message, NotDelivered
-from mainspring.sinks.mail import _mail
+from mainspring.sinks.mail import mail_of
 from mainspring.sinks.route import Email, PagerDuty, Route, Slack, Stdout, Webhook
 from mainspring.sinks.send import send
 
@@ -185,7 +185,7 @@ def test_a_variable_that_is_not_there_or_wrong_is_no_delivery_and_its_text_is_no
 def test_whatever_stands_in_the_data_makes_a_mail(reason: str, kind: str) -> None:
     route = Email(server="x:1", sender="a@example.org", recipients=("b@example.org",))
     told = f"kind = {kind!r} {reason!r}"
-    mail = _mail(route, Message(alerts=(alert(reason=told),)))
+    mail = mail_of(route, Message(alerts=(alert(reason=told),)))
     body = mail.get_body()
     assert body is not None
     assert mail.as_bytes()

@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.errors import Invalid, NotFound
-from mainspring.operate.gain import gains, unhelpful
 from mainspring.operate.budget import BudgetRow, budget_rows
+from mainspring.operate.gain import gains, unhelpful
 from mainspring.operate.ingest import log_counts
 from mainspring.operate.logs import log_rows
 from mainspring.operate.observe import observed_of

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -84,12 +84,15 @@ def deliver(
         with workspace.database.read() as tx:
             entries = [next(tx.ledger.entries(after=number - 1, limit=1)) for number in numbers]
             alerts = tuple(_alert(tx, workspace.settings.pages, entry) for entry in entries)
-        drawn = {each.alarm_id: picture(workspace, each.alarm_id) for each in alerts}
-        message = Message(alerts=alerts, pictures={key: each for key, each in drawn.items() if each})
+        message = Message(alerts=alerts, pictures=_drawn(workspace, picture, alerts))
+        note = error = ""
         try:
-            note, error = send(routes[name], message, environment), ""
+            note = send(routes[name], message, environment)
         except NotDelivered as failure:
-            note, error = "", str(failure)
+            error = str(failure)
+        except Exception as failure:  # noqa: BLE001 - whatever one route meets keeps no other from telling
+            error = f"It met a fault: {type(failure).__name__}."
+        if error:
             _log.warning(
                 "The alert route %s has not taken a message about %s: %s", name, alerts[0].product, error
             )
@@ -102,6 +105,19 @@ def deliver(
             )
             pause = min(_FIRST_RETRY * 2 ** min(attempts - 1, 16), _LAST_RETRY)
             tx.alerts.put_failed(name, numbers, attempts=attempts, retry_at=now + pause, error=error)
+
+
+def _drawn(workspace: Workspace, picture: Picture, alerts: Sequence[Alert]) -> dict[str, str]:
+    """Draw the alarms of some alerts; one that cannot be drawn is told without its picture."""
+    drawn: dict[str, str] = {}
+    for alarm_id in dict.fromkeys(each.alarm_id for each in alerts):
+        try:
+            found = picture(workspace, alarm_id)
+        except Exception as error:  # noqa: BLE001 - a picture is no reason to keep an alarm back
+            _log.warning("The alarm %s could not be drawn: %s", alarm_id, error)
+        else:
+            drawn |= {alarm_id: found} if found else {}
+    return drawn
 
 
 def _take_in(workspace: Workspace, routes: Mapping[str, Route]) -> None:

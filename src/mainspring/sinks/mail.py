@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["send_mail"]
+__all__ = ["mail_of", "send_mail"]
 
 import smtplib
 import ssl
@@ -27,7 +27,7 @@ def send_mail(route: Email, message: Message) -> str:
         Nobody has it.
     """
     host, _, port = route.server.partition(":")
-    made = _mail(route, message)
+    made = mail_of(route, message)
     try:
         if route.security == "tls":
             session: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -57,7 +57,8 @@ def send_mail(route: Email, message: Message) -> str:
     return f"Refused by the mail server: {', '.join(sorted(refused))}." if refused else ""
 
 
-def _mail(route: Email, message: Message) -> EmailMessage:
+def mail_of(route: Email, message: Message) -> EmailMessage:
+    """Write the mail; its id is that of the newest event, the same when it is sent again."""
     made = EmailMessage()
     made["Subject"] = f"[mainspring] {message.title}"
     made["From"] = route.sender
