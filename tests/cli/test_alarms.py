@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,6 @@ def test_an_alarm_is_listed_shown_and_replayed(alarmed: Path, mainspring: Comman
 def test_an_alarm_that_comes_out_otherwise_is_told_with_exit_code_1(
     alarmed: Path, mainspring: Command
 ) -> None:
-    from dataclasses import replace
-
     with open_workspace(alarmed) as workspace, workspace.database.write() as tx:
         alarm = tx.monitoring.alarms("tiny")[0]
         tx.monitoring.put_alarm(replace(alarm, evidence="nothing to see"))

@@ -61,6 +61,20 @@ def test_a_mail_has_the_plots_of_its_alarms(opened: Open, box: Mailbox) -> None:
         assert attached.get_content().startswith(b"<svg xmlns=")
 
 
+def test_whom_a_mail_has_not_reached_is_shown_until_the_next(opened: Open, box: Mailbox) -> None:
+    box.codes["TO:<gone@example.org>"] = "550"
+    route = Email(
+        server=box.server,
+        sender="ml@example.org",
+        recipients=("gone@example.org", "o@example.org"),
+        security="none",
+    )
+    workspace = opened(ops=route)
+    deliver(workspace, no_picture, NOW)
+    (row,) = route_rows(workspace)
+    assert (row.waiting, row.error) == (0, "Refused by the mail server: gone@example.org.")
+
+
 def test_a_route_begins_with_what_happens_after_it_was_declared(opened: Open, heard: Receiver) -> None:
     workspace = opened(new=Webhook(url=heard.url, every="1s"))
     deliver(workspace, no_picture, NOW)

@@ -128,7 +128,9 @@ def test_a_delivery_waits_until_it_was_sent_and_is_kept_once(transaction: Transa
     store.put_failed("ops", [7], attempts=3, retry_at=NOON, error="away")
     failed = replace(second, attempts=3, retry_at="2013-02-01T12:00:00.000000Z", error="away")
     assert failed in store.waiting()
-    store.put_sent("ops", [7], NOON, note="")
+    store.put_sent("ops", [7], NOON, note="not to everybody")
+    assert store.last_notes() == {"ops": "not to everybody"}
     store.put_sent("ops", [2**40], NOON + timedelta(hours=1), note="")
     assert store.waiting() == (replace(first, route="mail"),)
     assert store.last_sent() == {("ops", "tiny"): NOON + timedelta(hours=1)}
+    assert store.last_notes() == {"ops": ""}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,7 +28,7 @@ def noticed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def alarmed(noticed: Path, tmp_path: Path) -> Workspace:
+def alarmed(noticed: Path, tmp_path: Path) -> Iterator[Workspace]:
     with open_workspace(Path(shutil.copytree(noticed, tmp_path / "alarmed"))) as workspace:
         yield workspace
 

@@ -48,7 +48,10 @@ _LEASE_S = 60.0
 
 
 class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How a route does: what waits, how often it was not taken and why, and when it has last been told something."""
+    """How a route does: what waits, how often it was not taken, and when it has last been told something.
+
+    `error` says why what waits was not taken; where nothing waits, whom the last message has not reached.
+    """
 
     route: str
     to: str
@@ -214,7 +217,7 @@ def trial_message(pages: str, now: datetime, actor: str) -> Message:
 def route_rows(workspace: Workspace) -> list[RouteRow]:
     """Tell how each route does."""
     with workspace.database.read() as tx:
-        waiting, sent = tx.alerts.waiting(), tx.alerts.last_sent()
+        waiting, sent, notes = tx.alerts.waiting(), tx.alerts.last_sent(), tx.alerts.last_notes()
     rows = []
     for name, route in workspace.settings.alerts.items():
         mine = [each for each in waiting if each.route == name]
@@ -226,7 +229,7 @@ def route_rows(workspace: Workspace) -> list[RouteRow]:
                 waiting=len(mine),
                 attempts=worst.attempts if worst else 0,
                 retry_at=parse_time(worst.retry_at) if worst and worst.retry_at else None,
-                error=worst.error if worst else "",
+                error=worst.error if worst else notes.get(name, ""),
                 last_sent_at=max((at for (told, _), at in sent.items() if told == name), default=None),
             )
         )

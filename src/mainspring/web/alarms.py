@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["charts_of", "picture_of"]
 
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from mainspring.operate.alarms import alarm_curve
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mainspring.workspace import Workspace
 
 _WIDTH, _NARROW, _HEIGHT = 860, 400, 260
+_LETTERS = 40  # of a name that came with data, so that a legend keeps to its picture
 
 
 def picture_of(workspace: Workspace, alarm_id: str) -> str | None:
@@ -52,7 +54,7 @@ def alarm_chart(curve: AlarmCurve, finding: Finding, *, width: int = _WIDTH) -> 
                 tone=7,
                 key="reference",
             ),
-            Series(name=curve.unit, days=curve.days, tone=0, key=f"{curve.name}, by day"),
+            Series(name=curve.unit, days=curve.days, tone=0, key=f"{shorten(curve.name, _LETTERS)}, by day"),
         ],
         title=f"{curve.name}: {curve.unit} by day",
         marks=[Mark(day=finding.since, label="change", title="where the change is estimated to have come")],

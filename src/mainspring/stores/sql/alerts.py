@@ -87,6 +87,16 @@ class SqlAlerts:
         )
         return {(row.route, row.product): parse_time(row.sent_at) for row in rows}
 
+    def last_notes(self) -> dict[str, str]:
+        """Give what is to be known of the last message that each route has taken; mostly empty."""
+        table = alert_deliveries.c
+        rows = self.connection.execute(
+            select(table.route, table.error)
+            .where(table.sent_at.is_not(None))
+            .order_by(table.sent_at, table.number)
+        )
+        return {row.route: row.error for row in rows}
+
     def put_sent(self, route: str, numbers: Iterable[int], at: datetime, *, note: str) -> None:
         """Record that a route has taken entries, and what is to be known of it."""
         self._set(route, numbers, {"sent_at": time_text(at), "error": note})
