@@ -44,7 +44,7 @@ def test_an_alarm_is_shown_with_its_story_and_replayed(asked: Api, drift: Any) -
         assert isinstance(msgspec.json.decode(answer.content, type=kind), kind)
     story = asked.get(f"/v1/alarms/{drift['alarm_id']}").json()
     assert story["alarm"] == drift
-    assert story["events"][0]["data"]["finding"] == drift["finding"]
+    assert story["events"][0]["data"]["change"] == drift["change"]
     assert story["events"][0]["data"]["grounds"] == drift["grounds"]
     assert asked.get(f"/v1/alarms/{drift['alarm_id']}/replay").json()["same"] is True
 

@@ -48,7 +48,7 @@ def test_an_alarm_is_listed_shown_and_replayed(alarmed: Path, mainspring: Comman
         assert part in told.out
     shown = mainspring("alarms", "show", drift["alarm_id"], "--json").json
     assert shown["alarm"] == drift
-    assert shown["alarm"]["finding"]["blame"][0]["effect"] > 0.02
+    assert shown["alarm"]["change"]["blame"][0]["effect"] > 0.02
     replayed = mainspring("alarms", "replay", drift["alarm_id"], "--json")
     assert (replayed.code, replayed.json["same"]) == (0, True)
     assert mainspring("alarms", "replay", drift["alarm_id"]).out.startswith("The same, bit for bit, from ")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainspring.monitoring import Alarm, AlarmState, Budget, Stream, WindowedBetting
-from mainspring.monitoring.alarm import find
+from mainspring.monitoring.alarm import change_of
 
 FIRST = date(2024, 1, 1)
 BUDGET = Budget(checks=30, alarms=0.25)
@@ -32,7 +32,7 @@ def test_a_sharp_change_is_found_on_its_day_and_blamed_on_its_column() -> None:
     steady = errors("steady", [(90, 10)] * 12)
     broken = errors("broken", [(90, 10)] * 9 + [(10, 90)] * 3)
     evidence = WindowedBetting().weigh([steady, broken], budget=BUDGET)
-    found = find(evidence, [steady, broken], days, unit="share of rows", scale=1.0)
+    found = change_of(evidence, [steady, broken], days, unit="share of rows", scale=1.0)
     assert (found.since, found.earliest, found.latest) == (days[9], days[9], days[9])
     assert [blame.feature for blame in found.blame] == ["broken", "steady"]
     blame = found.blame[0]
@@ -52,19 +52,19 @@ def test_the_change_lies_between_its_bounds_and_means_on_their_scale(
     days = [FIRST + timedelta(days=2 * n) for n in range(len(checks))]
     stream = errors("error", checks)
     evidence = WindowedBetting().weigh([stream], budget=BUDGET)
-    found = find(evidence, [stream], days, unit="error", scale=scale)
+    found = change_of(evidence, [stream], days, unit="error", scale=scale)
     assert days[0] <= found.earliest <= found.since <= found.latest <= days[-1]
     assert {found.earliest, found.since, found.latest} <= set(days)
     (blame,) = found.blame
     assert blame.before == pytest.approx(0.1 * scale, abs=1e-6)
     assert 0 <= blame.after <= scale + 1e-6
-    assert find(evidence, [stream], days, unit="error", scale=scale) == found
+    assert change_of(evidence, [stream], days, unit="error", scale=scale) == found
 
 
 def test_no_more_than_five_columns_are_blamed() -> None:
     streams = [errors(f"c{n}", [(10, 90)]) for n in range(7)]
     evidence = WindowedBetting().weigh(streams, budget=BUDGET)
-    assert len(find(evidence, streams, [FIRST], unit="share of rows", scale=1.0).blame) == 5
+    assert len(change_of(evidence, streams, [FIRST], unit="share of rows", scale=1.0).blame) == 5
 
 
 @pytest.mark.parametrize("about", ["drift", "quality", "staleness"])

@@ -52,7 +52,7 @@ def alarm_id(workspace: Workspace, monitor: str) -> str:
 
 def test_an_alarm_says_how_much_since_when_and_of_what(workspace: Workspace) -> None:
     (row,) = [row for row in alarm_rows(workspace, "tiny") if row.monitor == "input_drift"]
-    found = row.finding
+    found = row.change
     assert found is not None
     changed = (FIRST + 36 * DAY).date()
     assert found.earliest <= found.since <= found.latest
@@ -60,7 +60,7 @@ def test_an_alarm_says_how_much_since_when_and_of_what(workspace: Workspace) -> 
     assert found.log_e >= found.needed > 0
     first, *others = found.blame
     assert (found.unit, first.feature) == ("share of rows", "amount")
-    assert "amount" in first.change
+    assert "amount" in first.stream
     assert first.effect == pytest.approx(first.after - first.before)
     assert first.effect > 0.1
     assert {each.feature for each in others} <= {"hour", "kind"}
@@ -74,9 +74,9 @@ def test_worse_answers_are_confirmed_at_once_and_measured_in_the_unit_of_the_los
 ) -> None:
     (row,) = [row for row in alarm_rows(workspace, "tiny") if row.about == "quality"]
     assert row.state is AlarmState.CONFIRMED
-    assert row.finding is not None
-    (blame,) = row.finding.blame
-    assert (row.finding.unit, blame.feature) == ("log_loss", "log_loss")
+    assert row.change is not None
+    (blame,) = row.change.blame
+    assert (row.change.unit, blame.feature) == ("log_loss", "log_loss")
     assert 0.1 < blame.before < blame.after < 4
 
 
@@ -87,7 +87,7 @@ def test_an_alarm_comes_out_the_same_though_its_days_have_changed_since(workspac
     for row in alarm_rows(workspace, "tiny"):
         again = replay(workspace, row.alarm_id)
         assert again.same
-        assert (again.evidence, again.finding) == (row.evidence, row.finding)
+        assert (again.evidence, again.change) == (row.evidence, row.change)
 
 
 def test_the_same_traffic_raises_alarms_of_the_same_ids_and_grounds(
@@ -119,9 +119,9 @@ def test_a_replay_of_changed_tables_is_refused_by_the_name_of_what_has_changed(w
 
 def test_an_alarm_without_grounds_is_shown_and_not_replayed(workspace: Workspace) -> None:
     with workspace.database.write() as tx:
-        old = replace(tx.monitoring.alarms("tiny")[0], monitor="old", finding=None, grounds=None)
+        old = replace(tx.monitoring.alarms("tiny")[0], monitor="old", change=None, grounds=None)
         tx.monitoring.put_alarm(old)
-    assert alarm_story(workspace, old.alarm_id).alarm.finding is None
+    assert alarm_story(workspace, old.alarm_id).alarm.change is None
     assert alarm_curve(workspace, old.alarm_id) is None
     with pytest.raises(NotReplayable):
         replay(workspace, old.alarm_id)

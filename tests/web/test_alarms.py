@@ -49,8 +49,8 @@ def test_the_page_of_an_alarm_says_what_it_saw_and_what_to_do(
     page = get(alarmed)(address)
     assert page.status_code == 200
     shown = Parsed(page)
-    assert alarm.finding is not None
-    for words in (alarm.evidence, alarm.advice, str(alarm.finding.since), "alarm.raised"):
+    assert alarm.change is not None
+    for words in (alarm.evidence, alarm.advice, str(alarm.change.since), "alarm.raised"):
         assert words in shown.text
     assert len(list(shown.all("svg"))) == 2
 

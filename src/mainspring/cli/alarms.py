@@ -247,7 +247,7 @@ def _now(alarm: AlarmRow) -> str:
 def _told(story: AlarmStory) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    alarm, found = story.alarm, story.alarm.finding
+    alarm, found = story.alarm, story.alarm.change
     yield Text.assemble(
         (f"{alarm.monitor} of {alarm.product}@{alarm.version}", "bold"),
         " is ",
@@ -268,7 +268,7 @@ def _told(story: AlarmStory) -> Iterator[RenderableType]:
         yield table(
             ("Column", "What has changed", ">Before", ">After", ">Effect", ">Nats"),
             (
-                (each.feature, each.change, each.before, each.after, each.effect, each.log_e)
+                (each.feature, each.stream, each.before, each.after, each.effect, each.log_e)
                 for each in found.blame
             ),
         )

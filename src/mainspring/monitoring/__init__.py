@@ -1,6 +1,6 @@
 """Watching a model in production: profiles of windows, evidence of change with a bound on false alarms, alarms."""
 
-from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Grounds
+from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Change, Grounds
 from mainspring.monitoring.detector import (
     Budget,
     Detector,
@@ -66,6 +66,7 @@ __all__ = [
     "Blame",
     "Budget",
     "CategoryProfile",
+    "Change",
     "ColumnProfile",
     "Detector",
     "EmbeddingProfile",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Alarm", "AlarmNotFound", "AlarmState", "Blame", "Finding", "Grounds", "find", "mean"]
+__all__ = ["Alarm", "AlarmNotFound", "AlarmState", "Blame", "Change", "Grounds", "change_of", "mean"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,18 +48,18 @@ class Blame:
     ----------
     feature : str
         The column, or the loss.
-    change : str
+    stream : str
         Which of its streams has risen most evidently.
     log_e : float
         Log e-value of that stream, in nats.
     before, after : float
-        Its mean in the reference, and over the days since the change, in the finding's unit.
+        Its mean in the reference, and over the days since the change, in the change's unit.
     effect : float
         The effect size: how far the mean has moved.
     """
 
     feature: str
-    change: str
+    stream: str
     log_e: float
     before: float
     after: float
@@ -67,7 +67,7 @@ class Blame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Change:
     """What a monitor that bets has seen.
 
     Attributes
@@ -146,7 +146,7 @@ class Alarm:
         Whether it is known to matter.
     evidence : str
         What it saw, in words.
-    finding : Finding, optional
+    change : Change, optional
         What it saw, in figures; None for an age.
     grounds : Digest, optional
         The blob with the `Grounds` that it was computed from; None for alarms of mainspring 0.1.
@@ -163,7 +163,7 @@ class Alarm:
     version: int
     state: AlarmState
     evidence: str
-    finding: Finding | None = None
+    change: Change | None = None
     grounds: Digest | None = None
     acknowledged_by: str = ""
     snoozed_until: datetime | None = None
@@ -196,9 +196,9 @@ class Alarm:
                 return "Ask for a cycle, or raise the age that is allowed if the champion is still good."
 
 
-def find(
+def change_of(
     evidence: Evidence, streams: Sequence[Stream], days: Sequence[date], *, unit: str, scale: float
-) -> Finding:
+) -> Change:
     """Say in figures what a detector has found.
 
     Parameters
@@ -210,13 +210,13 @@ def find(
     days : sequence of date
         The day of each check, oldest first.
     unit : str
-        As in `Finding`.
+        As in `Change`.
     scale : float
         What 1 on the streams' scale is in that unit.
 
     Returns
     -------
-    Finding
+    Change
         Means are taken at the middle of each level, and rounded to six digits as evidence is.
     """
     lengths = window_lengths(len(days)).tolist()
@@ -232,13 +232,13 @@ def find(
             after = mean(stream, stream.checks[-evidence.window :], scale=scale)
             strongest[stream.column] = Blame(
                 feature=stream.column,
-                change=name,
+                stream=name,
                 log_e=log_e,
                 before=before,
                 after=after,
                 effect=round(after - before, 6),
             )
-    return Finding(
+    return Change(
         unit=unit,
         log_e=evidence.log_e,
         needed=round(evidence.log_threshold, 6),

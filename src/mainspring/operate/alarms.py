@@ -25,7 +25,7 @@ import msgspec
 from mainspring.clock import time_text
 from mainspring.errors import Conflict, Invalid
 from mainspring.events import Event, EventType
-from mainspring.monitoring.alarm import Alarm, AlarmState, Finding, Grounds, mean
+from mainspring.monitoring.alarm import Alarm, AlarmState, Change, Grounds, mean
 from mainspring.operate.ingest import reference_of
 from mainspring.operate.look import fetch, look, series, unit_of
 from mainspring.operate.status import EventRow, check_product, event_row
@@ -66,7 +66,7 @@ class AlarmRow(_Row, frozen=True):
     version: int
     state: AlarmState
     evidence: str
-    finding: Finding | None
+    change: Change | None
     advice: str
     grounds: str | None
     acknowledged_by: str
@@ -88,7 +88,7 @@ class Replayed(_Row, frozen=True):
     same: bool
     grounds: Grounds
     evidence: str
-    finding: Finding | None
+    change: Change | None
     raised_with: str
 
 
@@ -139,10 +139,10 @@ def replay(workspace: Workspace, alarm_id: str) -> Replayed:
     came = look(grounds, ModelRef(alarm.product, alarm.version), tables, workspace.blobs)
     return Replayed(
         alarm_id=alarm_id,
-        same=(came.told, came.finding) == (alarm.evidence, alarm.finding),
+        same=(came.told, came.change) == (alarm.evidence, alarm.change),
         grounds=grounds,
         evidence=came.told,
-        finding=came.finding,
+        change=came.change,
         raised_with=alarm.evidence,
     )
 
@@ -157,12 +157,12 @@ def alarm_curve(workspace: Workspace, alarm_id: str) -> AlarmCurve | None:
     """
     with workspace.database.read() as tx:
         alarm = tx.monitoring.alarm(alarm_id)
-    if alarm.grounds is None or alarm.finding is None:
+    if alarm.grounds is None or alarm.change is None:
         return None
     grounds, tables = fetch(workspace.blobs, alarm.grounds)
     unit, scale = unit_of(grounds.monitor)
     reference = reference_of(workspace.blobs, grounds.reference)
-    name = alarm.finding.blame[0].change
+    name = alarm.change.blame[0].stream
     stream = next(
         each for each in series(grounds.monitor, reference, list(tables.values())) if each.name == name
     )
@@ -272,7 +272,7 @@ def _row(alarm: Alarm, standing: frozenset[str]) -> AlarmRow:
         version=alarm.version,
         state=alarm.state,
         evidence=alarm.evidence,
-        finding=alarm.finding,
+        change=alarm.change,
         advice=alarm.advice,
         grounds=alarm.grounds,
         acknowledged_by=alarm.acknowledged_by,

@@ -36,7 +36,7 @@ from mainspring.monitoring import (
     loss_levels,
     quality_stream,
 )
-from mainspring.monitoring.alarm import Finding, Grounds, find
+from mainspring.monitoring.alarm import Change, Grounds, change_of
 from mainspring.operate.ingest import reference_of
 from mainspring.product import InputDrift, Monitor, PredictionDrift, Quality, Staleness
 from mainspring.ref import ModelRef
@@ -73,7 +73,7 @@ class Look:
 
     outcome: str
     told: str
-    finding: Finding | None = None
+    change: Change | None = None
 
 
 def name_of(monitor: Monitor) -> str:
@@ -143,12 +143,12 @@ def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fil
         lacking = "".join(f"; {name}: {why}" for name, why in evidence.insufficient[:1])
         return Look(outcome=evidence.outcome.value, told=weighed + lacking)
     unit, scale = unit_of(monitor)
-    finding = find(evidence, streams, list(tables), unit=unit, scale=scale)
+    change = change_of(evidence, streams, list(tables), unit=unit, scale=scale)
     most = ", ".join(name for name, _ in evidence.streams[:3])
     return Look(
         outcome=evidence.outcome.value,
-        told=f"changed since about {finding.since}: {most} ({weighed})",
-        finding=finding,
+        told=f"changed since about {change.since}: {most} ({weighed})",
+        change=change,
     )
 
 

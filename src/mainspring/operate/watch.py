@@ -91,8 +91,8 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
                 if alarm.about == "drift" and shown:
                     alarm = replace(alarm, state=AlarmState.CONFIRMED)
                 tx.monitoring.put_alarm(alarm)
-                found = msgspec.to_builtins(alarm.finding)
-                _tell(tx, alarm, EventType.ALARM_RAISED, now, alarm.evidence, finding=found)
+                found = msgspec.to_builtins(alarm.change)
+                _tell(tx, alarm, EventType.ALARM_RAISED, now, alarm.evidence, change=found)
                 raised.append(alarm)
         for alarm in unanswered(tx, spec.name, champion) if shown else ():
             if alarm.state is AlarmState.SUSPECTED:
@@ -139,7 +139,7 @@ def _alarm(workspace: Workspace, version: ModelVersion, monitor: Monitor, seen: 
         version=version.number,
         state=AlarmState.SUSPECTED if about(monitor) == "drift" else AlarmState.CONFIRMED,
         evidence=seen.look.told,
-        finding=seen.look.finding,
+        change=seen.look.change,
         grounds=keep(workspace.blobs, seen.grounds, seen.tables),
     )
 

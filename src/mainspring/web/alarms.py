@@ -12,7 +12,7 @@ from mainspring.stores.blobs import BlobCorrupt, BlobNotFound
 from mainspring.web.chart import STYLE, Kind, Mark, Series, day_chart
 
 if TYPE_CHECKING:
-    from mainspring.monitoring import Finding
+    from mainspring.monitoring import Change
     from mainspring.operate.alarms import AlarmCurve
     from mainspring.workspace import Workspace
 
@@ -32,17 +32,17 @@ def charts_of(workspace: Workspace, alarm_id: str) -> list[str]:
     return [alarm_chart(*found, width=width) for width in (_WIDTH, _NARROW)] if found else []
 
 
-def _drawable(workspace: Workspace, alarm_id: str) -> tuple[AlarmCurve, Finding] | None:
+def _drawable(workspace: Workspace, alarm_id: str) -> tuple[AlarmCurve, Change] | None:
     try:
         curve = alarm_curve(workspace, alarm_id)
     except (BlobNotFound, BlobCorrupt):  # the alarm stands without its picture
         return None
     with workspace.database.read() as tx:
-        finding = tx.monitoring.alarm(alarm_id).finding
-    return (curve, finding) if curve and finding else None
+        change = tx.monitoring.alarm(alarm_id).change
+    return (curve, change) if curve and change else None
 
 
-def alarm_chart(curve: AlarmCurve, finding: Finding, *, width: int = _WIDTH) -> str:
+def alarm_chart(curve: AlarmCurve, change: Change, *, width: int = _WIDTH) -> str:
     """Draw the mean by day beside the reference's, with the change marked."""
     first, last = curve.days[0][0], curve.days[-1][0]
     return day_chart(
@@ -57,15 +57,15 @@ def alarm_chart(curve: AlarmCurve, finding: Finding, *, width: int = _WIDTH) -> 
             Series(name=curve.unit, days=curve.days, tone=0, key=f"{shorten(curve.name, _LETTERS)}, by day"),
         ],
         title=f"{curve.name}: {curve.unit} by day",
-        marks=[Mark(day=finding.since, label="change", title="where the change is estimated to have come")],
+        marks=[Mark(day=change.since, label="change", title="where the change is estimated to have come")],
         width=width,
         height=_HEIGHT,
         tooltips=width == _WIDTH,
     )
 
 
-def alarm_picture(curve: AlarmCurve, finding: Finding) -> str:
+def alarm_picture(curve: AlarmCurve, change: Change) -> str:
     """Draw the same as an SVG document, with the style in it."""
     head = f'xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}"'
-    chart = alarm_chart(curve, finding).replace("<svg", f"<svg {head}", 1)
+    chart = alarm_chart(curve, change).replace("<svg", f"<svg {head}", 1)
     return chart.replace(">", f"><style>{STYLE}</style>", 1)

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from mainspring.errors import Conflict
-from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Finding
+from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Change
 from mainspring.monitoring.store import DayQuality, KnownLabel, LogCursor, MonitoringStore, OpenPrediction
 
 _NOON = datetime(2013, 2, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -44,7 +44,7 @@ class MonitoringStoreContract:
         version=1,
         state=AlarmState.SUSPECTED,
         evidence="wind: e-value 1e9",
-        finding=Finding(
+        change=Change(
             unit="share of rows",
             log_e=20.7,
             needed=8.1,
@@ -53,7 +53,7 @@ class MonitoringStoreContract:
             latest=_DAY,
             blame=(
                 Blame(
-                    feature="wind", change="wind > 12", log_e=20.7, before=0.1 + 0.2, after=0.5, effect=0.2
+                    feature="wind", stream="wind > 12", log_e=20.7, before=0.1 + 0.2, after=0.5, effect=0.2
                 ),
             ),
         ),
