@@ -32,7 +32,7 @@ COMMANDS = list(commands())
 def test_help_names_every_command_and_every_exit_code(mainspring: Command) -> None:
     said = mainspring("--help")
     assert said.code == 0
-    assert {called[0] for called in COMMANDS} <= set(re.findall(r"^│ (\w+)", said.out, re.MULTILINE))
+    assert {called[0] for called in COMMANDS} <= set(re.findall(r"^│ ([\w-]+)", said.out, re.MULTILINE))
     assert re.findall(r"^  (\d)  ", said.out, re.MULTILINE) == list("012345")
 
 
