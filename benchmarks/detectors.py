@@ -6,12 +6,12 @@
 of what is promised (no tolerance, and the whole budget shared by the monitors). The bar is the budget, plus three
 standard deviations of the count that so many products may show.
 
-*Changes:* each stream has a reference of 10,000 rows, then 10,000 rows alike, then the change. The detector looks every
-500 rows, with a budget of 5 % in 100 looks; ADWIN has read the reference as the beginning of its stream, and looks every
-32 rows; the KS test compares the newest rows, 500 or 2,000 of them, with the reference at every look, at 5 % divided by
-the 100 looks. ADWIN and KS have no tolerance, so the detector is shown without one, and with its default. A delay is in
-rows from the change to the alarm, its median over all runs without an alarm before the change; what does not alarm
-has an infinite delay.
+*Changes:* each stream has a reference of 10,000 rows, then 10,000 rows alike, then the change. The detector looks
+every 500 rows, with a budget of 5 % in 100 looks; ADWIN has read the reference as the beginning of its stream, and
+looks every 32 rows; the KS test compares the newest rows, 500 or 2,000 of them, with the reference at every look, at
+5 % divided by the 100 looks. ADWIN and KS have no tolerance, so the detector is shown without one, and with its
+default. A delay is in rows from the change to the alarm, its median over all runs without an alarm before the change;
+what does not alarm has an infinite delay.
 
 ADWIN's environment is made by uv in `.peers/`; where it cannot be, the table says why. Seeds are fixed.
 """
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import environments
+import load
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -204,7 +205,7 @@ def found(change: Change, runs: int, after: int, seed: int) -> dict[str, Any]:
     }
     try:
         ways["ADWIN"] = summary(adwin(rows))
-    except (environments.NotInstalled, OSError, subprocess.CalledProcessError) as error:
+    except (load.Failed, OSError, subprocess.CalledProcessError) as error:
         ways["ADWIN"] = {"failed": str(error)}
     for window in KS_ROWS:
         ways[f"KS {window}"] = summary([ks(each, window) for each in rows])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pytest
@@ -35,11 +37,43 @@ def test_counts_of_an_indicator_are_those_of_the_rows() -> None:
         assert stream.checks == ((int((after < edge).sum()), int((after >= edge).sum())),)
 
 
+def mean(stream: Stream, table: Sequence[int]) -> float:
+    return float(np.average(stream.lower, weights=table))
+
+
+def test_scores_say_where_between_the_edges_rows_lie_and_how_far_from_the_middle() -> None:
+    rng = np.random.default_rng(3)
+    before, wider = rng.normal(0.0, 1.0, 4000), rng.normal(0.0, 2.0, 4000)
+    streams = named(
+        drift_streams(profile({"x": before}), [profile({"x": wider + 1.0}), profile({"x": wider})])
+    )
+    assert "x higher" in streams
+    for name, stream in streams.items():
+        opposite = streams.get(name.replace("higher", "lower").replace("more spread", "less spread"))
+        if opposite is None or opposite is stream:
+            continue
+        assert opposite.lower == pytest.approx([1 - score for score in stream.lower])
+        moved, same = (mean(stream, check) - mean(stream, stream.reference) for check in stream.checks)
+        assert moved > 0.1
+        assert same > 0.1 if "spread" in name else abs(same) < 0.03
+
+
+def test_a_wider_spread_is_found_before_any_edge_is_passed_more_often() -> None:
+    rng = np.random.default_rng(4)
+    windows = [profile({"x": rng.normal(0.0, 1.3, 500)}) for _ in range(3)]
+    streams = drift_streams(profile({"x": rng.normal(0.0, 1.0, 10_000)}), windows)
+    evidence = WindowedBetting().weigh(streams, budget=budget)
+    assert evidence.outcome is Outcome.ALARM
+    assert evidence.streams[0][0] == "x more spread"
+
+
 def test_a_constant_column_is_watched_for_values_on_either_side() -> None:
     streams = named(
         drift_streams(profile({"rain": np.zeros(500)}), [profile({"rain": np.array([0.0, 1.0, 2.0])})])
     )
     assert [stream.checks for name, stream in streams.items() if ">" in name] == [((1, 2),)]
+    # Two levels are the same two streams again.
+    assert not [name for name in streams if "higher" in name or "spread" in name]
 
 
 def test_rows_without_a_value_count_as_missing_only() -> None:

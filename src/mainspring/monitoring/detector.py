@@ -227,20 +227,21 @@ class Detector(Protocol):
 class WindowedBetting:
     """Bet, over windows ending now, that the mean has risen [1]_ [2]_.
 
-    For a window, the wealth of bets against "mean at most m" is L(m) = avg_k prod_i (1 + lambda_k (g_i - m)),
-    an e-value. The reference's unknown mean p enters through an e-value of its own, K(p) = avg over bets of
-    prod_i (1 +- l (p - r_i)), and the evidence of a window is the least of K(p) L(p + tolerance) over p, so that
-    the reference's sampling error is inside the bound and not plugged in. Windows of 1, 2, 3, 4, 6, 8, 12, ...
-    checks and of all are tried, (i) against the reference and (ii) against the reference and all checks before
-    the window; the two maxima are averaged, then the streams are.
+    For a window, the wealth of bets against "mean at most m" is L(m) = sum_k w_k prod_i (1 + lambda_k (g_i - m)),
+    an e-value. The reference's unknown mean p enters through an e-value of its own, against "mean at least p":
+    K(p) = sum_z w_z prod_i (1 + l_z(p) (p - r_i)). The evidence of a window is the least of K(p) L(p + tolerance) over
+    p, so that the reference's sampling error is inside the bound and not plugged in. The sum over windows of
+    1, 2, 3, ... 16, 18, 20, ... 32, 36, ... checks and of all is taken (i) against the reference and (ii) against the
+    reference and all checks before the window; the two are averaged, then the streams are.
 
     Parameters
     ----------
     effects : tuple of float
         The rises that bets are best for. Their range matters, their exact values hardly.
     reference_bets : tuple of float
-        Bets on the reference, times 1/sqrt(rows). They must not be chosen by looking at the reference: E K(p) <= 1
-        needs them free of the data.
+        The z of l_z(p) = z / sqrt(rows p (1 - p)): standard deviations of a 0/1 mean by which the reference's may have
+        fallen short. They must not be chosen by looking at the reference: E K(p) <= 1 needs them free of the data.
+        With 0 among them no p below the reference's mean matters, since L falls with p.
     minimum_reference : int
         Rows that a reference must have. The bound holds with fewer, but nothing could be found.
     cells : tuple of int
@@ -252,14 +253,16 @@ class WindowedBetting:
     independent, (b) at every check, given the past, the mean is at most p + tolerance, and (c) rows before a
     window are independent, their number does not depend on their values, and the mean within the window is at
     most their average mean plus the tolerance. Independent rows that do not change have all three. Each form's
-    maximum is at most the sum over all starts of the wealth since, weighted by K at that start; at a stopping
+    sum is at most the sum over all starts of the wealth since, weighted by K at that start; at a stopping
     time within T checks, the expected value of this sum is at most T.
 
-    *The grid is no approximation.* In a cell [a, b], L(p + tolerance) and the downward bets of K fall with p and
-    the upward bets rise; so L and the former are taken at b, the latter at a: less than the least value within.
-    The grid ends where n kl(mean, p) exceeds a bound from Hoeffding's theorem 1 [3]_ such that all true means of all
-    streams and windows are inside, except with a probability of 1 % of the budget, for which e-values are
-    multiplied by 0.99.
+    *The grid is no approximation.* L(p + tolerance) falls with p. K rises: a row counts 1 + l_z(p) p at r = 0 and
+    1 - l_z(p) (1 - p) at r = 1, which both rise, and between them on a straight line. So in a cell [a, b], L is taken
+    at b and K at a: less than the least value within. The grid begins at 0 and ends where n kl(mean, p) exceeds a
+    bound from Hoeffding's theorem 1 [3]_ such that all true means of all streams and windows are inside, except with
+    a probability of 1 % of the budget, for which e-values are multiplied by 0.99.
+
+    *Weights* fall evenly from the first bet to the last: what is large is found soon anyway.
 
     *Limits.* Evidence is capped near n_ref delta^2 / (2 var) nats for a rise by delta beyond the tolerance, until
     the growing form has seen more: ask for 5,000 reference rows. Rows that vary together by more than the
@@ -288,10 +291,10 @@ class WindowedBetting:
     ('alarm', 2)
     """
 
-    effects: tuple[float, ...] = tuple(0.01 * 50 ** (k / 7) for k in range(8))
-    reference_bets: tuple[float, ...] = (2.0, 4.0, 8.0, 16.0)
+    effects: tuple[float, ...] = tuple(0.01 * 50 ** (k / 5) for k in range(6))
+    reference_bets: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0)
     minimum_reference: int = 100
-    cells: tuple[int, int] = (4, 24)
+    cells: tuple[int, int] = (4, 40)
 
     def weigh(self, streams: Sequence[Stream], *, budget: Budget) -> Evidence:
         """Weigh `streams` for one decision; see `Detector.weigh`."""
@@ -305,8 +308,8 @@ class WindowedBetting:
             if stream.name not in lacking:
                 groups[len(stream.lower), len(stream.checks)].append(stream)
 
-        # Hoeffding's bound is used at both ends of the grid, for the reference and for what is before each check.
-        log_outside = math.log(200 * max(len(streams), 1) * (budget.checks + 1) / min(budget.alarms, 1.0))
+        # Hoeffding's bound is used for the reference and for what is before each check.
+        log_outside = math.log(100 * max(len(streams), 1) * (budget.checks + 1) / min(budget.alarms, 1.0))
         found = dict.fromkeys(lacking, (0.0, 0))
         for group in groups.values():
             # Sixty-four at a time stay near the processor's cache.
@@ -318,7 +321,7 @@ class WindowedBetting:
         # Ties fall to the order of the names, so that one table always gives one ranking.
         ranked = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
         values = np.array([value for _, (value, _) in ranked])
-        log_e = round(float(_log_mean_exp(values)), 6) if ranked else 0.0
+        log_e = round(float(_log_sum_exp(values)) - math.log(len(values)), 6) if ranked else 0.0
         log_threshold = budget.log_threshold
         if log_e >= log_threshold:
             outcome = Outcome.ALARM
@@ -358,7 +361,7 @@ class WindowedBetting:
         # One set of bets serves all windows: it comes from the reference alone, so it is known before any of them.
         mean = (reference[:, 0] * upper).sum(axis=1) / reference.sum(axis=2)[:, 0]
         variance = (reference[:, 0] * (upper - mean[:, None]) ** 2).sum(axis=1) / reference.sum(axis=2)[:, 0]
-        _, ceiling = _mean_bounds(mean, reference.sum(axis=2)[:, 0], log_outside)
+        ceiling = _greatest_mean(mean, reference.sum(axis=2)[:, 0], log_outside)
         effects = np.array(self.effects)
         # About the variance of a 0/1 stream that has risen by the tolerance; never 0, even if no 1 was ever seen.
         bets = effects / ((variance + tolerance)[:, None] + effects**2)
@@ -366,10 +369,10 @@ class WindowedBetting:
 
         fixed = self._least(reference, recent, lower, upper, tolerance, bets, log_outside)
         growing = self._least(reference + earlier, recent, lower, upper, tolerance, bets, log_outside)
-        both = np.stack([fixed, growing])
-        log_e = _log_mean_exp(both.max(axis=2)) + math.log(0.99)
+        both = np.concatenate([fixed, growing], axis=1)
+        log_e = _log_sum_exp(both.T) + math.log(0.99 / 2)
         # Wealth may vanish altogether; a floor far below any threshold keeps every figure finite.
-        return np.maximum(log_e, -700.0), lengths[both.max(axis=0).argmax(axis=1)]
+        return np.maximum(log_e, -700.0), np.tile(lengths, 2)[both.argmax(axis=1)]
 
     def _least(
         self,
@@ -401,54 +404,59 @@ class WindowedBetting:
         Returns
         -------
         ndarray, shape (n, w)
-            In nats.
+            In nats; -inf for a window without rows.
         """
         rows = before.sum(axis=2)
         mean = (before * upper[:, None, :]).sum(axis=2) / rows
-        low, high = _mean_bounds(mean, rows, log_outside)
-        below = np.linspace(low, mean, self.cells[0] + 1, axis=2)
+        high = _greatest_mean(mean, rows, log_outside)
+        below = np.linspace(np.maximum(2 * mean - high, 0.0), mean, self.cells[0], axis=2)
         above = np.linspace(mean, high, self.cells[1] + 1, axis=2)[:, :, 1:]
-        edges = np.concatenate([below, above], axis=2)
+        edges = np.concatenate([np.zeros((*mean.shape, 1)), below, above], axis=2)
         left, right = edges[:, :, :-1], edges[:, :, 1:]
 
         # The axis of the bets comes first: sums over a short last axis are slow.
-        stakes = np.minimum(np.array(self.reference_bets)[:, None, None] / np.sqrt(rows), 0.95)[..., None]
-        signs = np.concatenate([stakes, -stakes])
-        bids = np.concatenate([stakes * left, -stakes * right])
+        deviation = np.sqrt(rows[:, :, None] * np.maximum(left * (1.0 - left), 1e-12))
+        stakes = np.array(self.reference_bets)[:, None, None, None] / deviation
+        stakes = np.minimum(stakes, 0.95 / np.maximum(1.0 - left, 1e-12))
         m = right + tolerance[:, None, None]
         lam = bets.T[:, :, None, None]
         # A bet that could lose more than it has at this m is not made: its wealth counts as nothing.
         ruin = lam * m >= 0.999
         price = np.where(ruin, 0.5, lam * m)
-        log_k = np.zeros(bids.shape)
-        log_l = np.zeros((len(lam), *recent.shape[:2], right.shape[2]))
+        log_k = np.broadcast_to(_log_weights(len(stakes)), stakes.shape).copy()
+        log_l = np.broadcast_to(_log_weights(len(lam)), (len(lam), *recent.shape[:2], right.shape[2])).copy()
         for level in range(lower.shape[1]):
             if before[:, :, level].any():
-                _add_log(log_k, before[:, :, level], 1.0 - signs * upper[:, level, None, None] + bids)
+                _add_log(log_k, before[:, :, level], 1.0 + stakes * (left - upper[:, level, None, None]))
             if recent[:, :, level].any():
                 _add_log(log_l, recent[:, :, level], 1.0 + lam * lower[:, level, None, None] - price)
         log_l[np.broadcast_to(ruin, log_l.shape)] = -np.inf
-        least: Floats = (_log_mean_exp(log_k) + _log_mean_exp(log_l)).min(axis=2)
+        least: Floats = (_log_sum_exp(log_k) + _log_sum_exp(log_l)).min(axis=2)
+        # No rows are no evidence, and not the evidence of a bet that nobody lost.
+        least[~recent.any(axis=2)] = -np.inf
         return least
 
 
 def window_lengths(checks: int) -> Ints:
-    """Lengths 1, 2, 3, 4, 6, 8, 12, ... up to `checks`, and `checks` itself."""
-    doubled = {2**k for k in range(checks.bit_length())} | {3 * 2**k for k in range(checks.bit_length())}
-    return np.array(sorted({n for n in doubled if n <= checks} | {checks}), dtype=np.int64)
+    """Lengths 1, 2, 3, ... 16, 18, 20, ... 32, 36, ... up to `checks`, and `checks` itself."""
+    eighths = {2**k * eighth // 8 for k in range(checks.bit_length()) for eighth in range(8, 16)}
+    return np.array(sorted({n for n in eighths if n <= checks} | {checks}), dtype=np.int64)
 
 
-def _mean_bounds(mean: Floats, rows: Ints, nats: float) -> tuple[Floats, Floats]:
-    """Where ``rows * kl(mean, p)`` reaches `nats` below and above `mean`, by bisection, rounded outwards."""
-    ends = []
-    for extreme in (0.0, 1.0):
-        inside, outside = mean.copy(), np.full_like(mean, extreme)
-        for _ in range(40):
-            middle = (inside + outside) / 2
-            within = rows * _bernoulli_kl(mean, middle) <= nats
-            inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
-        ends.append(outside)
-    return ends[0], ends[1]
+def _log_weights(bets: int) -> Floats:
+    """Log of weights that fall evenly from the first bet to the last, shape (bets, 1, 1, 1)."""
+    weights = np.arange(bets, 0, -1, dtype=np.float64)[:, None, None, None]
+    return np.asarray(np.log(weights / weights.sum()))
+
+
+def _greatest_mean(mean: Floats, rows: Ints, nats: float) -> Floats:
+    """Where ``rows * kl(mean, p)`` reaches `nats` above `mean`, by bisection, rounded up."""
+    inside, outside = mean.copy(), np.ones_like(mean)
+    for _ in range(40):
+        middle = (inside + outside) / 2
+        within = rows * _bernoulli_kl(mean, middle) <= nats
+        inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
+    return outside
 
 
 def _bernoulli_kl(q: Floats, p: Floats) -> Floats:
@@ -465,10 +473,10 @@ def _add_log(total: Floats, rows: Ints, factor: Floats) -> None:
     total += rows[:, :, None] * factor
 
 
-def _log_mean_exp(values: Floats) -> Floats:
-    """Log of the mean of exp over the first axis."""
+def _log_sum_exp(values: Floats) -> Floats:
+    """Log of the sum of exp over the first axis."""
     top = np.maximum(values.max(axis=0), -1e300)
     shifted = values - top
     np.exp(shifted, out=shifted)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(shifted.mean(axis=0)) + top)
+        return np.asarray(np.log(shifted.sum(axis=0)) + top)
