@@ -27,6 +27,7 @@ from mainspring.monitoring.effects import (
     wasserstein,
 )
 from mainspring.monitoring.findings import Finding, Found, findings
+from mainspring.monitoring.power import ImpossibleRise, Power, power, reference_for
 from mainspring.monitoring.profiles import (
     AtomProfile,
     CategoryProfile,
@@ -76,6 +77,7 @@ __all__ = [
     "Found",
     "Frame",
     "Grounds",
+    "ImpossibleRise",
     "Interval",
     "InvalidBudget",
     "InvalidStream",
@@ -86,6 +88,7 @@ __all__ = [
     "LossTable",
     "NumberProfile",
     "Outcome",
+    "Power",
     "Profile",
     "ProfileKey",
     "ProfileMismatch",
@@ -108,9 +111,11 @@ __all__ = [
     "loss_levels",
     "merge",
     "normalised_wasserstein",
+    "power",
     "profile",
     "profile_slices",
     "quality_stream",
+    "reference_for",
     "stability_index",
     "total_variation",
     "value_text",
