@@ -63,7 +63,8 @@ class Change:
     ----------
     name : str
     kind : str
-        `error` for 0 and 1, `number`, or `slices` for 0 and 1 in ten equal slices of which the first changes.
+        `error` for 0 and 1, `number`, `slices` for 0 and 1 in ten equal slices of which the first changes, or
+        `each slice` for the same where ADWIN and KS read the whole and every slice, and not the whole alone.
     before, after : callable
         From a generator and a number of rows to the rows.
     adwin, ks : float or None
@@ -95,19 +96,29 @@ def two_humps(random: np.random.Generator, rows: int) -> Floats:
 CHANGES = (
     Change(name="error .10 to .15", kind="error", before=coins(0.10), after=coins(0.15), adwin=1.5, ks=2.0),
     Change(name="error .10 to .12", kind="error", before=coins(0.10), after=coins(0.12), adwin=1.5, ks=2.0),
-    Change(name="mean + .25 sd", kind="number", before=normal(0, 1), after=normal(0.25, 1), adwin=3.0, ks=2.0),
-    Change(name="mean + .12 sd", kind="number", before=normal(0, 1), after=normal(0.12, 1), adwin=3.0, ks=2.0),
+    Change(
+        name="mean + .25 sd", kind="number", before=normal(0, 1), after=normal(0.25, 1), adwin=3.0, ks=2.0
+    ),
+    Change(
+        name="mean + .12 sd", kind="number", before=normal(0, 1), after=normal(0.12, 1), adwin=3.0, ks=2.0
+    ),
     Change(name="scale x 1.2", kind="number", before=normal(0, 1), after=normal(0, 1.2), adwin=1.0, ks=1.0),
     Change(name="shape, two humps", kind="number", before=normal(0, 1), after=two_humps, adwin=1.0, ks=1.0),
-    Change(
-        name="error .10 to .20 in a slice of 10 %",
-        kind="slices",
-        before=coins(0.10),
-        after=coins(0.20, *[0.10] * (SLICES - 1)),
-        adwin=1.0,
-        ks=1.0,
+    *(
+        Change(
+            name=f"error .10 to .20 in a slice of 10 %{beside}",
+            kind=kind,
+            before=coins(0.10),
+            after=coins(0.20, *[0.10] * (SLICES - 1)),
+            adwin=adwin,
+            ks=ks,
+        )
+        for beside, kind, adwin, ks in (
+            ("", "slices", 1.0, 1.0),
+            (", ADWIN and KS on each slice too", "each slice", 1.5, 2.0),
+        )
     ),
-)  # fmt: skip
+)
 
 
 def coin(name: str, reference: Floats, checks: Sequence[Floats], tolerance: float) -> Stream:
@@ -157,25 +168,38 @@ def ours(kind: str, rows: Floats, tolerance: float) -> float:
     return math.inf
 
 
-def ks(rows: Floats, window: int) -> float:
-    """Row since the reference at which the KS test of the newest `window` rows alarms."""
-    reference, since = rows[:REFERENCE], rows[REFERENCE:]
-    for end in range(window, len(since) + 1, LOOK):
-        newest = since[end - window : end]
-        if stats.ks_2samp(reference, newest, method="asymp").pvalue <= BUDGET.alarms / BUDGET.checks:
-            return end
+def views(kind: str, runs: Floats) -> list[tuple[Floats, int]]:
+    """What a neighbour reads of the runs, shape (n_runs, n_rows): streams, and how many rows one of theirs stands for."""
+    slices = [(runs[:, n::SLICES], SLICES) for n in range(SLICES)] if kind == "each slice" else []
+    return [(runs, 1), *slices]
+
+
+def ks(kind: str, rows: Floats, window: int) -> float:
+    """Row since the reference at which a KS test of the newest `window` rows alarms, or as many less of a slice."""
+    streams = views(kind, rows[None])
+    limit = BUDGET.alarms / BUDGET.checks / len(streams)
+    for end in range(window, len(rows) - REFERENCE + 1, LOOK):
+        for view, each in streams:
+            reference, since = np.split(view[0], [REFERENCE // each])
+            newest = since[(end - window) // each : end // each]
+            if stats.ks_2samp(reference, newest, method="asymp").pvalue <= limit:
+                return end
     return math.inf
 
 
-def adwin(runs: Floats) -> list[float]:
+def adwin(kind: str, runs: Floats) -> list[float]:
     """Rows since the reference at which ADWIN alarms, one for each run."""
     python = environments.python_of("river")
+    program = Path(__file__).parent / "peers" / "on_river.py"
+    alarms = []
     with tempfile.TemporaryDirectory() as folder:
         streams, answers = Path(folder) / "streams.npy", Path(folder) / "answers.npy"
-        np.save(streams, runs)
-        program = Path(__file__).parent / "peers" / "on_river.py"
-        subprocess.run([python, program, streams, str(REFERENCE), answers], check=True)
-        return [row + 1 if row >= 0 else math.inf for row in np.load(answers).tolist()]
+        for view, each in views(kind, runs):
+            np.save(streams, view)
+            subprocess.run([python, program, streams, str(REFERENCE // each), answers], check=True)
+            rows = np.load(answers)
+            alarms.append(np.where(rows < 0, math.inf, (rows + 1.0) * each))
+    return np.min(alarms, axis=0).tolist()
 
 
 def summary(alarms: Sequence[float]) -> dict[str, Any]:
@@ -204,11 +228,11 @@ def found(change: Change, runs: int, after: int, seed: int) -> dict[str, Any]:
         f"ours, {default}": summary([ours(change.kind, each, default) for each in rows]),
     }
     try:
-        ways["ADWIN"] = summary(adwin(rows))
+        ways["ADWIN"] = summary(adwin(change.kind, rows))
     except (load.Failed, OSError, subprocess.CalledProcessError) as error:
         ways["ADWIN"] = {"failed": str(error)}
     for window in KS_ROWS:
-        ways[f"KS {window}"] = summary([ks(each, window) for each in rows])
+        ways[f"KS {window}"] = summary([ks(change.kind, each, window) for each in rows])
     return {"change": change.name, "ways": ways, "bars": bars(change, ways)}
 
 

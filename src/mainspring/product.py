@@ -364,13 +364,19 @@ class PredictionDrift(Value, frozen=True):
 
 
 class Quality(Value, frozen=True):
-    """Alarm when the champion's mean loss has risen above the reference's by more than `tolerance`."""
+    """Alarm when the champion's mean loss has risen above the reference's by more than `tolerance`.
+
+    A label is waited for as long as `labels_within`: until then a prediction without one counts as one without loss, so
+    that no alarm comes of bad outcomes that are known before good ones. Later it is left out.
+    """
 
     metric: str
     tolerance: float = 0.01
+    labels_within: str = "7d"
 
     def __post_init__(self) -> None:
         need_tolerance("Quality", self.tolerance)
+        parse_duration(self.labels_within)
 
 
 class Staleness(Value, frozen=True):

@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainspring.monitoring import LossMismatch, LossTable, UnknownLoss, loss_levels, quality_stream
+from mainspring.monitoring import (
+    Budget,
+    LossMismatch,
+    LossTable,
+    Outcome,
+    UnknownLoss,
+    WindowedBetting,
+    loss_levels,
+    quality_stream,
+)
 
+budget = Budget(checks=60, alarms=0.05)
 losses = st.sampled_from(["error", "brier", "log_loss"])
 rows = st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=40)
 
@@ -74,3 +86,122 @@ def test_tables_of_two_losses_do_not_mix() -> None:
         error.merge(brier)
     with pytest.raises(LossMismatch):
         quality_stream("quality", error, [brier])
+
+
+@given(losses, rows, st.integers(0, 9), st.integers(0, 9))
+def test_awaited_rows_are_added_and_kept(
+    loss: str, pairs: list[tuple[float, bool]], first: int, second: int
+) -> None:
+    a, b = replace(table(loss, pairs), awaited=first), replace(LossTable.empty(loss), awaited=second)
+    assert a.merge(b).awaited == first + second
+    assert LossTable.from_json(a.to_json()) == a
+    assert a.rows == len(pairs)
+
+
+def test_a_text_written_before_rows_were_awaited_is_read() -> None:
+    assert LossTable.from_json('{"loss":"error","counts":[3,1]}') == LossTable(loss="error", counts=(3, 1))
+    with pytest.raises(LossMismatch, match="awaited"):
+        LossTable(loss="error", counts=(3, 1), awaited=-1)
+
+
+@given(
+    st.integers(20, 180),
+    st.lists(
+        st.tuples(st.integers(0, 60), st.integers(0, 60), st.floats(0, 1), st.floats(0, 1)),
+        min_size=1,
+        max_size=6,
+    ),
+)
+@settings(max_examples=60, deadline=None)
+def test_labels_that_are_still_to_come_never_add_to_the_evidence(
+    wrong: int, days: list[tuple[int, int, float, float]]
+) -> None:
+    reference = LossTable(loss="error", counts=(200 - wrong, wrong))
+    full = [LossTable(loss="error", counts=(right, wrong)) for right, wrong, _, _ in days]
+    arrived = [
+        LossTable(
+            loss="error",
+            counts=(known := round(right * first), seen := round(wrong * second)),
+            awaited=right + wrong - known - seen,
+        )
+        for right, wrong, first, second in days
+    ]
+    all_known, some_known = (
+        WindowedBetting().weigh([quality_stream("error", reference, checks)], budget=budget)
+        for checks in (full, arrived)
+    )
+    assert some_known.log_e <= max(all_known.log_e, 0.0) + 1e-6
+
+
+def test_a_day_of_which_no_label_has_come_says_nothing() -> None:
+    reference = LossTable(loss="error", counts=(900, 100))
+    silent = [replace(LossTable.empty("error"), awaited=500)] * 3
+    evidence = WindowedBetting().weigh([quality_stream("error", reference, silent)], budget=budget)
+    assert evidence.outcome is Outcome.INSUFFICIENT_DATA
+
+
+def arrivals(rng: np.random.Generator, days: int, delay: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcomes of days of 400 predictions, their probabilities, and the day on which each label comes."""
+    probability = rng.beta(1.0, 3.0, (days, 400))
+    outcome = rng.random((days, 400)) < probability
+    wait = rng.integers(0, 6, (days, 400))
+    match delay:
+        case "positives first":
+            wait = np.where(outcome, 0, wait)
+        case "positives last":
+            wait = np.where(outcome, wait, 0)
+        case "30 % never":
+            wait = np.where(rng.random((days, 400)) < 0.3, 10_000, wait)
+    return probability, outcome, np.arange(days)[:, None] + wait
+
+
+def seen_on(
+    day: int, probability: np.ndarray, outcome: np.ndarray, comes: np.ndarray, *, wait: int
+) -> list[LossTable]:
+    """What is known at the end of a day of it and each day before; labels are waited for `wait` days."""
+    tables = []
+    for each in range(day + 1):
+        known = comes[each] <= day
+        labelled = LossTable.of(
+            "log_loss", probability=probability[each][known], outcome=outcome[each][known]
+        )
+        young = day - each < wait
+        tables.append(replace(labelled, awaited=int((~known).sum()) if young else 0))
+    return tables
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", ["positives first", "positives last", "30 % never"])
+def test_late_labels_make_no_false_alarms_beyond_the_budget(delay: str) -> None:
+    rng, runs, days = np.random.default_rng(len(delay)), 40, 12
+    wide = Budget(checks=days, alarms=0.2)
+    reference_probability = rng.beta(1.0, 3.0, 20_000)
+    reference = LossTable.of(
+        "log_loss",
+        probability=reference_probability,
+        outcome=rng.random(20_000) < reference_probability,
+    )
+    found = {"waiting": 0, "naive": 0}
+    for _ in range(runs):
+        probability, outcome, comes = arrivals(rng, days, delay)
+        for way, wait in (("waiting", 7), ("naive", 0)):
+            found[way] += any(
+                WindowedBetting()
+                .weigh(
+                    [
+                        quality_stream(
+                            "log_loss",
+                            reference,
+                            seen_on(day, probability, outcome, comes, wait=wait),
+                            tolerance=0.0,
+                        )
+                    ],
+                    budget=wide,
+                )
+                .outcome
+                is Outcome.ALARM
+                for day in range(days)
+            )
+    assert found["waiting"] / runs <= 0.2 + 3 * np.sqrt(0.2 * 0.8 / runs)
+    # What has come of late is no sample of what will: a metric on it alone cries wolf.
+    assert (found["naive"] == runs) == (delay == "positives first"), found

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -341,8 +342,10 @@ class WindowedBetting:
             return f"the reference has {stream.reference_rows} rows, {self.minimum_reference} are needed"
         if not stream.checks:
             return "there has been no check since the reference"
-        if stream.rows == 0:
-            return "no check since the reference has any row"
+        # A level from 0 to 1 holds rows of which nothing is known yet.
+        known = [low > 0.0 or high < 1.0 for low, high in zip(stream.lower, stream.upper, strict=True)]
+        if not any(any(compress(check, known)) for check in stream.checks):
+            return "no check since the reference has any row that is known"
         return None
 
     def _weigh_alike(self, streams: Sequence[Stream], log_outside: float) -> tuple[Floats, Ints]:

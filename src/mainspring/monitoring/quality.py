@@ -89,19 +89,21 @@ def loss_levels(loss: str) -> Levels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossTable:
-    """Labelled rows by the level of their loss.
+    """Labelled rows by the level of their loss, and how many rows wait for their label.
 
     Parameters
     ----------
     loss : str
         ``error``, ``brier`` or ``log_loss``.
     counts : tuple of int, shape (n_levels,)
-        Rows in each level.
+        Labelled rows in each level.
+    awaited : int, default 0
+        Rows whose label may still come.
 
     Raises
     ------
     LossMismatch
-        There are not as many counts as levels.
+        There are not as many counts as levels, or fewer rows than none are awaited.
     UnknownLoss
         The loss has no levels.
 
@@ -118,8 +120,11 @@ class LossTable:
 
     loss: str
     counts: tuple[int, ...]
+    awaited: int = 0
 
     def __post_init__(self) -> None:
+        if self.awaited < 0:
+            raise LossMismatch(self.loss, f"{self.awaited} rows cannot be awaited")
         levels = len(loss_levels(self.loss).lower)
         if len(self.counts) != levels:
             raise LossMismatch(self.loss, f"there are {len(self.counts)} counts for {levels} levels")
@@ -188,18 +193,23 @@ class LossTable:
         if self.loss != other.loss:
             raise LossMismatch(self.loss, f"the other table is of {other.loss}")
         return LossTable(
-            loss=self.loss, counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
+            loss=self.loss,
+            counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
+            awaited=self.awaited + other.awaited,
         )
 
     def to_json(self) -> str:
         """Text that `from_json` reads back; the same for equal tables."""
-        return json.dumps({"loss": self.loss, "counts": self.counts}, separators=(",", ":"))
+        awaited = {"awaited": self.awaited} if self.awaited else {}
+        return json.dumps({"loss": self.loss, "counts": self.counts, **awaited}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote."""
         document = json.loads(text)
-        return cls(loss=document["loss"], counts=tuple(document["counts"]))
+        return cls(
+            loss=document["loss"], counts=tuple(document["counts"]), awaited=document.get("awaited", 0)
+        )
 
 
 def quality_stream(
@@ -214,20 +224,27 @@ def quality_stream(
     reference : LossTable
         Rows that the model was accepted on; 5,000 and more see small changes.
     checks : sequence of LossTable
-        Cohorts of rows whose labels have come since, oldest first. A cohort holds all rows of its event times: where
-        early labels are taken before late ones, a slow outcome looks like a change.
+        Cohorts of rows since, by the time of their prediction, oldest first.
     tolerance : float, default 0.01
         Rise of the mean loss that is not worth an alarm, on the scale from 0 to 1: 0.01 of ``log_loss`` is 0.04 nats.
 
     Returns
     -------
     Stream
-        One-sided: a loss that falls is no alarm.
+        One-sided: a loss that falls is no alarm. Its last level is that of the rows that wait for their label.
 
     Raises
     ------
     LossMismatch
         A check is of another loss than the reference.
+
+    Notes
+    -----
+    A row that waits for its label counts as one without loss where a rise is looked for, and as one with the greatest
+    where rows before a window are compared with. Its loss lies between, so whatever the delay has to do with the
+    outcome, evidence is never more than it would be with all labels: delay alone makes no false alarm beyond the
+    budget. Rows that are never labelled are left out by not counting them as awaited, as though they were like the
+    others; what says that they are not, no table can show.
     """
     for check in checks:
         if check.loss != reference.loss:
@@ -236,9 +253,9 @@ def quality_stream(
     return Stream(
         name=name,
         column=reference.loss,
-        lower=levels.lower,
-        upper=levels.upper,
-        reference=reference.counts,
-        checks=tuple(check.counts for check in checks),
+        lower=(*levels.lower, 0.0),
+        upper=(*levels.upper, 1.0),
+        reference=(*reference.counts, reference.awaited),
+        checks=tuple((*check.counts, check.awaited) for check in checks),
         tolerance=tolerance,
     )
