@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mainspring.monitoring import (
     Budget,
@@ -16,7 +17,11 @@ from mainspring.monitoring import (
     WindowedBetting,
     loss_levels,
     quality_stream,
+    settled_stream,
 )
+
+Probabilities = NDArray[np.float64]
+Outcomes = NDArray[np.bool_]
 
 budget = Budget(checks=60, alarms=0.05)
 losses = st.sampled_from(["error", "brier", "log_loss"])
@@ -140,23 +145,45 @@ def test_a_day_of_which_no_label_has_come_says_nothing() -> None:
     assert evidence.outcome is Outcome.INSUFFICIENT_DATA
 
 
-def arrivals(rng: np.random.Generator, days: int, delay: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outcomes of days of 400 predictions, their probabilities, and the day on which each label comes."""
-    probability = rng.beta(1.0, 3.0, (days, 400))
-    outcome = rng.random((days, 400)) < probability
-    wait = rng.integers(0, 6, (days, 400))
+def test_where_labels_are_late_the_settled_days_speak_and_keep_in_step() -> None:
+    rng = np.random.default_rng(6)
+    reference = LossTable(loss="error", counts=(9000, 1000))
+    worse = [LossTable(loss="error", counts=(500 - n, n)) for n in rng.binomial(500, 0.2, 3).tolist()]
+    calm = LossTable(loss="error", counts=(450, 50))
+    silent = replace(LossTable.empty("error"), awaited=500)
+    stream = quality_stream("error", reference, [calm, *worse, *[silent] * 4])
+    settled = settled_stream(stream, 4)
+    assert settled is not None
+    all_days, settled_days = (
+        WindowedBetting().weigh([each], budget=budget.share(2)) for each in (stream, settled)
+    )
+    assert all_days.outcome is Outcome.QUIET
+    assert settled_days.outcome is Outcome.ALARM
+    assert settled_days.window == 4 + 3
+    assert settled_stream(stream, 0) is None
+    assert settled_stream(stream, 8) is None
+    assert settled_stream(quality_stream("error", reference, [silent] * 8), 4) is None
+
+
+def arrivals(
+    rng: np.random.Generator, days: int, delay: str
+) -> tuple[Probabilities, Outcomes, NDArray[np.int64]]:
+    """Days of 300 predictions and what came of them, and the day on which each label comes."""
+    probability = rng.beta(1.0, 3.0, (days, 300))
+    outcome = rng.random((days, 300)) < probability
+    wait = rng.integers(0, 5, (days, 300))
     match delay:
         case "positives first":
             wait = np.where(outcome, 0, wait)
         case "positives last":
             wait = np.where(outcome, wait, 0)
         case "30 % never":
-            wait = np.where(rng.random((days, 400)) < 0.3, 10_000, wait)
+            wait = np.where(rng.random((days, 300)) < 0.3, 10_000, wait)
     return probability, outcome, np.arange(days)[:, None] + wait
 
 
-def seen_on(
-    day: int, probability: np.ndarray, outcome: np.ndarray, comes: np.ndarray, *, wait: int
+def known_on(
+    day: int, probability: Probabilities, outcome: Outcomes, comes: NDArray[np.int64], *, wait: int
 ) -> list[LossTable]:
     """What is known at the end of a day of it and each day before; labels are waited for `wait` days."""
     tables = []
@@ -165,43 +192,35 @@ def seen_on(
         labelled = LossTable.of(
             "log_loss", probability=probability[each][known], outcome=outcome[each][known]
         )
-        young = day - each < wait
-        tables.append(replace(labelled, awaited=int((~known).sum()) if young else 0))
+        tables.append(replace(labelled, awaited=int((~known).sum()) if day - each < wait else 0))
     return tables
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", ["positives first", "positives last", "30 % never"])
 def test_late_labels_make_no_false_alarms_beyond_the_budget(delay: str) -> None:
-    rng, runs, days = np.random.default_rng(len(delay)), 40, 12
+    rng, runs, days, wait = np.random.default_rng(len(delay)), 40, 12, 5
     wide = Budget(checks=days, alarms=0.2)
-    reference_probability = rng.beta(1.0, 3.0, 20_000)
-    reference = LossTable.of(
-        "log_loss",
-        probability=reference_probability,
-        outcome=rng.random(20_000) < reference_probability,
-    )
-    found = {"waiting": 0, "naive": 0}
+    before = rng.beta(1.0, 3.0, 20_000)
+    reference = LossTable.of("log_loss", probability=before, outcome=rng.random(20_000) < before)
+    waiting = naive = 0
     for _ in range(runs):
-        probability, outcome, comes = arrivals(rng, days, delay)
-        for way, wait in (("waiting", 7), ("naive", 0)):
-            found[way] += any(
-                WindowedBetting()
-                .weigh(
-                    [
-                        quality_stream(
-                            "log_loss",
-                            reference,
-                            seen_on(day, probability, outcome, comes, wait=wait),
-                            tolerance=0.0,
-                        )
-                    ],
-                    budget=wide,
-                )
-                .outcome
-                is Outcome.ALARM
-                for day in range(days)
+        happened = arrivals(rng, days, delay)
+        spoken = set()
+        for day in range(days):
+            patient, hasty = (
+                quality_stream("loss", reference, known_on(day, *happened, wait=each), tolerance=0.0)
+                for each in (wait, 0)
             )
-    assert found["waiting"] / runs <= 0.2 + 3 * np.sqrt(0.2 * 0.8 / runs)
-    # What has come of late is no sample of what will: a metric on it alone cries wolf.
-    assert (found["naive"] == runs) == (delay == "positives first"), found
+            settled = settled_stream(patient, day + 1 - wait) if day + 1 > wait else None
+            looks = {"waiting": [patient, settled], "naive": [hasty, None]}
+            for way, streams in looks.items():
+                given = wide.share(2) if way == "waiting" else wide
+                weighed = [WindowedBetting().weigh([each], budget=given) for each in streams if each]
+                if any(evidence.outcome is Outcome.ALARM for evidence in weighed):
+                    spoken.add(way)
+        waiting += "waiting" in spoken
+        naive += "naive" in spoken
+    assert waiting / runs <= 0.2 + 3 * np.sqrt(0.2 * 0.8 / runs)
+    # What has come so far is no sample of what will: a metric on it alone cries wolf.
+    assert (naive == runs) == (delay == "positives first")

@@ -57,6 +57,7 @@ from mainspring.monitoring.quality import (
     UnknownLoss,
     loss_levels,
     quality_stream,
+    settled_stream,
 )
 
 __all__ = [
@@ -116,6 +117,7 @@ __all__ = [
     "profile_slices",
     "quality_stream",
     "reference_for",
+    "settled_stream",
     "stability_index",
     "total_variation",
     "value_text",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Self
 
@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from mainspring.errors import Invalid
 from mainspring.monitoring.detector import Stream
 
-__all__ = ["Levels", "LossMismatch", "LossTable", "UnknownLoss", "loss_levels", "quality_stream"]
+__all__ = [
+    "Levels",
+    "LossMismatch",
+    "LossTable",
+    "UnknownLoss",
+    "loss_levels",
+    "quality_stream",
+    "settled_stream",
+]
 
 _LEVELS = 256
 _LOG_LOSS_NATS = 4.0
@@ -244,7 +252,7 @@ def quality_stream(
     where rows before a window are compared with. Its loss lies between, so whatever the delay has to do with the
     outcome, evidence is never more than it would be with all labels: delay alone makes no false alarm beyond the
     budget. Rows that are never labelled are left out by not counting them as awaited, as though they were like the
-    others; what says that they are not, no table can show.
+    others; where they are not, no table can show it.
     """
     for check in checks:
         if check.loss != reference.loss:
@@ -259,3 +267,30 @@ def quality_stream(
         checks=tuple((*check.counts, check.awaited) for check in checks),
         tolerance=tolerance,
     )
+
+
+def settled_stream(stream: Stream, settled: int) -> Stream | None:
+    """The same of the checks alone whose labels have had their time.
+
+    While most labels are awaited, the stream of all checks hardly rises. This one does not care, and is late by as long
+    as labels take. Each is to be weighed alone, with half of the budget: rows that are not in this one yet are known to
+    the other, so that of their average nothing is promised.
+
+    Parameters
+    ----------
+    stream : Stream
+        From `quality_stream`.
+    settled : int
+        The first so many of its checks have had the time.
+
+    Returns
+    -------
+    Stream or None
+        With empty checks in the place of the others, so that the two keep in step. None where it is the same, or has
+        no rows.
+    """
+    if settled >= len(stream.checks) or not any(map(any, stream.checks[:settled])):
+        return None
+    nothing = (0,) * len(stream.lower)
+    checks = (*stream.checks[:settled], *(nothing for _ in stream.checks[settled:]))
+    return replace(stream, name=f"{stream.name} where labels had their time", checks=checks)

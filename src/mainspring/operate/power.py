@@ -13,7 +13,7 @@ from mainspring.errors import Invalid
 from mainspring.monitoring import LossTable, Power, loss_levels, power, reference_for
 from mainspring.operate.ingest import reference_of
 from mainspring.operate.status import check_product
-from mainspring.operate.watch import alarm_budget
+from mainspring.operate.watch import quality_budget
 from mainspring.product import Quality
 from mainspring.ref import ModelRef
 
@@ -134,7 +134,7 @@ def quality_power(
         labels = _pace(workspace, tx, ref.product) if labels_per_day is None else labels_per_day
     if not labels:
         raise LabelPaceUnknown(ref.product)
-    budget, losses = alarm_budget(spec), reference_of(workspace.blobs, version.reference).losses
+    budget, losses = quality_budget(spec), reference_of(workspace.blobs, version.reference).losses
     told = []
     for monitor in spec.monitors:
         if not isinstance(monitor, Quality):
