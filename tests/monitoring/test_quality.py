@@ -162,7 +162,8 @@ def test_where_labels_are_late_the_settled_days_speak_and_keep_in_step() -> None
     assert settled_days.window == 4 + 3
     assert settled_stream(stream, 0) is None
     assert settled_stream(stream, 8) is None
-    assert settled_stream(quality_stream("error", reference, [silent] * 8), 4) is None
+    unlabelled = [LossTable.empty("error")] * 4
+    assert settled_stream(quality_stream("error", reference, [*unlabelled, silent]), 4) is None
 
 
 def arrivals(
