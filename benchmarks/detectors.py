@@ -169,7 +169,7 @@ def ours(kind: str, rows: Floats, tolerance: float) -> float:
 
 
 def views(kind: str, runs: Floats) -> list[tuple[Floats, int]]:
-    """What a neighbour reads of the runs, shape (n_runs, n_rows): streams, and how many rows one of theirs stands for."""
+    """Streams that a neighbour reads of runs, shape (n_runs, n_rows), and how many rows one of theirs stands for."""
     slices = [(runs[:, n::SLICES], SLICES) for n in range(SLICES)] if kind == "each slice" else []
     return [(runs, 1), *slices]
 

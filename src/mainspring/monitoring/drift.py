@@ -37,9 +37,9 @@ def drift_streams(
     value. It has two scores besides: where a row lies between these edges, from 0 to 1, which rises when values are
     higher; and how far that is from the middle, which rises when they are more spread, and sees both ends at once. Each
     is watched in both directions. A category has its ten most frequent values, more often and less often, and values
-    that the reference has never seen; all have missing values. Texts, vectors and lists have the streams of their parts,
-    except for the elements of lists. All but the scores are of 0 and 1. Where a check has so many categories that it
-    counts them by hash, only the rows that are surely inside an event count as 1.
+    that the reference has never seen; all have missing values. Texts, vectors and lists have the streams of their
+    parts, except for the elements of lists. All but the scores are of 0 and 1. Where a check has so many categories
+    that it counts them by hash, only the rows that are surely inside an event count as 1.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ def drift_streams(
     -----
     The thresholds are quantiles of the rows that are then counted against them, while the detector's bound wants
     them chosen apart. This has no price: the true share below an order statistic has a Beta distribution, and over it
-    the expected value of the reference's e-value is below 1 (0.67 to 0.99 for 200 to 50,000 rows, by quadrature). Rows of
-    unseen categories in the reference are estimated by its categories seen once, as by Good and Turing [1]_; a reference
-    that has seen more than 4,096 categories has no such stream.
+    the expected value of the reference's e-value is below 1 (0.67 to 0.99 for 200 to 50,000 rows, by quadrature).
+    Rows of unseen categories in the reference are estimated by its categories seen once, as by Good and Turing [1]_; a
+    reference that has seen more than 4,096 categories has no such stream.
 
     References
     ----------
