@@ -16,6 +16,8 @@ from mainspring.monitoring.quality import LossTable, loss_levels, quality_stream
 __all__ = ["ImpossibleRise", "Power", "power", "reference_for"]
 
 _DETECTOR = WindowedBetting()
+_AHEAD = 90
+"""Checks that are looked ahead at most."""
 _SIZES = tuple(step * 10**exponent for exponent in (2, 3, 4, 5) for step in (1, 2, 5))
 """References that are tried, in rows."""
 
@@ -116,7 +118,7 @@ def power(
     rows_per_check : int
         Labelled rows between two looks.
     budget : Budget
-        The monitor's; its checks are how far is looked.
+        The monitor's; its checks, 90 at most, are how far is looked.
     reference_rows : int, optional
         As if the reference had so many rows; by default as many as it has.
     runs : int, default 200
@@ -142,7 +144,7 @@ def power(
     (1000, 1.0, 400)
     """
     rows = reference.rows if reference_rows is None else reference_rows
-    looks = sorted({round(look) for look in np.geomspace(1, budget.checks, 16).tolist()})
+    looks = sorted({round(look) for look in np.geomspace(1, min(budget.checks, _AHEAD), 16).tolist()})
     return _simulated(reference, rise, tolerance, rows_per_check, budget, rows, looks, runs, seed)
 
 
@@ -176,7 +178,8 @@ def reference_for(
     ImpossibleRise
         As in `power`.
     """
-    looks = sorted({-(-budget.checks // 4), budget.checks})
+    last = min(budget.checks, _AHEAD)
+    looks = sorted({-(-last // 4), last})
     low, high = 0, len(_SIZES)
     while low < high:
         middle = (low + high) // 2
@@ -204,15 +207,18 @@ def _simulated(
     """Simulate, looking at few of the checks: what is found by a look is found by then, and perhaps a little sooner."""
     random = np.random.default_rng(seed)
     shares, risen = _before_and_after(reference, rise)
-    references = random.multinomial(reference_rows, shares, runs).tolist()
-    checks = random.multinomial(rows_per_check, risen, (runs, budget.checks)).tolist()
+    references = random.multinomial(reference_rows, shares, runs)
+    checks = random.multinomial(rows_per_check, risen, (runs, looks[-1]))
     waiting, found = list(range(runs)), []
     for look in looks:
         streams = [
             quality_stream(
                 str(run),
-                LossTable(loss=reference.loss, counts=tuple(references[run])),
-                [LossTable(loss=reference.loss, counts=tuple(check)) for check in checks[run][:look]],
+                LossTable(loss=reference.loss, counts=tuple(references[run].tolist())),
+                [
+                    LossTable(loss=reference.loss, counts=tuple(check))
+                    for check in checks[run, :look].tolist()
+                ],
                 tolerance=tolerance,
             )
             for run in waiting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LabelPaceUnknown", "MonitorPower", "quality_power"]
+__all__ = ["LabelPaceUnknown", "MonitorPower", "NoLossReference", "quality_power"]
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -39,6 +39,20 @@ class LabelPaceUnknown(Invalid):
         )
 
 
+class NoLossReference(Invalid):
+    """A version that was registered without the losses that a monitor compares with."""
+
+    def __init__(self, version: str, metric: str, known: tuple[str, ...]) -> None:
+        super().__init__(version, metric, known)
+        self.version, self.metric, self.known = version, metric, known
+
+    def __str__(self) -> str:
+        return (
+            f"{self.version} was registered without a reference for {self.metric!r}, which no monitor can do without: "
+            f"name one of {', '.join(self.known)} in Quality."
+        )
+
+
 class MonitorPower(msgspec.Struct, frozen=True, kw_only=True):
     """What one quality monitor will find.
 
@@ -51,7 +65,7 @@ class MonitorPower(msgspec.Struct, frozen=True, kw_only=True):
     rise_in_units : float
         The rise as the metric has it, such as in nats.
     reference_labels, labels_per_day, days : int
-        Labels of the reference and of a day, and the days of the alarm budget.
+        Labels of the reference and of a day, and the days that are looked ahead: those of the alarm budget, 90 at most.
     probability, error : float
         Of an alarm within these days, and two standard errors of its simulation.
     half_within : int or None
@@ -120,6 +134,8 @@ def quality_power(
         There is no such product, or it has no such version.
     LabelPaceUnknown
         No label has come of late, and no number was given.
+    NoLossReference
+        The version has no reference for what a monitor watches.
     Invalid
         A number of labels below 1.
     ImpossibleRise
@@ -139,6 +155,8 @@ def quality_power(
     for monitor in spec.monitors:
         if not isinstance(monitor, Quality):
             continue
+        if monitor.metric not in losses:
+            raise NoLossReference(str(version.ref), monitor.metric, tuple(losses))
         reference = LossTable.from_json(losses[monitor.metric])
         found = power(reference, rise=rise, tolerance=monitor.tolerance, rows_per_check=labels, budget=budget)
         enough = reference_for(
@@ -149,7 +167,7 @@ def quality_power(
             rows_per_check=labels,
             budget=budget,
         )
-        told.append(_told(str(version.ref), monitor, found, enough, budget.checks))
+        told.append(_told(str(version.ref), monitor, found, enough))
     return told
 
 
@@ -163,7 +181,7 @@ def _pace(workspace: Workspace, tx: Transaction, product: str) -> int:
     return round(sum(labelled) / len(labelled)) if labelled else 0
 
 
-def _told(version: str, monitor: Quality, found: Power, enough: int | None, days: int) -> MonitorPower:
+def _told(version: str, monitor: Quality, found: Power, enough: int | None) -> MonitorPower:
     if found.probability >= _WANTED:  # only round sizes are tried, and the reference may lie between two
         enough = min(enough or found.reference_rows, found.reference_rows)
     return MonitorPower(
@@ -174,7 +192,7 @@ def _told(version: str, monitor: Quality, found: Power, enough: int | None, days
         rise_in_units=found.rise * loss_levels(monitor.metric).unit,
         reference_labels=found.reference_rows,
         labels_per_day=found.rows_per_check,
-        days=days,
+        days=found.rows // found.rows_per_check,
         probability=found.probability,
         error=round(found.error, 3),
         half_within=found.within(0.5),
