@@ -366,13 +366,14 @@ class PredictionDrift(Value, frozen=True):
 class Quality(Value, frozen=True):
     """Alarm when the champion's mean loss has risen above the reference's by more than `tolerance`.
 
-    A label is waited for as long as `labels_within`: until then a prediction without one counts as one without loss, so
-    that no alarm comes of bad outcomes that are known before good ones. Later it is left out.
+    Say with `labels_within` how long labels may take where bad outcomes are known before good ones. Until then a
+    prediction without a label counts as one without loss, so that no alarm comes of the delay; later it is left out.
+    Half of the budget is kept for the days that have had this time. By default a day is what its labels say so far.
     """
 
     metric: str
     tolerance: float = 0.01
-    labels_within: str = "7d"
+    labels_within: str = "0d"
 
     def __post_init__(self) -> None:
         need_tolerance("Quality", self.tolerance)

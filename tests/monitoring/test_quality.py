@@ -99,6 +99,7 @@ def test_awaited_rows_are_added_and_kept(
 ) -> None:
     a, b = replace(table(loss, pairs), awaited=first), replace(LossTable.empty(loss), awaited=second)
     assert a.merge(b).awaited == first + second
+    assert a.merge(LossTable.empty(loss)).awaited == first
     assert LossTable.from_json(a.to_json()) == a
     assert a.rows == len(pairs)
 
@@ -193,7 +194,7 @@ def known_on(
         labelled = LossTable.of(
             "log_loss", probability=probability[each][known], outcome=outcome[each][known]
         )
-        tables.append(replace(labelled, awaited=int((~known).sum()) if day - each < wait else 0))
+        tables.append(replace(labelled, awaited=int((~known).sum()) if day - each < wait else None))
     return tables
 
 

@@ -8,18 +8,20 @@ from datetime import timedelta
 import polars as pl
 import pytest
 from msgspec import structs
-from tests.operate.tiny import ask, head
+from tests.operate.tiny import ask, head, labels
 from tests.operate.watching import DAY, live, moved, spec
 from tests.products.tiny.orders import FIRST, orders
 
 from mainspring.events import EventType
 from mainspring.loop import Cycle, TriggerKind
 from mainspring.monitoring import AlarmState
+from mainspring.operate.alarms import replay
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
 from mainspring.operate.status import product_status
 from mainspring.operate.watch import unanswered, watch
-from mainspring.product import Quality
+from mainspring.product import Quality, Staleness
+from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace
 
 
@@ -51,6 +53,31 @@ def test_worse_answers_raise_an_alarm_about_quality_alone(workspace: Workspace) 
     assert "log_loss" in alarm.evidence
     (fact,) = observe(workspace, spec(workspace)).alarms
     assert (fact.monitor, fact.about, fact.at, fact.harm) == ("quality:log_loss", "quality", alarm.at, "")
+
+
+@pytest.mark.parametrize("labels_within", ["0d", "7d"])
+def test_bad_outcomes_that_are_known_first_are_no_alarm_while_labels_are_waited_for(
+    workspace: Workspace, labels_within: str
+) -> None:
+    declared = spec(workspace)
+    monitor = Quality("log_loss", labels_within=labels_within)
+    changed = structs.replace(declared, monitors=(monitor, Staleness("45d")))
+    spoken: dict[str, int] = {}
+    for day in range(1, 12):
+        workspace.advance(FIRST + (30 + day) * DAY + timedelta(hours=12))
+        spoken |= {alarm.monitor: day for alarm in watch(workspace, changed)}
+        first = FIRST + (30 + day) * DAY
+        ask(workspace, orders(first, days=1), labelled=False)
+        with SegmentWriter(workspace.logs / "gateway-0") as writer:
+            writer.append([labels(orders(first, days=1, turned=True).head(60), at=workspace.clock.now())])
+            writer.roll()
+        ingest(workspace)
+    # Labels that do not come in a week are taken never to come, and then the bad ones are all there is.
+    day = spoken["quality:log_loss"]
+    assert (day > 7) == (labels_within == "7d")
+    with workspace.database.read() as tx:
+        (alarm,) = tx.monitoring.alarms("tiny")
+    assert replay(workspace, alarm.alarm_id).same
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -250,8 +250,12 @@ def change_of(
 
 
 def mean(stream: Stream, tables: Sequence[Sequence[int]], *, scale: float) -> float:
-    """Mean of a stream over the rows of some tables, at the middle of each level; 0 where there are no rows."""
-    counts = [sum(level) for level in zip(*tables, strict=True)]
+    """Mean of a stream over the rows of some tables, at the middle of each level; 0 where there are no rows.
+
+    Rows of which nothing is known, in a level from 0 to 1, are left out.
+    """
+    known = stream.known
+    counts = [sum(level) * is_known for level, is_known in zip(zip(*tables, strict=True), known, strict=True)]
     middles = [(low + high) / 2 for low, high in zip(stream.lower, stream.upper, strict=True)]
     total = sum(count * middle for count, middle in zip(counts, middles, strict=True))
     return float(round(scale * total / max(1, sum(counts)), 6))

@@ -117,6 +117,11 @@ class Stream:
             raise InvalidStream(self.name, f"its tolerance is {self.tolerance}, not in [0, 1)")
 
     @property
+    def known(self) -> tuple[bool, ...]:
+        """Whether a row of each level is known to be more than 0 or less than 1."""
+        return tuple(low > 0.0 or high < 1.0 for low, high in zip(self.lower, self.upper, strict=True))
+
+    @property
     def reference_rows(self) -> int:
         """Rows of the reference."""
         return sum(self.reference)
@@ -342,9 +347,7 @@ class WindowedBetting:
             return f"the reference has {stream.reference_rows} rows, {self.minimum_reference} are needed"
         if not stream.checks:
             return "there has been no check since the reference"
-        # A level from 0 to 1 holds rows of which nothing is known yet.
-        known = [low > 0.0 or high < 1.0 for low, high in zip(stream.lower, stream.upper, strict=True)]
-        if not any(any(compress(check, known)) for check in stream.checks):
+        if not any(any(compress(check, stream.known)) for check in stream.checks):
             return "no check since the reference has any row that is known"
         return None
 

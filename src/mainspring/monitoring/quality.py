@@ -105,8 +105,8 @@ class LossTable:
         ``error``, ``brier`` or ``log_loss``.
     counts : tuple of int, shape (n_levels,)
         Labelled rows in each level.
-    awaited : int, default 0
-        Rows whose label may still come.
+    awaited : int, optional
+        Rows whose label may still come; by default labels have had their time, and rows without one are not counted.
 
     Raises
     ------
@@ -128,10 +128,10 @@ class LossTable:
 
     loss: str
     counts: tuple[int, ...]
-    awaited: int = 0
+    awaited: int | None = None
 
     def __post_init__(self) -> None:
-        if self.awaited < 0:
+        if self.awaited is not None and self.awaited < 0:
             raise LossMismatch(self.loss, f"{self.awaited} rows cannot be awaited")
         levels = len(loss_levels(self.loss).lower)
         if len(self.counts) != levels:
@@ -203,21 +203,21 @@ class LossTable:
         return LossTable(
             loss=self.loss,
             counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
-            awaited=self.awaited + other.awaited,
+            awaited=None
+            if self.awaited is other.awaited is None
+            else (self.awaited or 0) + (other.awaited or 0),
         )
 
     def to_json(self) -> str:
         """Text that `from_json` reads back; the same for equal tables."""
-        awaited = {"awaited": self.awaited} if self.awaited else {}
+        awaited = {} if self.awaited is None else {"awaited": self.awaited}
         return json.dumps({"loss": self.loss, "counts": self.counts, **awaited}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote."""
         document = json.loads(text)
-        return cls(
-            loss=document["loss"], counts=tuple(document["counts"]), awaited=document.get("awaited", 0)
-        )
+        return cls(loss=document["loss"], counts=tuple(document["counts"]), awaited=document.get("awaited"))
 
 
 def quality_stream(
@@ -239,7 +239,7 @@ def quality_stream(
     Returns
     -------
     Stream
-        One-sided: a loss that falls is no alarm. Its last level is that of the rows that wait for their label.
+        One-sided: a loss that falls is no alarm. Where rows of a check wait for their label, they have a last level.
 
     Raises
     ------
@@ -258,14 +258,23 @@ def quality_stream(
         if check.loss != reference.loss:
             raise LossMismatch(reference.loss, f"a check is of {check.loss}")
     levels = loss_levels(reference.loss)
-    return Stream(
+    stream = Stream(
         name=name,
         column=reference.loss,
+        lower=levels.lower,
+        upper=levels.upper,
+        reference=reference.counts,
+        checks=tuple(check.counts for check in checks),
+        tolerance=tolerance,
+    )
+    if all(check.awaited is None for check in checks):
+        return stream
+    return replace(
+        stream,
         lower=(*levels.lower, 0.0),
         upper=(*levels.upper, 1.0),
-        reference=(*reference.counts, reference.awaited),
-        checks=tuple((*check.counts, check.awaited) for check in checks),
-        tolerance=tolerance,
+        reference=(*reference.counts, 0),
+        checks=tuple((*check.counts, check.awaited or 0) for check in checks),
     )
 
 

@@ -6,6 +6,7 @@ __all__ = [
     "Look",
     "ReferenceLacks",
     "about",
+    "budget_of_stream",
     "digests",
     "fetch",
     "keep",
@@ -17,7 +18,7 @@ __all__ = [
 ]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ from mainspring.clock import parse_duration
 from mainspring.digest import digest_of
 from mainspring.errors import MainspringError, NotFound
 from mainspring.monitoring import (
+    Budget,
+    Evidence,
     LossTable,
     Outcome,
     Profile,
@@ -35,6 +38,7 @@ from mainspring.monitoring import (
     drift_streams,
     loss_levels,
     quality_stream,
+    settled_stream,
 )
 from mainspring.monitoring.alarm import Change, Grounds, change_of
 from mainspring.operate.ingest import reference_of
@@ -105,12 +109,28 @@ def read_tables(tx: Transaction, ref: ModelRef, monitor: Monitor, before: date) 
     match monitor:
         case Staleness():
             return {}
-        case Quality(metric=kind):
-            pass
+        case Quality():
+            return _losses(tx, ref, monitor, before)
         case _:
-            kind = "profile"
+            return _before(tx, ref, "profile", before)
+
+
+def _before(tx: Transaction, ref: ModelRef, kind: str, before: date) -> dict[date, str]:
     tables = tx.monitoring.tables(ref.product, int(ref.version), kind)
     return {day: text for day, text in tables.items() if day < before}
+
+
+def _losses(tx: Transaction, ref: ModelRef, monitor: Quality, before: date) -> dict[date, str]:
+    """Losses by day, with the predictions whose label is waited for on the days that have not had their time."""
+    tables = _before(tx, ref, monitor.metric, before)
+    waited_since = before - parse_duration(monitor.labels_within)
+    for row in tx.monitoring.quality(ref.product, since=waited_since):
+        if row.version == int(ref.version) and row.day < before:
+            kept = tables.get(row.day)
+            labelled = LossTable.from_json(kept) if kept else LossTable.empty(monitor.metric)
+            waiting = replace(labelled, awaited=max(row.predictions - row.labelled, 0))
+            tables[row.day] = waiting.to_json()
+    return dict(sorted(tables.items()))
 
 
 def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: FileBlobs) -> Look:
@@ -135,7 +155,7 @@ def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fil
         return Look(outcome=(Outcome.ALARM if old else Outcome.QUIET).value, told=told)
     try:
         streams = series(monitor, reference_of(blobs, grounds.reference), list(tables.values()))
-        evidence = _DETECTOR.weigh(streams, budget=grounds.budget)
+        evidence = _weigh(monitor, streams, grounds.budget)
     except MainspringError as error:
         return Look(outcome=COULD_NOT_JUDGE, told=str(error))
     weighed = f"evidence {evidence.log_e:.1f} nats, {evidence.log_threshold:.1f} needed"
@@ -150,6 +170,19 @@ def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fil
         told=f"changed since about {change.since}: {most} ({weighed})",
         change=change,
     )
+
+
+def _weigh(monitor: Monitor, streams: Sequence[Stream], budget: Budget) -> Evidence:
+    if not isinstance(monitor, Quality):
+        return _DETECTOR.weigh(streams, budget=budget)
+    # Each alone: see `settled_stream`.
+    weighed = [_DETECTOR.weigh([stream], budget=budget_of_stream(monitor, budget)) for stream in streams]
+    return max(weighed, key=lambda each: each.log_e)
+
+
+def budget_of_stream(monitor: Quality, budget: Budget) -> Budget:
+    """What each stream of a quality monitor may spend: half where labels are waited for, since there are two then."""
+    return budget.share(2) if parse_duration(monitor.labels_within) else budget
 
 
 def unit_of(monitor: Monitor) -> tuple[str, float]:
@@ -178,7 +211,9 @@ def series(monitor: Monitor, reference: Reference, tables: Sequence[str]) -> tup
                 raise ReferenceLacks(metric, tuple(reference.losses))
             before = LossTable.from_json(reference.losses[metric])
             since = [LossTable.from_json(text) for text in tables]
-            return (quality_stream(metric, before, since, tolerance=tolerance),)
+            stream = quality_stream(metric, before, since, tolerance=tolerance)
+            settled = settled_stream(stream, sum(day.awaited is None for day in since))
+            return (stream,) if settled is None else (stream, settled)
         case Staleness():
             return ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LabelPaceUnknown", "MonitorPower", "NoLossReference", "quality_power"]
+__all__ = ["LabelPaceUnknown", "MonitorPower", "quality_power"]
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,8 +12,9 @@ import msgspec
 from mainspring.errors import Invalid
 from mainspring.monitoring import LossTable, Power, loss_levels, power, reference_for
 from mainspring.operate.ingest import reference_of
+from mainspring.operate.look import ReferenceLacks, budget_of_stream
 from mainspring.operate.status import check_product
-from mainspring.operate.watch import quality_budget
+from mainspring.operate.watch import alarm_budget
 from mainspring.product import Quality
 from mainspring.ref import ModelRef
 
@@ -36,20 +37,6 @@ class LabelPaceUnknown(Invalid):
         return (
             f"How many labels a day {self.product!r} will have is not known: none came in the last 14 days. Say "
             "what you expect, as in --labels-per-day 500."
-        )
-
-
-class NoLossReference(Invalid):
-    """A version that was registered without the losses that a monitor compares with."""
-
-    def __init__(self, version: str, metric: str, known: tuple[str, ...]) -> None:
-        super().__init__(version, metric, known)
-        self.version, self.metric, self.known = version, metric, known
-
-    def __str__(self) -> str:
-        return (
-            f"{self.version} was registered without a reference for {self.metric!r}, which no monitor can do without: "
-            f"name one of {', '.join(self.known)} in Quality."
         )
 
 
@@ -134,7 +121,7 @@ def quality_power(
         There is no such product, or it has no such version.
     LabelPaceUnknown
         No label has come of late, and no number was given.
-    NoLossReference
+    ReferenceLacks
         The version has no reference for what a monitor watches.
     Invalid
         A number of labels below 1.
@@ -150,14 +137,15 @@ def quality_power(
         labels = _pace(workspace, tx, ref.product) if labels_per_day is None else labels_per_day
     if not labels:
         raise LabelPaceUnknown(ref.product)
-    budget, losses = quality_budget(spec), reference_of(workspace.blobs, version.reference).losses
+    losses = reference_of(workspace.blobs, version.reference).losses
     told = []
     for monitor in spec.monitors:
         if not isinstance(monitor, Quality):
             continue
         if monitor.metric not in losses:
-            raise NoLossReference(str(version.ref), monitor.metric, tuple(losses))
+            raise ReferenceLacks(monitor.metric, tuple(losses))
         reference = LossTable.from_json(losses[monitor.metric])
+        budget = budget_of_stream(monitor, alarm_budget(spec))
         found = power(reference, rise=rise, tolerance=monitor.tolerance, rows_per_check=labels, budget=budget)
         enough = reference_for(
             _WANTED,
