@@ -26,6 +26,14 @@ from mainspring.monitoring.effects import (
     total_variation,
     wasserstein,
 )
+from mainspring.monitoring.estimate import (
+    Estimability,
+    Estimate,
+    Estimates,
+    LabelledRows,
+    RowsMismatch,
+    estimate,
+)
 from mainspring.monitoring.findings import Finding, Found, findings
 from mainspring.monitoring.power import ImpossibleRise, Power, power, reference_for
 from mainspring.monitoring.profiles import (
@@ -73,6 +81,9 @@ __all__ = [
     "Detector",
     "EmbeddingProfile",
     "EmptyWindow",
+    "Estimability",
+    "Estimate",
+    "Estimates",
     "Evidence",
     "Finding",
     "Found",
@@ -83,6 +94,7 @@ __all__ = [
     "InvalidBudget",
     "InvalidStream",
     "Kind",
+    "LabelledRows",
     "Levels",
     "ListProfile",
     "LossMismatch",
@@ -94,6 +106,7 @@ __all__ = [
     "ProfileKey",
     "ProfileMismatch",
     "ProfileSet",
+    "RowsMismatch",
     "Stream",
     "TextProfile",
     "UnknownLoss",
@@ -103,6 +116,7 @@ __all__ = [
     "cramers_v",
     "drift_streams",
     "effect_sizes",
+    "estimate",
     "findings",
     "frame",
     "hellinger",
