@@ -12,12 +12,14 @@ import msgspec
 import polars as pl
 import pytest
 from tests.cli.conftest import Command
-from tests.operate.tiny import ask
+from tests.operate.tiny import ask, begin
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.loop import Cycle, CycleState, TrainingRequest, TriggerKind
+from mainspring.operate.controller import turn
 from mainspring.operate.ingest import ingest
 from mainspring.operate.logs import LogRow
+from mainspring.operate.publish import add_batch
 from mainspring.operate.status import (
     CycleRow,
     DataRow,
@@ -51,6 +53,38 @@ def test_status_tells_champion_and_counts(root: Path, mainspring: Command) -> No
     (found,) = mainspring("status", "tiny", "--json").json
     assert found.keys() == names(ProductStatus)
     assert found["champion"]["ref"] == "tiny@1"
+
+
+def test_status_tells_the_estimate_before_labels_and_beside_it_what_labels_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mainspring: Command
+) -> None:
+    with begin(tmp_path / "busy") as workspace:
+        add_batch(workspace, "orders", parquet(orders(days=30, per_day=200)), actor="ada")
+        turn(workspace)
+        workspace.advance(NEXT)
+        ask(workspace, orders(NEXT, days=1, per_day=300))
+        ingest(workspace)
+        workspace.advance(NEXT + timedelta(days=1))
+    monkeypatch.chdir(tmp_path / "busy")
+    said = " ".join(mainspring("status").out.split())
+    assert (
+        "on 300 predictions of 2024-01-31 to 2024-01-31, without their labels; measured on 300 labels" in said
+    )
+    assert "if the same inputs have the same outcomes as on the hold-out" in said
+    (found,) = mainspring("status", "--json").json
+    loss = found["estimate"]["metrics"]["log_loss"]
+    assert loss["low"] < loss["value"] < loss["high"]
+
+
+def test_status_says_why_there_is_no_estimate(root: Path, mainspring: Command) -> None:
+    with open_workspace(root) as workspace:
+        workspace.advance(NEXT)
+        ask(workspace, orders(NEXT, days=1))
+        ingest(workspace)
+        workspace.advance(NEXT + timedelta(days=1))
+    said = " ".join(mainspring("status").out.split())
+    assert "not the log loss of 100 predictions of 2024-01-31" in said
+    assert "and 500 and 50 are needed (reference_too_small)" in said
 
 
 def test_status_of_a_workspace_that_nobody_started_says_what_to_do(root: Path, mainspring: Command) -> None:

@@ -88,6 +88,11 @@ def test_a_damaged_log_is_told_on_the_page(workspace: Workspace, get: Of) -> Non
     assert "log.damaged" in shown.text.replace(" ", ".")
 
 
+def test_an_estimate_that_cannot_be_made_says_why(workspace: Workspace, get: Of) -> None:
+    shown = Parsed(get(workspace)("/products/tiny"))
+    assert "No estimate of the log loss before labels: there are" in shown.text
+
+
 def test_quality_is_a_chart_with_a_tooltip_a_day(workspace: Workspace, get: Of) -> None:
     shown = Parsed(get(workspace)("/products/tiny"))
     assert [each["aria-label"] for each in shown.all("svg")].count("Log loss by day") == 2

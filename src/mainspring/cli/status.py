@@ -69,6 +69,7 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
             "not counted": ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in found.uncounted.items())
             or None,
             "last alarm": found.last_alarm,
+            "estimated": _estimated(found),
             "did it help": found.gain,
             "of no help": "; ".join(found.unhelpful) or None,
             "alarm budget": _budget(found),
@@ -87,3 +88,19 @@ def _budget(found: ProductStatus) -> str | None:
         f"{spent:.2g} of {declared:.2g} false alarms in {found.budget[0].period_days} days spent by looking"
     )
     return told + (f"; could not judge: {', '.join(blind)}" if blind else "")
+
+
+def _estimated(found: ProductStatus) -> str | None:
+    """What the log loss is likely to be, before labels; beside it what the labels that have come say."""
+    row = found.estimate
+    if row is None:
+        return None
+    days = f"{row.predictions:,} predictions of {row.since} to {row.until}"
+    loss = row.metrics.get("log_loss")
+    if loss is None:
+        return f"not the log loss of {days}: {row.reason} ({row.outcome})"
+    measured = f"; measured on {row.labelled:,} labels {row.measured['log_loss']:.4f}" if row.labelled else ""
+    return (
+        f"log loss {loss.value:.4f}, 90 % from {loss.low:.4f} to {loss.high:.4f}, on {days}, without their labels"
+        f"{measured}\nif {row.assumption}"
+    )

@@ -14,7 +14,7 @@ from mainspring.engines import deadline
 from mainspring.formats.sample import Sample
 from mainspring.formats.served import Served, feed, load
 from mainspring.gates import Evaluation, evaluate_for
-from mainspring.monitoring import LossTable, Profile, frame, profile
+from mainspring.monitoring import LabelledRows, LossTable, Profile, frame, profile
 from mainspring.operate.packaging import Package
 from mainspring.operate.tasks import LABEL, Judged
 
@@ -45,11 +45,15 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         The profile of its answers on the hold-out.
     losses : dict of str
         Per loss the table of the hold-out.
+    labelled : str
+        The rows of the hold-out, for estimates of quality without labels; empty where a version was judged before
+        they were kept.
     """
 
     inputs: str
     predictions: str
     losses: dict[str, str]
+    labelled: str = ""
 
     def profiles(self) -> tuple[Profile, Profile]:
         """Profiles of inputs and of predictions."""
@@ -86,8 +90,11 @@ def judge_candidate(
     given = [column.name for column in spec.inputs if column.name in holdout.columns]
     everything = pl.concat([rows.train, holdout]).select(given)
     sound = np.isfinite(answers)
+    inputs = profile(everything, frame(everything))
+    asked = read_columns(spec.inputs, holdout.filter(sound).to_dict(as_series=False))
+    asked[PREDICTION] = answers[sound].astype(np.float64)
     reference = Reference(
-        inputs=profile(everything, frame(everything)).to_json(),
+        inputs=inputs.to_json(),
         predictions=profile({PREDICTION: answers.astype(np.float64)}).to_json(),
         losses={
             loss: LossTable.of(
@@ -95,6 +102,7 @@ def judge_candidate(
             ).to_json()
             for loss in ("log_loss", "brier")
         },
+        labelled=LabelledRows.of(asked, inputs.frame, score=PREDICTION, outcomes=labels[sound]).to_json(),
     )
     return Judged(
         candidate=_text(candidate),

@@ -34,6 +34,7 @@ import msgspec
 
 from mainspring.errors import Invalid, NotFound
 from mainspring.operate.budget import BudgetRow, budget_rows
+from mainspring.operate.estimates import EstimateRow, estimate_row
 from mainspring.operate.gain import gains, unhelpful
 from mainspring.operate.ingest import log_counts
 from mainspring.operate.logs import log_rows
@@ -188,9 +189,10 @@ class EventRow(_Row, frozen=True):
 class ProductStatus(_Row, frozen=True):
     """A product at a glance.
 
-    `gain` says what the last promotion that was measured was worth, and `unhelpful` of which triggers none is shown to
-    have helped. `uncounted` says of its log, and of what belongs to no product, what `log_counts` does. `damaged_logs`
-    says which gateways' logs are not read on, whosever predictions they hold.
+    `estimate` is what the champion's quality is likely to be on the last 7 days that are over. `gain` says what the
+    last promotion that was measured was worth, and `unhelpful` of which triggers none is shown to have helped.
+    `uncounted` says of its log, and of what belongs to no product, what `log_counts` does. `damaged_logs` says which
+    gateways' logs are not read on, whosever predictions they hold.
     """
 
     product: str
@@ -203,6 +205,7 @@ class ProductStatus(_Row, frozen=True):
     labelled: int
     waiting_requests: int
     last_alarm: str | None
+    estimate: EstimateRow | None
     gain: str | None
     unhelpful: list[str]
     budget: list[BudgetRow] = []
@@ -255,6 +258,7 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             last_alarm=f"{alarms[-1].at:%Y-%m-%d}: {alarms[-1].monitor}, {alarms[-1].evidence}"
             if alarms
             else None,
+            estimate=estimate_row(workspace, tx, ModelRef(product, champion)) if champion else None,
             gain=f"cycle {measured[-1].cycle}: {measured[-1].reason}" if measured else None,
             unhelpful=list(unhelpful(measured)),
             budget=budget_rows(tx, workspace.specs(tx)[product], workspace.clock.now()),
