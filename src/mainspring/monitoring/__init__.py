@@ -1,6 +1,7 @@
 """Watching a model in production: profiles of windows, evidence of change with a bound on false alarms, alarms."""
 
 from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Change, Grounds
+from mainspring.monitoring.audit import AuditCohort, InvalidCohort, audit_share, audit_stream, is_audited
 from mainspring.monitoring.detector import (
     Budget,
     Detector,
@@ -73,6 +74,7 @@ __all__ = [
     "AlarmNotFound",
     "AlarmState",
     "AtomProfile",
+    "AuditCohort",
     "Blame",
     "Budget",
     "CategoryProfile",
@@ -92,6 +94,7 @@ __all__ = [
     "ImpossibleRise",
     "Interval",
     "InvalidBudget",
+    "InvalidCohort",
     "InvalidStream",
     "Kind",
     "LabelledRows",
@@ -111,6 +114,8 @@ __all__ = [
     "TextProfile",
     "UnknownLoss",
     "WindowedBetting",
+    "audit_share",
+    "audit_stream",
     "bin_edges",
     "chi_square",
     "cramers_v",
@@ -120,6 +125,7 @@ __all__ = [
     "findings",
     "frame",
     "hellinger",
+    "is_audited",
     "jensen_shannon",
     "kolmogorov_smirnov",
     "kullback_leibler",
