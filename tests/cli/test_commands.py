@@ -87,6 +87,22 @@ def test_status_says_why_there_is_no_estimate(root: Path, mainspring: Command) -
     assert "and 500 and 50 are needed (reference_too_small)" in said
 
 
+def test_wanted_labels_are_listed_with_the_share_that_is_audited(root: Path, mainspring: Command) -> None:
+    assert "No label is asked for now." in mainspring("labels", "wanted", "tiny").out
+    with open_workspace(root) as workspace:
+        workspace.advance(NEXT)
+        ask(workspace, orders(NEXT, days=1, per_day=300), labelled=False)
+        ingest(workspace)
+    said = mainspring("labels", "wanted", "tiny")
+    found = mainspring("labels", "wanted", "tiny", "--json").json
+    assert 1 <= len(found) < 20
+    assert found[0]["prediction_id"] in said.out
+    assert "1%" in said.out
+    assert len(mainspring("labels", "wanted", "tiny", "--limit", "1", "--json").json) == 1
+    assert mainspring("labels", "wanted", "tiny", "--limit", "0").code == 2
+    assert mainspring("labels", "wanted", "nope").code == 3
+
+
 def test_status_of_a_workspace_that_nobody_started_says_what_to_do(root: Path, mainspring: Command) -> None:
     (root / ".mainspring" / "state.db").unlink()
     assert "mainspring up" in mainspring("status").out

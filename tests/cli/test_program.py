@@ -53,6 +53,7 @@ def test_what_prints_can_print_json(called: tuple[str, ...], mainspring: Command
         ("ledger",),
         ("alarms",),
         ("alerts",),
+        ("labels",),
     ):
         assert "--json" in mainspring(*called, "--help").out
 

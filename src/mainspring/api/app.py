@@ -28,6 +28,7 @@ from mainspring.clock import parse_time
 from mainspring.errors import Invalid, MainspringError
 from mainspring.governance import verify
 from mainspring.operate import status
+from mainspring.operate.audit import WantedLabel, wanted_labels
 from mainspring.operate.controller import turn
 from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
@@ -239,6 +240,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "Its quality by day and version",
         lambda w, r, c: status.quality_rows(w, product_of(r)),
         gives=list[status.QualityRow],
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/labels/wanted",
+        "Predictions whose labels are asked for, the oldest first",
+        lambda w, r, c: wanted_labels(w, product_of(r), limit=_number(r, "limit", 100, 100_000)),
+        gives=list[WantedLabel],
+        query=("limit",),
     ),
     Operation(
         "GET",

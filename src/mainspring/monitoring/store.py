@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date, datetime
 
     from mainspring.monitoring.alarm import Alarm
@@ -93,6 +93,10 @@ class MonitoringStore(Protocol):
 
     def find_open(self, ids: Iterable[str]) -> Mapping[str, OpenPrediction]:
         """Give the predictions with these ids; ids that are not kept are left out."""
+        ...
+
+    def unlabelled(self, product: str, *, since: datetime, until: datetime) -> Iterator[OpenPrediction]:
+        """Give the predictions from `since` up to `until` whose truth is not known, ordered by time and id."""
         ...
 
     def labels(self, ids: Iterable[str]) -> Mapping[tuple[str, str], KnownLabel]:

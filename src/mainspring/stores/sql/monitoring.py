@@ -41,6 +41,10 @@ _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _OPEN = select(open_predictions).where(open_predictions.c.prediction_id.in_(_IDS))
 _LABELS = select(known_labels).where(known_labels.c.prediction_id.in_(_IDS))
 
+_LABELLED = exists().where(
+    known_labels.c.prediction_id == open_predictions.c.prediction_id, known_labels.c.metric == ""
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SqlMonitoringStore:
@@ -78,12 +82,25 @@ class SqlMonitoringStore:
 
     def find_open(self, ids: Iterable[str]) -> dict[str, OpenPrediction]:
         asked = list(dict.fromkeys(ids))
-        found = {
-            row.prediction_id: OpenPrediction(**{**row._mapping, "at": parse_time(row.at)})
-            for row in self._rows(_OPEN, asked)
-        }
+        found = {row.prediction_id: _open(row) for row in self._rows(_OPEN, asked)}
         # In the order of asking: that in which rows leave a table is the database's own.
         return {prediction_id: found[prediction_id] for prediction_id in asked if prediction_id in found}
+
+    def unlabelled(self, product: str, *, since: datetime, until: datetime) -> Iterator[OpenPrediction]:
+        open_to = open_predictions.c
+        statement = (
+            select(open_predictions)
+            .where(
+                open_to.product == product,
+                open_to.at >= time_text(since),
+                open_to.at < time_text(until),
+                ~_LABELLED,
+            )
+            .order_by(open_to.at, open_to.prediction_id)
+            .execution_options(yield_per=_CHUNK)
+        )
+        for row in self.connection.execute(statement):
+            yield _open(row)
 
     def labels(self, ids: Iterable[str]) -> dict[tuple[str, str], KnownLabel]:
         return {
@@ -111,9 +128,8 @@ class SqlMonitoringStore:
     def forget_labelled(self, before: datetime) -> int:
         label, open_to = known_labels.c, open_predictions.c
         of_old = open_to.at < time_text(before)
-        known = exists().where(label.prediction_id == open_to.prediction_id, label.metric == "")
         gone = self.connection.execute(
-            delete(open_predictions).where(of_old, known).returning(open_to.prediction_id)
+            delete(open_predictions).where(of_old, _LABELLED).returning(open_to.prediction_id)
         )
         ids = list(gone.scalars())
         for start in range(0, len(ids), _CHUNK):
@@ -202,6 +218,10 @@ class SqlMonitoringStore:
         return tuple(
             msgspec.json.decode(text, type=Alarm) for text in self.connection.execute(statement).scalars()
         )
+
+
+def _open(row: Row[Any]) -> OpenPrediction:
+    return OpenPrediction(**{**row._mapping, "at": parse_time(row.at)})
 
 
 def _quality(row: Row[Any]) -> DayQuality:

@@ -132,6 +132,27 @@ class MonitoringStoreContract:
         assert set(store.find_open(["p1", "young", "waiting"])) == {"young", "waiting"}
         assert set(store.labels(["p1", "young", "waiting"])) == {("young", ""), ("waiting", "paid")}
 
+    def test_predictions_without_their_truth_are_given_by_time(self, store: MonitoringStore) -> None:
+        store.add_open(
+            [
+                self.prediction,
+                replace(self.prediction, prediction_id="paid"),
+                replace(self.prediction, prediction_id="known"),
+                replace(self.prediction, prediction_id="early", at=_NOON - timedelta(hours=1)),
+                replace(self.prediction, prediction_id="before", at=_NOON - timedelta(hours=2)),
+                replace(self.prediction, prediction_id="late", at=_NOON + timedelta(hours=1)),
+                replace(self.prediction, prediction_id="other", product="fares"),
+            ]
+        )
+        store.put_labels(
+            [
+                KnownLabel(prediction_id="paid", metric="paid", value=1.0, known_at=_NOON),
+                KnownLabel(prediction_id="known", value=True, known_at=_NOON),
+            ]
+        )
+        found = store.unlabelled(_PRODUCT, since=_NOON - timedelta(hours=1), until=_NOON + timedelta(hours=1))
+        assert [each.prediction_id for each in found] == ["early", "p1", "paid"]
+
     def test_quality_of_a_day_adds_up(self, store: MonitoringStore) -> None:
         store.add_quality([self.quality_row, replace(self.quality_row, version=2)])
         store.add_quality([self.quality_row])
