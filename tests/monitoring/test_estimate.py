@@ -241,7 +241,18 @@ def test_a_metric_that_divides_by_few_rows_is_withheld_and_the_others_are_given(
     reference = LabelledRows.of(columns, frame(columns), score="score", outcomes=outcomes)
     found = estimate(reference, profile({"score": np.asarray(columns["score"])[:2_000]}))
     assert "and 30 are needed" in found.withheld["precision"]
-    assert {"log_loss", "recall", "roc_auc"} <= set(found.metrics)
+    assert {"log_loss", "accuracy", "roc_auc"} <= set(found.metrics)
+
+
+def test_a_metric_that_no_labelled_row_spreads_is_withheld() -> None:
+    """A model that has never been wrong: how seldom it is cannot be told."""
+    random = np.random.default_rng(21)
+    outcomes = random.random(5_000) < 0.4
+    columns: Columns = {"score": np.where(outcomes, random.uniform(0.6, 0.9, 5_000), 0.2)}
+    reference = LabelledRows.of(columns, frame(columns), score="score", outcomes=outcomes)
+    found = estimate(reference, profile(columns, frame(columns)))
+    assert "spread is not known" in found.withheld["accuracy"]
+    assert "log_loss" in found.metrics
 
 
 def test_columns_of_one_value_of_all_missing_or_of_many_categories_are_no_obstacle() -> None:

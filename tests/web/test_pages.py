@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
+from tests.operate.tiny import ask, begin
+from tests.products.tiny.orders import FIRST, orders, parquet
 from tests.web.conftest import HOSTILE, Get
 
 from mainspring.events import Event, EventType
 from mainspring.operate import steer
+from mainspring.operate.controller import turn
 from mainspring.operate.ingest import ingest
+from mainspring.operate.publish import add_batch
 from mainspring.operate.start_rollout import start_rollout
 from mainspring.workspace import Workspace
 
@@ -91,6 +97,23 @@ def test_a_damaged_log_is_told_on_the_page(workspace: Workspace, get: Of) -> Non
 def test_an_estimate_that_cannot_be_made_says_why(workspace: Workspace, get: Of) -> None:
     shown = Parsed(get(workspace)("/products/tiny"))
     assert "No estimate of the log loss before labels: there are" in shown.text
+
+
+def test_an_estimate_is_told_with_its_interval_and_its_assumption(tmp_path: Path, get: Of) -> None:
+    with begin(tmp_path / "busy") as workspace:
+        add_batch(workspace, "orders", parquet(orders(days=30, per_day=200)), actor="ada")
+        turn(workspace)
+        workspace.advance(FIRST + timedelta(days=30))
+        ask(workspace, orders(FIRST + timedelta(days=30), days=1, per_day=300))
+        ingest(workspace)
+        workspace.advance(FIRST + timedelta(days=31))
+        shown = Parsed(get(workspace)("/products/tiny"))
+    assert "Estimated log loss, without labels: 0." in shown.text
+    assert (
+        "on 300 predictions of 2024-01-31 to 2024-01-31; measured on 300 labels of those days 0."
+        in shown.text
+    )
+    assert "It holds if the same inputs have the same outcomes as on the hold-out" in shown.text
 
 
 def test_quality_is_a_chart_with_a_tooltip_a_day(workspace: Workspace, get: Of) -> None:

@@ -8,11 +8,11 @@ many from many machines.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from statistics import NormalDist
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -136,7 +136,7 @@ class _Numbers(msgspec.Struct, frozen=True, kw_only=True, tag="numbers"):
         found = np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers))
         return found.astype(np.uint8)
 
-    def counts(self, name: str, column: ColumnProfile) -> NDArray[np.int64] | None:
+    def counts(self, name: str, column: ColumnProfile) -> NDArray[np.int64]:
         if not isinstance(column, NumberProfile) or column.offset != self.offset:
             raise ProfileMismatch(name, _OTHER_FRAME)
         reached = [0, *(column.at_most(key) for key in self.keys), column.valid]
@@ -391,9 +391,16 @@ def estimate(reference: LabelledRows, window: Profile) -> Estimates:
             f"there are {rows:,} rows, and {_LEAST_WINDOW} are needed",
             rows,
         )
-    events, shares, unseen = _events(reference, window)
-    if unseen:
-        return _refused(Estimability.NOT_COVERED, unseen, rows)
+    columns = list(_counted(reference, window))
+    for column in columns:
+        unseen = int(column.counts[column.known == 0].sum()) / int(column.counts.sum())
+        if unseen > _UNSEEN:
+            return _refused(
+                Estimability.NOT_COVERED,
+                f"{unseen:.1%} of {column.name} lies outside what labelled rows have had",
+                rows,
+            )
+    events, shares = _events(reference, columns)
     weights = _balance(events, shares)
     effective = 0.0 if weights is None else 1 / float(weights @ weights)
     if weights is None or effective < _LEAST_EFFECTIVE * reference.rows:
@@ -412,6 +419,11 @@ def estimate(reference: LabelledRows, window: Profile) -> Estimates:
             )
             continue
         half = _HALF * math.sqrt(spread(influence, rows))
+        if not half > 0:
+            withheld[metric] = (
+                "no labelled row that counts differs from the others, so its spread is not known"
+            )
+            continue
         most = math.inf if metric == "log_loss" else 1.0
         metrics[metric] = Estimate(value=value, low=max(0.0, value - half), high=min(most, value + half))
     return Estimates(outcome=Estimability.ESTIMATED, rows=rows, metrics=metrics, withheld=withheld)
@@ -421,44 +433,47 @@ def _refused(outcome: Estimability, reason: str, rows: int) -> Estimates:
     return Estimates(outcome=outcome, reason=reason, rows=rows)
 
 
-def _events(reference: LabelledRows, window: Profile) -> tuple[Floats, Floats, str]:
-    """Events as columns of 0 and 1 over the reference's rows, their shares of the window, and what it has not seen."""
-    found: list[tuple[float, list[tuple[NDArray[np.bool_], float]]]] = []
+class _Column(NamedTuple):
+    """How many rows of the window, and of the labelled ones, each cell of a column has."""
+
+    name: str
+    cells: _Numbers | _Categories
+    codes: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+    known: NDArray[np.int64]
+
+
+def _counted(reference: LabelledRows, window: Profile) -> Iterator[_Column]:
     for (name, cells), codes in zip(reference.cells.items(), reference.codes, strict=True):
         column = window.columns.get(name)
         counts = None if column is None else cells.counts(name, column)
-        if counts is None or not (rows := counts.sum()):
-            continue
-        known = np.bincount(codes, minlength=len(counts))
-        unseen = int(counts[known == 0].sum()) / rows
-        if unseen > _UNSEEN:
-            return (
-                np.empty(0),
-                np.empty(0),
-                f"{unseen:.1%} of {name} lies outside what labelled rows have had",
-            )
-        moved, chosen = 0.0, []
-        for event in cells.events(known):
-            inside = int(known[event].sum())
+        if counts is not None and counts.any():
+            yield _Column(name, cells, codes, counts, np.bincount(codes, minlength=len(counts)))
+
+
+def _events(reference: LabelledRows, columns: Sequence[_Column]) -> tuple[Floats, Floats]:
+    """Events as columns of 0 and 1 over the labelled rows, and their shares of the window."""
+    found: list[tuple[float, list[tuple[NDArray[np.bool_], float]]]] = []
+    for column in columns:
+        moved, chosen, rows = 0.0, [], int(column.counts.sum())
+        for event in column.cells.events(column.known):
+            inside = int(column.known[event].sum())
             if not _LEAST_IN_CELL <= inside <= reference.rows - _LEAST_IN_CELL:
                 continue
-            share, before = float(counts[event].sum() / rows), inside / reference.rows
+            share, before = int(column.counts[event].sum()) / rows, inside / reference.rows
             sd = math.sqrt(before * (1 - before) * (1 / reference.rows + 1 / rows))
             moved = max(moved, abs(share - before) / sd)
-            chosen.append((event[codes], share))
-        found.append((math.inf if name == reference.score else moved, chosen))
+            chosen.append((event[column.codes], share))
+        found.append((math.inf if column.name == reference.score else moved, chosen))
     most = min(reference.rows // _ROWS_PER_EVENT, _MOST_EVENTS)
     kept: list[tuple[NDArray[np.bool_], float]] = []
     for _, chosen in sorted(found, key=lambda pair: -pair[0]):
         if len(kept) + len(chosen) <= most:
             kept += chosen
-    if not kept:
-        return np.empty((reference.rows, 0)), np.empty(0), ""
-    return (
-        np.stack([event for event, _ in kept], axis=1).astype(np.float64),
-        np.array([s for _, s in kept]),
-        "",
-    )
+    events = np.empty((reference.rows, len(kept)))
+    for place, (event, _) in enumerate(kept):
+        events[:, place] = event
+    return events, np.array([share for _, share in kept], dtype=np.float64)
 
 
 def _balance(events: Floats, shares: Floats) -> Floats | None:
@@ -493,7 +508,7 @@ def _balance(events: Floats, shares: Floats) -> Floats | None:
     return None
 
 
-def _spread(events: Floats, weights: Floats) -> Any:
+def _spread(events: Floats, weights: Floats) -> Callable[[Floats, int], float]:
     """Variance of a metric of a window, from the influence of each row of the reference and the window's rows."""
     design = np.column_stack([np.ones(len(weights)), events])
     inverse = np.linalg.pinv((design * weights[:, None]).T @ design, hermitian=True)
@@ -532,9 +547,10 @@ def _each_influence(
         yield metric, (counted, value, (part - value * whole) / (counted or 1.0))
     _, place = np.unique(scores, return_inverse=True)
     one, other = np.bincount(place, weights * y), np.bincount(place, weights * (1 - y))
-    positive, negative = one.sum(), other.sum()
+    counted = float(min(one.sum(), other.sum()))
+    positive, negative = one.sum() or 1.0, other.sum() or 1.0
     below = ((np.cumsum(other) - other / 2) / negative)[place]
     above = (1 - (np.cumsum(one) - one / 2) / positive)[place]
     area = float(weights @ (y * below) / positive)
     influence = y * (below - area) / positive + (1 - y) * (above - area) / negative
-    yield "roc_auc", (float(min(positive, negative)), area, influence)
+    yield "roc_auc", (counted, area, influence)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mainspring.monitoring import Estimates, LabelledRows, Profile, ProfileMismatch, estimate, merge
+from mainspring.monitoring import (
+    Estimates,
+    LabelledRows,
+    Profile,
+    ProfileMismatch,
+    RowsMismatch,
+    estimate,
+    merge,
+)
 from mainspring.operate.ingest import reference_of
 from mainspring.ref import ModelRef
 from mainspring.stores.blobs import BlobCorrupt, BlobNotFound
@@ -45,7 +53,8 @@ class EstimateRow(msgspec.Struct, frozen=True, kw_only=True):
         Rows asked, and those whose label has come.
     outcome, reason : str
         ``estimated``; or ``reference_too_small``, ``window_too_small``, ``not_covered``, ``no_reference`` (the version
-        was judged before labelled rows were kept, or they are damaged) or ``other_frame``, with what was found.
+        was judged before labelled rows were kept, or they are damaged) or ``other_frame`` (days or
+        rows were kept by another release, in another way), with what was found.
     assumption : str
         What the estimate rests on.
     metrics, withheld : dict
@@ -102,7 +111,7 @@ def estimate_row(workspace: Workspace, tx: Transaction, version: ModelRef) -> Es
         )
     except (BlobNotFound, BlobCorrupt) as error:
         return msgspec.structs.replace(row, reason=str(error))
-    except ProfileMismatch as error:
+    except (ProfileMismatch, RowsMismatch) as error:
         return msgspec.structs.replace(row, outcome="other_frame", reason=str(error))
     if found is None:
         return row
