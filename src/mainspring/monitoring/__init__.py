@@ -1,7 +1,7 @@
 """Watching a model in production: profiles of windows, evidence of change with a bound on false alarms, alarms."""
 
 from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Change, Grounds
-from mainspring.monitoring.audit import AuditCohort, InvalidCohort, audit_share, audit_stream, is_audited
+from mainspring.monitoring.audit import audit_cohort, audit_share, is_audited
 from mainspring.monitoring.detector import (
     Budget,
     Detector,
@@ -74,7 +74,6 @@ __all__ = [
     "AlarmNotFound",
     "AlarmState",
     "AtomProfile",
-    "AuditCohort",
     "Blame",
     "Budget",
     "CategoryProfile",
@@ -94,7 +93,6 @@ __all__ = [
     "ImpossibleRise",
     "Interval",
     "InvalidBudget",
-    "InvalidCohort",
     "InvalidStream",
     "Kind",
     "LabelledRows",
@@ -114,8 +112,8 @@ __all__ = [
     "TextProfile",
     "UnknownLoss",
     "WindowedBetting",
+    "audit_cohort",
     "audit_share",
-    "audit_stream",
     "bin_edges",
     "chi_square",
     "cramers_v",

@@ -1,4 +1,4 @@
-"""Audits: a share of predictions, chosen at random, whose labels are asked for, and the stream that they make.
+"""Audits: a share of predictions, chosen at random, whose labels are asked for, and what their losses may be taken for.
 
 Labels that come by themselves are seldom a fair sample: complaints come first, refused credits never. Which predictions
 are audited is a matter of their id's hash alone, so their losses are a fair sample, whatever becomes of the others.
@@ -6,31 +6,14 @@ are audited is a matter of their id's hash alone, so their losses are a fair sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from hashlib import blake2b
 
-from mainspring.errors import Invalid
-from mainspring.monitoring.detector import Stream
-from mainspring.monitoring.quality import LossMismatch, LossTable, loss_levels
+from mainspring.monitoring.quality import LossTable
 
-__all__ = ["AuditCohort", "InvalidCohort", "audit_share", "audit_stream", "is_audited"]
+__all__ = ["audit_cohort", "audit_share", "is_audited"]
 
 _SHARE, _SUSPECTED_SHARE = 0.01, 0.1
-
-
-class InvalidCohort(Invalid):
-    """An audit with more labels than predictions."""
-
-    def __init__(self, audited: int, labelled: int) -> None:
-        super().__init__(audited, labelled)
-        self.audited, self.labelled = audited, labelled
-
-    def __str__(self) -> str:
-        return (
-            f"An audit of {self.audited} predictions cannot have {self.labelled} labels: "
-            "count each prediction once, and the labels of audited predictions alone."
-        )
 
 
 def audit_share(*, suspected: bool) -> float:
@@ -64,65 +47,32 @@ def is_audited(prediction_id: str, *, salt: str, share: float) -> bool:
     return int.from_bytes(digest.digest(), "big") < share * 2**64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditCohort:
-    """Audited predictions of a time, all at one share.
+def audit_cohort(losses: LossTable, *, audited: int) -> LossTable:
+    """Check for `quality_stream` from the audited predictions of a time, all at one share.
 
     Parameters
     ----------
+    losses : LossTable
+        Of the audited predictions whose label has come, and of no others.
     audited : int
         How many there are, with or without a label.
-    losses : LossTable
-        Of those whose label has come.
-
-    Raises
-    ------
-    InvalidCohort
-        There are more losses than audited predictions.
-    """
-
-    audited: int
-    losses: LossTable
-
-    def __post_init__(self) -> None:
-        if self.losses.rows > self.audited:
-            raise InvalidCohort(self.audited, self.losses.rows)
-
-
-def audit_stream(
-    name: str, reference: LossTable, cohorts: Sequence[AuditCohort], *, tolerance: float = 0.01
-) -> Stream:
-    """Stream that rises when audits show that a model has become worse than it was.
-
-    Parameters
-    ----------
-    name : str
-        Name of the stream.
-    reference : LossTable
-        Rows that the model was accepted on.
-    cohorts : sequence of AuditCohort
-        Oldest first.
-    tolerance : float, default 0.01
-        Rise of the mean loss that is not worth an alarm, on the scale from 0 to 1.
 
     Returns
     -------
-    Stream
-        One-sided. An audited prediction whose label has not come is no evidence of harm.
+    LossTable
+        The audited predictions without a label are awaited in it, for however long.
 
     Raises
     ------
     LossMismatch
-        A cohort is of another loss than the reference.
+        There are more labels than audited predictions.
 
     Notes
     -----
     Let the share of a cohort be settled before it, and the hash be independent of the outcomes. Then the audited rows
-    have the mean loss of all rows, whoever else is labelled. A label that has not come is a loss in [0, 1] of which
-    nothing is known, so it is a level of its own with these ends: the detector counts it as 0 where it looks for a
-    rise, and as 1 among the checks that it compares with. So the bound on false alarms holds while labels are on their
-    way, in whatever order they come, and where they never do. Missing labels cost power, and only that. Cohorts of
-    different shares need no weights: each is a fair sample of its own rows.
+    have the mean loss of all rows, whoever else is labelled, and since those without a label stay awaited, the bound on
+    false alarms of `quality_stream` holds in whatever order their labels come, and where some never do. Missing labels
+    cost power, and only that. Cohorts of different shares need no weights: each is a fair sample of its own rows.
 
     Predictions that were not audited are left out. Their estimated loss could lower the variance (prediction-powered
     inference [1]_), but only as far as it foretells each row's loss, and its terms are as large as one over the share.
@@ -131,16 +81,4 @@ def audit_stream(
     ----------
     .. [1] A. Csillag, C. Struchiner, G. Goedert (2025). Prediction-powered e-values. ICML, arXiv:2502.04294.
     """
-    for cohort in cohorts:
-        if cohort.losses.loss != reference.loss:
-            raise LossMismatch(reference.loss, f"a cohort is of {cohort.losses.loss}")
-    levels = loss_levels(reference.loss)
-    return Stream(
-        name=name,
-        column=reference.loss,
-        lower=(*levels.lower, 0.0),
-        upper=(*levels.upper, 1.0),
-        reference=(*reference.counts, 0),
-        checks=tuple((*each.losses.counts, each.audited - each.losses.rows) for each in cohorts),
-        tolerance=tolerance,
-    )
+    return replace(losses, awaited=audited - losses.rows)

@@ -80,7 +80,8 @@ def estimate_row(workspace: Workspace, tx: Transaction, version: ModelRef) -> Es
     """Estimate the quality of a version on the last 7 days that are over; None where it was not asked then."""
     today = workspace.clock.now().date()
     days = [today - timedelta(days=back) for back in range(_DAYS, 0, -1)]
-    number = tx.registry.get(version).number
+    kept = tx.registry.get(version)
+    number = kept.number
     rows = [
         row
         for row in tx.monitoring.quality(version.product, since=days[0])
@@ -106,9 +107,7 @@ def estimate_row(workspace: Workspace, tx: Transaction, version: ModelRef) -> Es
         else {},
     )
     try:
-        found = _estimates(
-            workspace.blobs, tx.registry.get(version).reference, tuple(text for text in texts if text)
-        )
+        found = _estimates(workspace.blobs, kept.reference, tuple(text for text in texts if text))
     except (BlobNotFound, BlobCorrupt) as error:
         return msgspec.structs.replace(row, reason=str(error))
     except (ProfileMismatch, RowsMismatch) as error:
