@@ -86,7 +86,7 @@ class Admission:
         """
         if len(self._until) >= self.limit:
             raise Overloaded(self.limit)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None  # the server runs each request as one
         self._until[task] = self._loop.time() + self.timeout_s
         if self._watching is None:

@@ -54,6 +54,7 @@ LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 _FLOATS = ("FP32", "FP64", "FP16", "BF16")
 _FAULTS_TOLD = 100
+_FEW = 64
 _PACKED_FROM = 16
 """Rows from which on floats and arrays are logged in bytes: the digits of fewer take no time, and people read them."""
 
@@ -431,6 +432,8 @@ def in_float32(matrix: NDArray[Any]) -> NDArray[np.float32]:
 
 def is_whole(floats: NDArray[np.floating[Any]]) -> bool:
     """Say whether none is missing or beyond the largest; at no great cost, and sometimes without need not so."""
+    if floats.size <= _FEW:
+        return bool(np.abs(floats).max(initial=0) <= LARGEST_FLOAT)
     with np.errstate(over="ignore"):
         # A tenth of what a least and a greatest cost: no square is greater than their sum, and NaN makes it NaN.
         squares = float(np.vdot(floats, floats))

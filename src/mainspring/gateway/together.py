@@ -54,7 +54,7 @@ class Question(msgspec.Struct):
 
 
 class Together:
-    """Has versions answer whole requests: those that have come when the loop turns share a call.
+    """Has versions answer whole requests: those that come while the loop turns twice share a call.
 
     So nobody waits for others to come. Only rows of a version that is proved to answer a row the same whatever the
     rows beside it are share a call; the others gain by the short way nevertheless. What fails in company, for
@@ -82,7 +82,8 @@ class Together:
         waiting.append(question)
         if not self._soon:
             self._soon = True
-            self._loop.call_soon(self._answer)
+            # In two turns: a server of gRPC hands over one call each time that the loop turns.
+            self._loop.call_soon(self._loop.call_soon, self._answer)
         await question.kept
         return question.scores
 

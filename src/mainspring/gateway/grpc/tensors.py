@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Question", "read_request", "write_reply"]
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from mainspring.errors import Fault
 from mainspring.gateway.grpc.messages import Message, message
 from mainspring.gateway.grpc.plain import form_of, rows_of
 from mainspring.gateway.inputs import Rows, Tensor
-from mainspring.gateway.protocols.oip import Wanted, Wishes, outputs
+from mainspring.gateway.protocols.oip import OUTPUTS, Wanted, Wishes, outputs
 from mainspring.gateway.protocols.raw import from_raw, to_raw
 
 if TYPE_CHECKING:
@@ -159,17 +160,30 @@ def write_reply(asked: Question, product: str, prediction: Prediction) -> Messag
     ModelInferResponse
         It names a version of the model when all rows have the same.
     """
-    version = prediction.version
-    reply = _Reply(
-        model_name=product, model_version="" if version is None else str(version), id=asked.wishes.id or ""
-    )
-    for each in outputs(asked.wishes, prediction):
-        output = reply.outputs.add(name=each.name, datatype=each.datatype, shape=each.shape)
+    wishes, version, rows = asked.wishes, prediction.version, len(prediction.ids)
+    tensors = outputs(wishes, prediction)
+    reply = _Reply.FromString(_form(product, tuple([each.name for each in tensors]), rows))
+    if version is not None:
+        reply.model_version = str(version)
+    if wishes.id:
+        reply.id = wishes.id
+    if asked.raw:
+        reply.raw_output_contents.extend([to_raw(each.datatype, each.data or ()) for each in tensors])
+        return reply
+    for each, output in zip(tensors, reply.outputs, strict=True):
         values = each.data or ()
-        if asked.raw:
-            reply.raw_output_contents.append(to_raw(each.datatype, values))
-        elif each.datatype == "BYTES":
+        if each.datatype == "BYTES":
             output.contents.bytes_contents.extend([text.encode() for text in values])
         else:
             getattr(output.contents, _TYPED[each.datatype]).extend(values)
     return reply
+
+
+@lru_cache(256)
+def _form(product: str, names: tuple[str, ...], rows: int) -> bytes:
+    """What answers to questions of one form have in common."""
+    reply = _Reply(model_name=product)
+    for name in names:
+        reply.outputs.add(name=name, datatype=OUTPUTS[name], shape=[rows])
+    form: bytes = reply.SerializeToString()
+    return form
