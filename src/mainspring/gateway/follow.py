@@ -8,6 +8,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from mainspring.gateway.admission import Limits
     from mainspring.gateway.runtimes import Model
     from mainspring.gateway.source import GatewaySource
+    from mainspring.product import FeatureViewSpec
     from mainspring.rollouts.route import Route, Variant
 
 Answer = TypeVar("Answer")
 
 _POLL_S = 0.2
+_FORMS = 256
 _KEPT_WARM = 4
 _KEPT_BYTES = 2 * 2**30
 
@@ -241,9 +244,8 @@ class Follower:
         served = []
         for variant in route.variants:
             registered = await self._ask(self._source.registered, route.product, variant.version)
-            for (
-                each
-            ) in registered.signature.inputs:  # a version may read what today's declaration has dropped
+            # A version may read what today's declaration has dropped.
+            for each in registered.signature.inputs:
                 columns.setdefault(each.name, ColumnSpec(each.name, each.dtype, each.nullable))
             never_null = frozenset(each.name for each in registered.signature.inputs if not each.nullable)
             model = await self._model(variant, registered)
@@ -254,7 +256,7 @@ class Follower:
         challengers = tuple(served[1 : 1 + len(route.challengers)])
         shadow_split = Split(route.salt, [Part(0.0, route.shadow_share)])
         shadow = served[-1] if route.shadow else None
-        inputs_of = Inputs(columns.values(), route.online, route.entities)
+        inputs_of = _inputs(tuple(columns.values()), route.online, route.entities)
         return Serving(route, inputs_of, served[0], challengers, shadow, route.split, shadow_split)
 
     async def _read_snapshots(self, routes: tuple[Route, ...], named: Mapping[str, Digest]) -> bool:
@@ -308,6 +310,14 @@ class Follower:
         held = {digest: model.size for digest, model in self._warm.items()}
         for digest in surplus(held, used, at_most=_KEPT_WARM, at_most_bytes=_KEPT_BYTES):
             await _let_go(self._warm.pop(digest))
+
+
+@lru_cache(_FORMS)
+def _inputs(
+    columns: tuple[ColumnSpec, ...], online: tuple[FeatureViewSpec, ...], entities: tuple[ColumnSpec, ...]
+) -> Inputs:
+    """What requests must hold; the same for products that ask for the same, so that their forms are read alike."""
+    return Inputs(columns, online, entities)
 
 
 async def _let_go(model: Model) -> None:

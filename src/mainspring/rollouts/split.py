@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CHAMPION", "Part", "Split", "check_salt", "check_share"]
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -62,17 +63,18 @@ class Split:
     [0, 1]
     """
 
-    __slots__ = ("_limits", "_start")
+    __slots__ = ("_limits", "_lows", "_start")
 
     def __init__(self, salt: str, parts: Iterable[Part]) -> None:
         self._start = blake2b(_prefix(salt), digest_size=8)
-        self._limits = [
-            (index, _below(part.start), _below(part.end)) for index, part in enumerate(parts) if part.share
-        ]
+        self._limits = sorted(
+            (_below(part.start), _below(part.end), index) for index, part in enumerate(parts) if part.share
+        )
+        self._lows = [low for low, _, _ in self._limits]
 
     def assign(self, units: Iterable[str]) -> list[int]:
         """Give for each unit the index of its part, or `CHAMPION` where no part has it."""
-        limits = self._limits
+        limits, lows = self._limits, self._lows
         if not limits:
             return [CHAMPION for _ in units]
         found = []
@@ -80,12 +82,9 @@ class Split:
             hashed = self._start.copy()
             hashed.update(unit.encode(errors="surrogatepass"))
             point = int.from_bytes(hashed.digest())
-            for index, low, high in limits:
-                if low <= point < high:
-                    found.append(index)
-                    break
-            else:
-                found.append(CHAMPION)
+            place = bisect_right(lows, point)
+            _, high, index = limits[place - 1]
+            found.append(index if place and point < high else CHAMPION)
         return found
 
 
