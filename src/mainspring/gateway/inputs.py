@@ -433,7 +433,7 @@ def in_float32(matrix: NDArray[Any]) -> NDArray[np.float32]:
 def is_whole(floats: NDArray[np.floating[Any]]) -> bool:
     """Say whether none is missing or beyond the largest; at no great cost, and sometimes without need not so."""
     if floats.size <= _FEW:
-        return bool(np.abs(floats).max(initial=0) <= LARGEST_FLOAT)
+        return float(np.abs(floats).max(initial=0)) <= LARGEST_FLOAT
     with np.errstate(over="ignore"):
         # A tenth of what a least and a greatest cost: no square is greater than their sum, and NaN makes it NaN.
         squares = float(np.vdot(floats, floats))
