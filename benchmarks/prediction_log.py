@@ -6,8 +6,8 @@ First the log alone, in one process: callers that each wait for their record bef
 the floor, which is a bare loop that writes as many records as there are callers and calls `fdatasync`. The floor knows
 beforehand who comes; the log has to find out, and has an event loop with as many tasks to turn.
 
-Then a whole gateway: the latency of one-row requests with the log on disk and with the log in memory, in turns, under
-the same load.
+Then one sync, by what it writes over: the log writes over zeros. Then a whole gateway: the latency of one-row requests
+with the log on disk and with the log in memory, in turns, under the same load.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from mainspring.stores.segments import SegmentWriter, encode
 CALLERS = (1, 16, 64)
 ROUNDS = 5
 ROUND_S = 0.5
+SYNCS = 1000
 GATEWAY_ROUNDS = 6
 GATEWAY_ROUND_S = 1.5
 IN_MEMORY = Path("/dev/shm")
@@ -94,6 +95,24 @@ def floor(folder: Path, callers: int) -> Kept:
             took.append(time.perf_counter() - start)
         spent, cpu = time.perf_counter() - began, time.process_time() - cpu
     return _kept(took * callers, spent, cpu, len(took))
+
+
+def syncs(folder: Path) -> dict[str, float]:
+    """Median time in µs to keep 6 kB where the file grows, over space that is reserved, and over zeros."""
+    found, content = {}, b"x" * 6000
+    for name, ahead in (("grows", None), ("reserved", b""), ("zeros", bytes(SYNCS * len(content)))):
+        took = []
+        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_DSYNC)
+        if ahead is not None:
+            os.posix_fallocate(file, 0, SYNCS * len(content))
+            os.pwrite(file, ahead, 0)
+        for n in range(SYNCS):
+            began = time.perf_counter()
+            os.pwrite(file, content, n * len(content))
+            took.append(time.perf_counter() - began)
+        os.close(file)
+        found[name] = round(1e6 * statistics.median(took), 1)
+    return found
 
 
 def _kept(took: list[float], spent: float, cpu: float, syncs: int) -> Kept:
@@ -156,9 +175,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
     log = measure_log()
+    with tempfile.TemporaryDirectory() as folder:
+        sync_us = syncs(Path(folder))
     gateway = measure_gateway()
     if arguments.json:
-        print(json.dumps({"log": log, "gateway": gateway}))
+        print(json.dumps({"log": log, "sync_us": sync_us, "gateway": gateway}))
         return
     for callers, of in log.items():
         for name in ("floor", "log"):
@@ -169,6 +190,7 @@ def main() -> None:
                 f"p50 {each['p50_ms']:6.2f} ms   {each['cpu_us']:4.0f} us of CPU each   "
                 f"{each['records_a_sync']:4.1f} records a sync"
             )
+    print("a sync of 6 kB:", ", ".join(f"{name} {us:.0f} us" for name, us in sync_us.items()))
     for name in ("memory", "disk"):
         each = gateway[name]
         print(

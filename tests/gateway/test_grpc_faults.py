@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gateway import faulty
 from tests.gateway.asked_over_grpc import Door, opened, output, raw, typed
-from tests.gateway.conftest import Workspace, model, wait_until
+from tests.gateway.conftest import Workspace, body, model, wait_until
 from tests.gateway.test_native import add_native
 from tritonclient.grpc import service_pb2
 
@@ -226,8 +226,11 @@ def test_whose_bound_has_ended_a_call_is_told_by_its_status(workspace: Workspace
         assert ended(asked, metadata=[("grpc-timeout", "200m")]) == grpc.StatusCode.DEADLINE_EXCEEDED
         assert ended(asked, timeout=30) == grpc.StatusCode.UNAVAILABLE
         assert ended(asked) == grpc.StatusCode.UNAVAILABLE
+        over_http = body(distance=[faulty.HANGS])
+        assert door.process.infer(over_http | {"parameters": {"timeout": 200_000}}).status_code == 504
+        assert door.process.infer(over_http).status_code == 503
         figures = door.process.client.get("/metrics").text
-        assert 'mainspring_requests_total{product="late",status="503"} 2' in figures
+        assert 'mainspring_requests_total{product="late",status="503"} 3' in figures
 
 
 @pytest.mark.parametrize("kind", ["nan", "long"])

@@ -16,7 +16,7 @@ from tests.gateway.conftest import INPUTS, Workspace, body, column, model, runni
 from mainspring.formats.onnx import OnnxModel
 from mainspring.gateway.inputs import Inputs, Rows
 from mainspring.gateway.score import Served
-from mainspring.gateway.together import MOST_ROWS, Question, Together
+from mainspring.gateway.together import MOST_ROWS, Request, Together
 from mainspring.monitoring.record import PredictionRecord
 
 DISTANCES = st.floats(0, 10_000, width=32)
@@ -43,7 +43,7 @@ def ask_all(of: Served, asked: Sequence[Rows], gone: int | None = None) -> list[
     """Ask for all at the same time; the caller of `gone` goes away before anybody is answered."""
 
     async def main() -> list[list[float]]:
-        def keep(_: Served, batch: Sequence[Question]) -> None:
+        def keep(_: Served, batch: Sequence[Request]) -> None:
             for each in batch:
                 assert each.kept is not None
                 each.kept.set_result(None)
@@ -51,7 +51,7 @@ def ask_all(of: Served, asked: Sequence[Rows], gone: int | None = None) -> list[
         together = Together(keep)
         unasked: Any = None  # what a version answers needs no route
         tasks = [
-            asyncio.create_task(together.ask(of, Question(unasked, rows, [], [], None, "", 0.0)))
+            asyncio.create_task(together.ask(of, Request(unasked, rows, [], [], None, "", 0.0)))
             for rows in asked
         ]
         if gone is not None:

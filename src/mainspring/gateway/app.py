@@ -253,7 +253,7 @@ class Gateway:
         *,
         trace: str,
         content: Callable[[], Awaitable[bytes]] | None = None,
-        waits_s: float | None = None,
+        waits_s: Callable[[], float | None] = lambda: None,
     ) -> tuple[Prediction, Any, Serving]:
         """Answer a request for predictions, whichever door it has come to, within its bounds, and count it.
 
@@ -269,8 +269,8 @@ class Gateway:
             W3C trace id.
         content : callable, optional
             Receives the content, at a door where it has not come with the request.
-        waits_s : float, optional
-            How long the caller waits, where the door knows it before the content.
+        waits_s : callable
+            Says how long the caller waits, where the door knows it before the content; raises for one who does not.
 
         Returns
         -------
@@ -289,8 +289,8 @@ class Gateway:
         sent, callers = b"" if content is None else None, False
         try:
             task = self.admission.enter()
-            if waits_s is not None:
-                callers = self.admission.shorten(task, waits_s)
+            if (bound_s := waits_s()) is not None:
+                callers = self.admission.shorten(task, bound_s)
             if content is not None:
                 sent = await content()
                 timed.arrived = perf_counter()

@@ -17,7 +17,7 @@ from mainspring.gateway.follow import NotYetServed
 from mainspring.gateway.inputs import BadRequest, as_text
 from mainspring.gateway.policy import LogPolicy
 from mainspring.gateway.score import ChampionFailed, Scored, ask_shadow, score
-from mainspring.gateway.together import Question, Together
+from mainspring.gateway.together import Request, Together
 from mainspring.monitoring.record import Fetched, PredictionRecord
 from mainspring.rollouts.split import CHAMPION
 
@@ -136,17 +136,17 @@ class Predictor:
         ids = self._ids.issue(request or f"{self._process}{next(self._requests):08x}", rows.count)
         units = _units(serving.route.split_by, rows, [unit] * rows.count if unit else ids)
         units = self._policy(serving.route).units(serving.route.split_by, units)
-        question = Question(serving, rows, ids, units, pinned, trace, arrived)
-        served = _sole(question)
+        asked = Request(serving, rows, ids, units, pinned, trace, arrived)
+        served = _sole(asked)
         if served is not None and served.answers_at_once(rows):
-            scores = await self._together.ask(served, question)
+            scores = await self._together.ask(served, asked)
             if scores:
                 return Prediction(ids, scores, [served.version] * rows.count, serving.route.number)
-        return await self._predict(question)
+        return await self._predict(asked)
 
-    async def _predict(self, question: Question) -> Prediction:
+    async def _predict(self, asked: Request) -> Prediction:
         """Answer a request by itself, each row by whom the split says; and find out whose a failure is."""
-        serving, rows, units, pinned = question.serving, question.rows, question.units, question.pinned
+        serving, rows, units, pinned = asked.serving, asked.rows, asked.units, asked.pinned
         try:
             if pinned:
                 scored = await score(rows, pinned)
@@ -168,7 +168,7 @@ class Predictor:
                 ) from failed
             # The record has units and failures, but no answers.
             failed.scored.versions, failed.scored.scores = [], []
-            await self._write_down(question, failed.scored)
+            await self._write_down(asked, failed.scored)
             failures = [
                 each
                 for each in failed.scored.failures
@@ -179,10 +179,10 @@ class Predictor:
             shadowed = [n for n, part in enumerate(serving.shadow_split.assign(units)) if part != CHAMPION]
             if shadowed:
                 await ask_shadow(rows, serving.shadow, shadowed, scored)
-        await self._write_down(question, scored)
-        return Prediction(question.ids, scored.scores, scored.versions, serving.route.number)
+        await self._write_down(asked, scored)
+        return Prediction(asked.ids, scored.scores, scored.versions, serving.route.number)
 
-    def _keep(self, served: Served, batch: Sequence[Question]) -> None:
+    def _keep(self, served: Served, batch: Sequence[Request]) -> None:
         """Write down what one version answered to several requests."""
         version, name, took = served.version, str(served.version), self._clock.took
         product = batch[0].serving.route.product
@@ -199,15 +199,15 @@ class Predictor:
         self._metrics.called(product, version, waited_s)
         self._metrics.answered_rows(product, version, sum([each.rows.count for each in batch]))
 
-    async def _write_down(self, question: Question, scored: Scored) -> None:
+    async def _write_down(self, asked: Request, scored: Scored) -> None:
         """Write down what came of a request that was asked by itself."""
-        serving, ids = question.serving, question.ids
+        serving, ids = asked.serving, asked.ids
         took_s = {
             str(version): self._clock.took(measured_s, f"{ids[0]}:{version}")
             for version, measured_s in scored.measured_s.items()
         }
-        measured_s = perf_counter() - question.arrived
-        record = self._record(question, scored.versions, scored.scores, took_s, measured_s, self._clock.now())
+        measured_s = perf_counter() - asked.arrived
+        record = self._record(asked, scored.versions, scored.scores, took_s, measured_s, self._clock.now())
         if scored.failures or scored.shadow:
             record = msgspec.structs.replace(
                 record,
@@ -220,28 +220,28 @@ class Predictor:
 
     def _record(
         self,
-        question: Question,
+        asked: Request,
         versions: list[int],
         scores: list[float],
         took_s: dict[str, float],
         measured_s: float,
         now: datetime,
     ) -> PredictionRecord:
-        rows, route = question.rows, question.serving.route
+        rows, route = asked.rows, asked.serving.route
         found = rows.found
         return PredictionRecord(
             at=rows.at or now,  # the join at this very instant gives what was looked up
             product=route.product,
             route=route.number,
-            ids=question.ids,
-            units=question.units,
+            ids=asked.ids,
+            units=asked.units,
             versions=versions,
             scores=scores,
             inputs=rows.sent if found else dict(rows.columns),
             took_s=took_s,
-            pinned=question.pinned is not None,
-            trace=question.trace,
-            latency_s=self._clock.took(measured_s, f"{question.ids[0]}:request"),
+            pinned=asked.pinned is not None,
+            trace=asked.trace,
+            latency_s=self._clock.took(measured_s, f"{asked.ids[0]}:request"),
             features={each.view.name: Fetched(each.at, each.columns) for each in found} if found else {},
         )
 
@@ -267,16 +267,16 @@ class Predictor:
         return policy
 
 
-def _sole(question: Question) -> Served | None:
+def _sole(asked: Request) -> Served | None:
     """Give the version that answers all rows of a request; None when several do, or a shadow may be asked besides."""
-    serving = question.serving
-    if question.pinned is not None:
-        return question.pinned
+    serving = asked.serving
+    if asked.pinned is not None:
+        return asked.pinned
     if serving.shadow is not None:
         return None
     if not serving.challengers:
         return serving.champion
-    [part, *others] = set(serving.split.assign(question.units))
+    [part, *others] = set(serving.split.assign(asked.units))
     if others:
         return None
     return serving.champion if part == CHAMPION else serving.challengers[part]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Question", "Together"]
+__all__ = ["Request", "Together"]
 
 import asyncio
 from collections import deque
@@ -20,7 +20,7 @@ MOST_ROWS = 256
 """A call has at most so many rows, and so many are answered before the loop turns to something else."""
 
 
-class Question(msgspec.Struct):
+class Request(msgspec.Struct):
     """A request for predictions.
 
     Attributes
@@ -64,28 +64,28 @@ class Together:
     Parameters
     ----------
     keep : callable
-        Brings what a version answered to some questions on its way to the disk.
+        Brings what a version answered to some requests on its way to the disk.
     """
 
-    def __init__(self, keep: Callable[[Served, Sequence[Question]], None]) -> None:
+    def __init__(self, keep: Callable[[Served, Sequence[Request]], None]) -> None:
         self._keep = keep
-        self._waiting: dict[Served, deque[Question]] = {}
+        self._waiting: dict[Served, deque[Request]] = {}
         self._soon = False
         self._loop = asyncio.get_running_loop()
 
-    async def ask(self, served: Served, question: Question) -> list[float]:
+    async def ask(self, served: Served, request: Request) -> list[float]:
         """Give the scores of all rows when they are on disk; none when the version failed."""
-        question.kept = self._loop.create_future()
+        request.kept = self._loop.create_future()
         waiting = self._waiting.get(served)
         if waiting is None:
             waiting = self._waiting[served] = deque()
-        waiting.append(question)
+        waiting.append(request)
         if not self._soon:
             self._soon = True
             # In two turns: a server of gRPC hands over one call each time that the loop turns.
             self._loop.call_soon(self._loop.call_soon, self._answer)
-        await question.kept
-        return question.scores
+        await request.kept
+        return request.scores
 
     def _answer(self) -> None:
         self._soon, rows = False, 0
@@ -100,7 +100,7 @@ class Together:
             self._soon = True
             self._loop.call_soon(self._answer)
 
-    def _answer_batch(self, served: Served, batch: Sequence[Question]) -> int:
+    def _answer_batch(self, served: Served, batch: Sequence[Request]) -> int:
         try:
             scores = served.scores([each.rows for each in batch])
         except Exception:  # noqa: BLE001 - whatever it is, it is found out by asking each alone
@@ -118,9 +118,9 @@ class Together:
         return end
 
 
-def _next(served: Served, waiting: deque[Question]) -> list[Question]:
+def _next(served: Served, waiting: deque[Request]) -> list[Request]:
     """Take those who have waited longest and still do, as many as a call may have."""
-    batch: list[Question] = []
+    batch: list[Request] = []
     rows = 0
     while waiting:
         first = waiting[0]

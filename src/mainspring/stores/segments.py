@@ -10,8 +10,8 @@ space, one record as JSON, a newline. The log keeps three promises.
   reader that has seen the next one has seen the end of this one.
 
 The file of a segment that is being written is longer than what stands in it, and zero to its end. To write over zeros
-takes half the time of making a file longer, which the file system has to write down in a journal of its own. No record
-has a zero byte, so a line with one is not wholly there yet.
+takes less time than to make a file longer, which the file system has to write down in a journal of its own
+(`benchmarks/prediction_log.py`). No record has a zero byte, so a line with one is not wholly there yet.
 """
 
 from __future__ import annotations

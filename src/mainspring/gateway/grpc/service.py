@@ -203,7 +203,10 @@ class Service:
             question = read_request(inputs, asked)
             return Asked(question.rows, partial(write_reply, question), question.wishes.id)
 
-        bounds = [each for each in (call.time_left_s(), _timeout_s(asked)) if each is not None]
+        def waits_s() -> float | None:
+            bounds = (call.time_left_s(), _timeout_s(asked))
+            return min((each for each in bounds if each is not None), default=None)
+
         self._hear_time(call)
         answer: Message
         prediction, answer, _ = await self._gateway.predict(
@@ -212,7 +215,7 @@ class Service:
             call.metadata,
             read,
             trace=trace_of(call.metadata),
-            waits_s=min(bounds, default=None),
+            waits_s=waits_s,
         )
         return prediction, answer
 
