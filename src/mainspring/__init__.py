@@ -57,30 +57,17 @@ __all__ = [
 from typing import TYPE_CHECKING
 
 from mainspring.errors import MainspringError
+from mainspring.monitors import FalseAlarms, InputDrift, PredictionDrift, Quality, Staleness
 from mainspring.product import (
-    AllOf,
-    AnyOf,
     AtLeast,
     BinaryClassification,
-    CycleBudget,
     Dataset,
-    FalseAlarms,
     FeatureView,
-    InputDrift,
     Mean,
     NotWorseThan,
-    OnDegradation,
-    OnDemand,
-    OnDrift,
-    OnNewData,
-    OnSchedule,
     Pipeline,
-    PredictionDrift,
     Product,
-    Quality,
-    QuietHours,
     Servable,
-    Staleness,
     known_at,
     pii,
     step,
@@ -100,6 +87,17 @@ from mainspring.strategy import (
     SameOutputs,
     Shadow,
     Threshold,
+)
+from mainspring.triggers import (
+    AllOf,
+    AnyOf,
+    CycleBudget,
+    OnDegradation,
+    OnDemand,
+    OnDrift,
+    OnNewData,
+    OnSchedule,
+    QuietHours,
 )
 
 if TYPE_CHECKING:

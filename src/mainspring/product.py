@@ -8,39 +8,22 @@ the control plane and the gateway never import a user's code.
 from __future__ import annotations
 
 __all__ = [
-    "WEEKDAYS",
-    "AllOf",
-    "AnyOf",
     "AtLeast",
     "BinaryClassification",
     "ColumnSpec",
-    "CycleBudget",
     "Dataset",
     "DatasetSpec",
-    "FalseAlarms",
     "FeatureView",
     "FeatureViewSpec",
     "Gate",
-    "InputDrift",
     "Mean",
-    "Monitor",
     "NotWorseThan",
-    "OnDegradation",
-    "OnDemand",
-    "OnDrift",
-    "OnNewData",
-    "OnSchedule",
     "Pipeline",
-    "PredictionDrift",
     "Product",
     "ProductSpec",
-    "Quality",
-    "QuietHours",
     "Servable",
-    "Staleness",
     "Step",
     "StepSpec",
-    "Trigger",
     "known_at",
     "pii",
     "step",
@@ -50,16 +33,18 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from mainspring.clock import parse_duration
-from mainspring.declared import Value, need, need_margin, need_tolerance
+from mainspring.declared import Value, need, need_margin
 from mainspring.digest import Digest, digest_of
 from mainspring.errors import Invalid
+from mainspring.monitors import FalseAlarms, Monitor
 from mainspring.ref import check_name
 from mainspring.strategy import Canary, Strategy
+from mainspring.triggers import CycleBudget, OnDemand, QuietHours, Trigger
 
 ParamValue: TypeAlias = str | int | float | bool | None
 
@@ -336,241 +321,6 @@ class Servable(Value, frozen=True):
 
 
 Gate: TypeAlias = AtLeast | NotWorseThan | Servable
-
-
-# --- monitors and triggers ---------------------------------------------------------------------------------------
-
-
-class InputDrift(Value, frozen=True):
-    """Alarm when an input's distribution has moved from the reference's by more than `tolerance` (a share of rows).
-
-    Inputs to `ignore` are those that move by design, such as the day of the week, which no single day is like.
-    """
-
-    tolerance: float = 0.02
-    ignore: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        need_tolerance("InputDrift", self.tolerance)
-
-
-class PredictionDrift(Value, frozen=True):
-    """Alarm when the predictions' distribution has moved by more than `tolerance` (a share of rows)."""
-
-    tolerance: float = 0.02
-
-    def __post_init__(self) -> None:
-        need_tolerance("PredictionDrift", self.tolerance)
-
-
-class Quality(Value, frozen=True):
-    """Alarm when the champion's mean loss has risen above the reference's by more than `tolerance`.
-
-    Say with `labels_within` how long labels may take where bad outcomes are known before good ones. Until then a
-    prediction without a label counts as one without loss, so that no alarm comes of the delay; later it is left out.
-    Half of the budget is kept for the days that have had this time. By default a day is what its labels say so far.
-    """
-
-    metric: str
-    tolerance: float = 0.01
-    labels_within: str = "0d"
-
-    def __post_init__(self) -> None:
-        need_tolerance("Quality", self.tolerance)
-        parse_duration(self.labels_within)
-
-
-class Staleness(Value, frozen=True):
-    """Alarm when the champion is older than `after`."""
-
-    after: str
-
-    def __post_init__(self) -> None:
-        parse_duration(self.after)
-
-
-Monitor: TypeAlias = InputDrift | PredictionDrift | Quality | Staleness
-
-
-class _AsWritten(Value, frozen=True):
-    """A declared value that prints as one writes it, without what is left at its default."""
-
-    def __repr__(self) -> str:
-        given = [(each, getattr(self, each.name)) for each in msgspec.structs.fields(self)]
-        told = [
-            repr(value) if each.required else f"{each.name}={value!r}"
-            for each, value in given
-            if value != each.default
-        ]
-        return f"{type(self).__name__}({', '.join(told)})"
-
-
-class OnDemand(_AsWritten, frozen=True):
-    """Start a cycle when a person asks, whatever holds the other triggers back."""
-
-
-class OnSchedule(_AsWritten, frozen=True):
-    """Start a cycle at the moments of a cron expression.
-
-    Moments that have passed since the last cycle started are one reason to train, named after the last of them: while
-    nothing ran, or while another cycle was open, a schedule does not pile up.
-
-    Attributes
-    ----------
-    cron : str
-        Five fields; of a sixth the first is seconds.
-    tz : str
-        The time zone of the expression, by its IANA name. Where clocks change, a fixed time of day is kept as Debian's
-        cron keeps it: in the hour that is left out it falls due as soon as that is over, in the hour that comes twice
-        at its first time. What runs every hour or more often goes by the time that has passed.
-    start_within : str, optional
-        How late a cycle may still start, such as `6h`. After that the moment is missed: it is recorded as such, and the
-        schedule waits for the next. By default a moment is made up for, however late.
-    cool_down : str, optional
-        In place of the product's, for this trigger.
-    """
-
-    cron: str
-    tz: str = "UTC"
-    start_within: str | None = None
-    cool_down: str | None = None
-
-
-class OnNewData(_AsWritten, frozen=True):
-    """Start a cycle when enough has been published since the data of the last cycle; all that is asked must hold.
-
-    Attributes
-    ----------
-    rows : int
-        How many rows must be new.
-    days : int
-        By how many days of event time the newest row must have moved on: partitions, where data comes by the day.
-    fresh : str, optional
-        How old the newest row may be by its event time, such as `6h`.
-    dataset : str, optional
-        Which dataset, of those that the product reads; by default its own.
-    cool_down : str, optional
-        In place of the product's, for this trigger.
-    """
-
-    rows: int = 1
-    days: int = 0
-    fresh: str | None = None
-    dataset: str | None = None
-    cool_down: str | None = None
-
-    def __post_init__(self) -> None:
-        need(self.rows >= 1, "The rows of OnNewData", self.rows, "with none it would always fire")
-        need(self.days >= 0, "The days of OnNewData", self.days, "event time is counted forward")
-
-
-class OnDegradation(_AsWritten, frozen=True):
-    """Start a cycle when the monitor of quality speaks; `cool_down` stands in place of the product's."""
-
-    cool_down: str | None = None
-
-
-class OnDrift(_AsWritten, frozen=True):
-    """Start a cycle when a monitor of drift speaks and labels confirm harm; with `alone`, on drift itself.
-
-    `cool_down` stands in place of the product's.
-    """
-
-    alone: bool = False
-    cool_down: str | None = None
-
-
-class AnyOf(_AsWritten, frozen=True):
-    """Start a cycle when any of these triggers would, as those in `retrain` do: this is for use within `AllOf`."""
-
-    triggers: tuple[Trigger, ...]
-
-    def __post_init__(self) -> None:
-        _need_triggers("AnyOf", self.triggers)
-
-
-class AllOf(_AsWritten, frozen=True):
-    """Start a cycle when all of these triggers would, such as on a schedule, but only with new data.
-
-    The first of them gives the cycle its kind of trigger, and all of them its evidence.
-
-    Attributes
-    ----------
-    triggers : tuple of Trigger
-        At least one. A person's request waits for nothing, so `OnDemand` stands outside.
-    cool_down : str, optional
-        In place of the product's, for all of them together.
-    """
-
-    triggers: tuple[Trigger, ...]
-    cool_down: str | None = None
-
-    def __post_init__(self) -> None:
-        _need_triggers("AllOf", self.triggers)
-
-
-def _need_triggers(of: str, triggers: object) -> None:
-    rule = f"it takes a tuple of triggers: ms.{of}((ms.OnSchedule(…), ms.OnNewData()))"
-    need(isinstance(triggers, tuple | list) and len(triggers) > 0, f"What {of} combines", triggers, rule)
-
-
-Trigger: TypeAlias = OnDemand | OnSchedule | OnNewData | OnDegradation | OnDrift | AnyOf | AllOf
-
-Weekday: TypeAlias = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
-
-
-class QuietHours(_AsWritten, frozen=True):
-    """Hours in which no trigger but a person's starts a cycle. One that is open goes on.
-
-    Where clocks change, the hours are as long as either reading of `start` and `end` makes them.
-
-    Attributes
-    ----------
-    start, end : str
-        Times of day, such as `22:00`; an end that is not later is one of the next day.
-    tz : str
-        The time zone of both, by its IANA name.
-    days : tuple of str
-        The days on which they start, of `mon` to `sun`; by default all.
-    """
-
-    start: str
-    end: str
-    tz: str = "UTC"
-    days: tuple[Weekday, ...] = WEEKDAYS
-
-
-class CycleBudget(Value, frozen=True):
-    """How many cycles a product may spend: no trigger but a person's starts one more in any span of `per`.
-
-    It counts every cycle that trains, whoever asked for it and however it ended. Cycles are counted and not seconds,
-    because measured ones would differ between two replays.
-    """
-
-    at_most: int
-    per: str = "30d"
-
-    def __post_init__(self) -> None:
-        need(
-            self.at_most >= 1,
-            "The number of cycles",
-            self.at_most,
-            "with none no trigger would ever start one",
-        )
-        parse_duration(self.per)
-
-
-class FalseAlarms(Value, frozen=True):
-    """How many false alarms a product's monitors may raise together: at most `at_most` expected in each `per`."""
-
-    per: str = "30d"
-    at_most: float = 1.0
-
-    def __post_init__(self) -> None:
-        parse_duration(self.per)
-        rule = "no monitor could keep it: allow some, and not any number"
-        need(0 < self.at_most < math.inf, "The number of false alarms", self.at_most, rule)
 
 
 # --- the product -------------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from mainspring.loop import (
     TriggerKind,
     decide,
 )
-from mainspring.product import DatasetSpec, ProductSpec, Trigger
+from mainspring.product import DatasetSpec, ProductSpec
+from mainspring.triggers import Trigger
 
 DECLARED = datetime(2013, 1, 1, tzinfo=UTC)
 NOW = datetime(2013, 3, 5, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 import mainspring as ms
 from mainspring.errors import Invalid
 from mainspring.loop import quiet_faults, trigger_faults
-from mainspring.product import Trigger
+from mainspring.triggers import Trigger
 
 SOUND: tuple[Trigger, ...] = (
     ms.OnDemand(),

@@ -33,7 +33,7 @@ from mainspring.loop import (
     decide,
     standings,
 )
-from mainspring.product import Trigger
+from mainspring.triggers import Trigger
 
 NIGHTLY = ms.OnSchedule("0 3 * * *")
 

@@ -15,12 +15,12 @@ from tests.products.tiny.orders import FIRST, orders
 from mainspring.events import EventType
 from mainspring.loop import Cycle, TriggerKind
 from mainspring.monitoring import AlarmState
+from mainspring.monitors import Quality, Staleness
 from mainspring.operate.alarms import replay
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
 from mainspring.operate.status import product_status
 from mainspring.operate.watch import unanswered, watch
-from mainspring.product import Quality, Staleness
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace
 

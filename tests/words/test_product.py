@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import mainspring as ms
 from mainspring.errors import Invalid, MainspringError
-from mainspring.product import ColumnSpec, DatasetSpec, FeatureViewSpec, ProductSpec, StepSpec, Trigger
+from mainspring.product import ColumnSpec, DatasetSpec, FeatureViewSpec, ProductSpec, StepSpec
 from mainspring.product import Mean as MeanFeature
+from mainspring.triggers import Trigger
 
 names = st.from_regex(r"[a-z][a-z0-9_-]{0,10}", fullmatch=True)
 shares = st.floats(0, 1, exclude_min=True)

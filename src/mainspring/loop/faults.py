@@ -12,7 +12,7 @@ from cronsim import CronSimError
 from mainspring.clock import parse_duration
 from mainspring.errors import Fault, Invalid
 from mainspring.loop.schedule import next_due, quiet_until, zone
-from mainspring.product import (
+from mainspring.triggers import (
     WEEKDAYS,
     AllOf,
     AnyOf,
@@ -27,7 +27,7 @@ from mainspring.product import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mainspring.product import Trigger
+    from mainspring.triggers import Trigger
 
 _A_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 

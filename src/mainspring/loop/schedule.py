@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from mainspring.product import WEEKDAYS
+from mainspring.triggers import WEEKDAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mainspring.product import OnSchedule, QuietHours
+    from mainspring.triggers import OnSchedule, QuietHours
 
 _DAY = timedelta(days=1)
 _LONGEST_QUIET = 14 * _DAY

@@ -12,18 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from mainspring.clock import duration_text, parse_duration, time_text
 from mainspring.loop.cycle import TriggerKind
 from mainspring.loop.schedule import last_due, next_due, quiet_until, zone
-from mainspring.product import (
-    AllOf,
-    AnyOf,
-    InputDrift,
-    OnDegradation,
-    OnDemand,
-    OnDrift,
-    OnNewData,
-    OnSchedule,
-    PredictionDrift,
-    Quality,
-)
+from mainspring.monitors import InputDrift, PredictionDrift, Quality
+from mainspring.triggers import AllOf, AnyOf, OnDegradation, OnDemand, OnDrift, OnNewData, OnSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +21,8 @@ if TYPE_CHECKING:
 
     from mainspring.loop.cycle import TrainingRequest
     from mainspring.loop.facts import AlarmFact, Facts
-    from mainspring.product import Monitor, Trigger
+    from mainspring.monitors import Monitor
+    from mainspring.triggers import Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

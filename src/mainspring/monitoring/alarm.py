@@ -13,7 +13,7 @@ from mainspring.clock import time_text
 from mainspring.digest import Digest, digest_of_json
 from mainspring.errors import NotFound
 from mainspring.monitoring.detector import Budget, Evidence, Stream, window_lengths
-from mainspring.product import Monitor
+from mainspring.monitors import Monitor
 
 _BLAMED = 5
 

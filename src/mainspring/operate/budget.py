@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.monitoring.alarm import AlarmState
+from mainspring.monitors import Staleness
 from mainspring.operate.look import name_of
 from mainspring.operate.watch import alarm_budget, looks
-from mainspring.product import Staleness
 
 if TYPE_CHECKING:
     from datetime import datetime

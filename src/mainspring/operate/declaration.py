@@ -21,6 +21,7 @@ from mainspring.clock import parse_duration
 from mainspring.data import columns_of
 from mainspring.errors import Fault, Faults, Invalid, MainspringError
 from mainspring.loop import quiet_faults, trigger_faults
+from mainspring.monitors import Quality
 from mainspring.operate.step_code import step_code
 from mainspring.product import (
     AtLeast,
@@ -33,7 +34,6 @@ from mainspring.product import (
     NotWorseThan,
     Product,
     ProductSpec,
-    Quality,
     StepSpec,
 )
 from mainspring.ref import InvalidName, check_name

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mainspring.product import AllOf, AnyOf, OnNewData
+from mainspring.triggers import AllOf, AnyOf, OnNewData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mainspring.data import DataVersion
-    from mainspring.product import DatasetSpec, ProductSpec, Trigger
+    from mainspring.product import DatasetSpec, ProductSpec
     from mainspring.stores.tables import DeltaTables
+    from mainspring.triggers import Trigger
 
 
 def dated_datasets(spec: ProductSpec) -> tuple[DatasetSpec, ...]:

@@ -22,12 +22,12 @@ from mainspring.events import EventType
 from mainspring.formats.signature import Signature
 from mainspring.loop import Cycle, CycleOutcome
 from mainspring.monitoring import loss_levels
+from mainspring.monitors import Quality
 from mainspring.operate.acts.stage import LOOP, Stage
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.log_table import input_column, label_text, truth
 from mainspring.operate.review import ask_again
 from mainspring.operate.workers import TaskFailed
-from mainspring.product import Quality
 from mainspring.ref import ModelRef
 from mainspring.rollouts.interval import Interval, bounded_mean
 from mainspring.stores.segments import SegmentCorrupt

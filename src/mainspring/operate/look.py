@@ -41,8 +41,8 @@ from mainspring.monitoring import (
     settled_stream,
 )
 from mainspring.monitoring.alarm import Change, Grounds, change_of
+from mainspring.monitors import InputDrift, Monitor, PredictionDrift, Quality, Staleness
 from mainspring.operate.ingest import reference_of
-from mainspring.product import InputDrift, Monitor, PredictionDrift, Quality, Staleness
 from mainspring.ref import ModelRef
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from mainspring.errors import Conflict, Fault, Faults
 from mainspring.events import Event, EventType
 from mainspring.loop import TrainingRequest
 from mainspring.operate.status import check_product
-from mainspring.product import OnDemand
 from mainspring.ref import DataRef
+from mainspring.triggers import OnDemand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

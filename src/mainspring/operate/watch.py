@@ -14,8 +14,9 @@ from mainspring.clock import parse_duration
 from mainspring.events import Event, EventType
 from mainspring.monitoring import Budget, Outcome, loss_levels
 from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
+from mainspring.monitors import Quality
 from mainspring.operate.look import Look, about, digests, keep, look, name_of, read_tables
-from mainspring.product import ProductSpec, Quality
+from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from mainspring.product import Monitor
+    from mainspring.monitors import Monitor
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
