@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-__all__ = ["FalseAlarms", "InputDrift", "Monitor", "PredictionDrift", "Quality", "Staleness"]
+__all__ = [
+    "About",
+    "Betting",
+    "FalseAlarms",
+    "InputDrift",
+    "Monitor",
+    "PredictionDrift",
+    "Quality",
+    "Staleness",
+]
 
 import math
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from mainspring.clock import parse_duration
 from mainspring.declared import Value, need, need_tolerance
+
+About: TypeAlias = Literal["drift", "quality", "staleness"]
 
 
 class InputDrift(Value, frozen=True):
@@ -23,6 +34,16 @@ class InputDrift(Value, frozen=True):
     def __post_init__(self) -> None:
         need_tolerance("InputDrift", self.tolerance)
 
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "input_drift"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "drift"
+
 
 class PredictionDrift(Value, frozen=True):
     """Alarm when the predictions' distribution has moved by more than `tolerance` (a share of rows)."""
@@ -31,6 +52,16 @@ class PredictionDrift(Value, frozen=True):
 
     def __post_init__(self) -> None:
         need_tolerance("PredictionDrift", self.tolerance)
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "prediction_drift"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "drift"
 
 
 class Quality(Value, frozen=True):
@@ -49,6 +80,16 @@ class Quality(Value, frozen=True):
         need_tolerance("Quality", self.tolerance)
         parse_duration(self.labels_within)
 
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return f"quality:{self.metric}"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "quality"
+
 
 class Staleness(Value, frozen=True):
     """Alarm when the champion is older than `after`."""
@@ -58,8 +99,21 @@ class Staleness(Value, frozen=True):
     def __post_init__(self) -> None:
         parse_duration(self.after)
 
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "staleness"
 
-Monitor: TypeAlias = InputDrift | PredictionDrift | Quality | Staleness
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "staleness"
+
+
+Betting: TypeAlias = InputDrift | PredictionDrift | Quality
+"""Monitors that bet against "nothing has changed", and may be wrong as often as their share of the budget allows."""
+
+Monitor: TypeAlias = Betting | Staleness
 
 
 class FalseAlarms(Value, frozen=True):

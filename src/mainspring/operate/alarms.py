@@ -26,8 +26,10 @@ from mainspring.clock import time_text
 from mainspring.errors import Conflict, Invalid
 from mainspring.events import Event, EventType
 from mainspring.monitoring.alarm import Alarm, AlarmState, Change, Grounds, mean
+from mainspring.monitors import Staleness
 from mainspring.operate.ingest import reference_of
-from mainspring.operate.look import fetch, look, series, unit_of
+from mainspring.operate.look import fetch, look
+from mainspring.operate.sights import sight_of
 from mainspring.operate.status import EventRow, check_product, event_row
 from mainspring.operate.watch import unanswered
 from mainspring.ref import ModelRef
@@ -160,18 +162,18 @@ def alarm_curve(workspace: Workspace, alarm_id: str) -> AlarmCurve | None:
     if alarm.grounds is None or alarm.change is None:
         return None
     grounds, tables = fetch(workspace.blobs, alarm.grounds)
-    unit, scale = unit_of(grounds.monitor)
+    if isinstance(grounds.monitor, Staleness):
+        return None
+    sight = sight_of(grounds.monitor)
     reference = reference_of(workspace.blobs, grounds.reference)
     name = alarm.change.blame[0].stream
-    stream = next(
-        each for each in series(grounds.monitor, reference, list(tables.values())) if each.name == name
-    )
+    stream = next(each for each in sight.streams(reference, list(tables.values())) if each.name == name)
     return AlarmCurve(
         name=name,
-        unit=unit,
-        before=mean(stream, [stream.reference], scale=scale),
+        unit=sight.unit,
+        before=mean(stream, [stream.reference], scale=sight.scale),
         days=[
-            (day, mean(stream, [table], scale=scale))
+            (day, mean(stream, [table], scale=sight.scale))
             for day, table in zip(tables, stream.checks, strict=True)
             if sum(table)
         ],

@@ -11,7 +11,6 @@ import msgspec
 
 from mainspring.monitoring.alarm import AlarmState
 from mainspring.monitors import Staleness
-from mainspring.operate.look import name_of
 from mainspring.operate.watch import alarm_budget, looks
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def budget_rows(tx: Transaction, spec: ProductSpec, now: datetime) -> list[Budge
     recent = [alarm for alarm in tx.monitoring.alarms(spec.name) if alarm.at.date() > first]
     rows = []
     for monitor in spec.monitors:
-        name = name_of(monitor)
+        name = monitor.name
         noted = looks(tx, spec.name, name)
         count = sum(first < day for day in noted.days) if noted else 0
         bets = not isinstance(monitor, Staleness)

@@ -14,8 +14,9 @@ from mainspring.clock import parse_duration
 from mainspring.events import Event, EventType
 from mainspring.monitoring import Budget, Outcome, loss_levels
 from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
-from mainspring.monitors import Quality
-from mainspring.operate.look import Look, about, digests, keep, look, name_of, read_tables
+from mainspring.monitors import Quality, Staleness
+from mainspring.operate.look import Look, digests, keep, look
+from mainspring.operate.sights import sight_of
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
@@ -70,9 +71,9 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
         version = tx.registry.get(ModelRef(spec.name, champion))
         spoken = {alarm.monitor for alarm in unanswered(tx, spec.name, champion)}
         tables = {
-            monitor: read_tables(tx, version.ref, monitor, today)
+            monitor: _read(tx, version.ref, monitor, today)
             for monitor in spec.monitors
-            if name_of(monitor) not in spoken
+            if monitor.name not in spoken
         }
     seen = {monitor: _look(workspace, spec, version, monitor, texts) for monitor, texts in tables.items()}
     alarms = {
@@ -111,6 +112,10 @@ def unanswered(tx: Transaction, product: str, champion: int | None) -> tuple[Ala
     return tuple(each for each in alarms if each.version == champion and (last is None or each.at > last))
 
 
+def _read(tx: Transaction, ref: ModelRef, monitor: Monitor, today: date) -> dict[date, str]:
+    return {} if isinstance(monitor, Staleness) else sight_of(monitor).read(tx, ref, today)
+
+
 def _look(
     workspace: Workspace,
     spec: ProductSpec,
@@ -134,11 +139,11 @@ def _look(
 def _alarm(workspace: Workspace, version: ModelVersion, monitor: Monitor, seen: _Seen) -> Alarm:
     return Alarm(
         product=version.product,
-        monitor=name_of(monitor),
-        about=about(monitor),
+        monitor=monitor.name,
+        about=monitor.about,
         at=seen.grounds.at,
         version=version.number,
-        state=AlarmState.SUSPECTED if about(monitor) == "drift" else AlarmState.CONFIRMED,
+        state=AlarmState.SUSPECTED if monitor.about == "drift" else AlarmState.CONFIRMED,
         evidence=seen.look.told,
         change=seen.look.change,
         grounds=keep(workspace.blobs, seen.grounds, seen.tables),
@@ -178,11 +183,11 @@ def looks(tx: Transaction, product: str, monitor: str) -> Looks | None:
 
 def _note(tx: Transaction, spec: ProductSpec, monitor: Monitor, today: date, came: Look) -> None:
     """Note a look beside the ledger, where one each day would crowd out what happens."""
-    before = looks(tx, spec.name, name_of(monitor))
+    before = looks(tx, spec.name, monitor.name)
     first = today - alarm_budget(spec).checks * _DAY
     days = [day for day in (before.days if before else ()) if first < day < today]
     noted = Looks((*days, today), came.outcome, came.told)
-    tx.values.put(f"looks:{spec.name}:{name_of(monitor)}", msgspec.json.encode(noted).decode())
+    tx.values.put(f"looks:{spec.name}:{monitor.name}", msgspec.json.encode(noted).decode())
 
 
 def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date) -> str:
