@@ -43,12 +43,12 @@ class Door:
 
 
 @contextmanager
-def opened(workspace: Workspace, *arguments: str) -> Iterator[Door]:
+def opened(workspace: Workspace, *arguments: str, **environment: str) -> Iterator[Door]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with (
-        running(workspace, *arguments, f"--grpc={address.rpartition(':')[2]}") as process,
+        running(workspace, *arguments, f"--grpc={address.rpartition(':')[2]}", **environment) as process,
         grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel,
     ):
         yield Door(workspace, process, address, service_pb2_grpc.GRPCInferenceServiceStub(channel), channel)

@@ -13,6 +13,7 @@ import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from tests.gateway.asked_over_grpc import Door, opened, output, raw, tensors, typed
+from tests.gateway.collector import collector
 from tests.gateway.conftest import INPUTS, Workspace, body, column, model, wait_until
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
@@ -346,3 +347,25 @@ def test_while_nothing_is_served_yet_callers_are_told_to_come_back(workspace: Wo
         (workspace.folder / "routes.later").rename(workspace.folder / "routes.json")
         wait_until(lambda: door.stub.ServerReady(service_pb2.ServerReadyRequest()).ready)
         assert door.infer(typed()).model_version == "1"
+
+
+def test_calls_are_spans_too(workspace: Workspace) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with collector() as (address, spans):
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        with opened(workspace, **settings) as door:
+            door.infer(typed(), metadata=[("traceparent", f"00-{trace}-00f067aa0ba902b7-01")])
+            with pytest.raises(grpc.RpcError):
+                door.infer(typed(model_name="early"))
+            [answer] = door.stub.ModelStreamInfer(iter([typed()]), timeout=30)
+            wait_until(lambda: len(spans) == 3)
+        records = workspace.predictions
+    assert not answer.error_message
+    assert (spans[0].trace_id.hex(), spans[0].parent_span_id.hex()) == (trace, "00f067aa0ba902b7")
+    told = [
+        {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+        for span in spans
+    ]
+    assert [each["rpc.method"] for each in told] == ["ModelInfer", "ModelInfer", "ModelStreamInfer"]
+    assert [each["rpc.grpc.status_code"] for each in told] == [0, grpc.StatusCode.NOT_FOUND.value[0], 0]
+    assert [each.trace for each in records] == [trace, spans[2].trace_id.hex()]

@@ -12,12 +12,10 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
 
 import httpx
 import pytest
+from tests.gateway.collector import collector
 from tests.gateway.conftest import INPUTS, Process, Workspace, body, column, model, running, wait_until
 
 from mainspring.gateway.metrics import Metrics, Timed
@@ -203,34 +201,6 @@ def test_the_trace_of_a_request_is_written_down_with_it(shared: Shared, told: st
     workspace, gateway = shared
     assert gateway.infer(body(), traceparent=told).status_code == 200
     assert workspace.predictions[-1].trace == trace
-
-
-@contextmanager
-def collector() -> Iterator[tuple[str, list[Any]]]:
-    """An OpenTelemetry collector: its address, and the spans that it was sent."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    spans: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            content = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("content-encoding") == "gzip":
-                content = gzip.decompress(content)
-            sent = ExportTraceServiceRequest.FromString(content)
-            spans.extend(
-                span for each in sent.resource_spans for scope in each.scope_spans for span in scope.spans
-            )
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", spans
-        server.shutdown()
 
 
 def test_spans_go_to_the_collector_that_opentelemetrys_variables_name(workspace: Workspace) -> None:

@@ -104,7 +104,7 @@ class Gateway:
         self._drive = clock.advance if isinstance(clock, DrivenClock) else None
         self._moved = True
         self._polling: asyncio.Task[None] | None = None
-        self._tracer = tracer()
+        self.tracer = tracer()
 
     async def start(self) -> None:
         """Load what the routes name, and begin to follow them."""
@@ -125,8 +125,8 @@ class Gateway:
         await self.admission.close()
         await self.follower.close()
         await self._log.close()
-        if self._tracer:
-            self._tracer.close()
+        if self.tracer:
+            self.tracer.close()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
@@ -222,9 +222,10 @@ class Gateway:
         need_method(scope, "POST")
         if scope["query_string"] or _VARIANT in headers:
             version = _variant(version, scope, headers)
-        if self._tracer is None:
+        if self.tracer is None:
             return await self._predict(product, version, read, headers, receive, trace_of(headers))
-        with self._tracer.span(scope["path"], product, headers) as trace:
+        door = {"http.request.method": "POST", "url.path": scope["path"]}
+        with self.tracer.span(product, headers, door, _end) as trace:
             return await self._predict(product, version, read, headers, receive, trace)
 
     async def _predict(
@@ -411,6 +412,11 @@ _PAGES: Mapping[str, Callable[[Gateway], Reply]] = {
     "/health": lambda gateway: gateway.models.ping(),
     "/version": lambda gateway: gateway.models.version(),
 }
+
+
+def _end(error: Exception | None) -> tuple[str, int]:
+    """How a span tells the status of an answer over HTTP."""
+    return "http.response.status_code", 200 if error is None else int(refusal(error).status)
 
 
 def _variant(version: str, scope: Message, headers: Headers) -> str:

@@ -12,7 +12,7 @@ __all__ = ["Tracer", "trace_of", "tracer"]
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,26 @@ class Tracer:
         self._tracer = provider.get_tracer("mainspring.gateway")
 
     @contextmanager
-    def span(self, path: str, product: str, headers: Headers) -> Iterator[str]:
-        """Enclose a request; gives the id of its trace."""
+    def span(
+        self,
+        product: str,
+        headers: Headers,
+        door: Mapping[str, str],
+        end: Callable[[Exception | None], tuple[str, int]],
+    ) -> Iterator[str]:
+        """Enclose a request; gives the id of its trace.
+
+        Parameters
+        ----------
+        product : str
+            What is asked.
+        headers : Headers
+            Or metadata, with the caller's trace.
+        door : mapping
+            Attributes that say how it was asked.
+        end : callable
+            Gives the attribute in which the door tells its statuses, and the status of an error, or of none.
+        """
         from opentelemetry.trace import SpanKind, StatusCode
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -67,19 +85,19 @@ class Tracer:
             f"predict {product}",
             context=TraceContextTextMapPropagator().extract(told),
             kind=SpanKind.SERVER,
-            attributes={"http.request.method": "POST", "url.path": path, "mainspring.product": product},
+            attributes={**door, "mainspring.product": product},
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            status = 200
+            failed = None
             try:
                 yield format(span.get_span_context().trace_id, "032x")
             except Exception as error:
-                status = int(refusal(error).status)
+                failed = error
                 raise
             finally:
-                span.set_attribute("http.response.status_code", status)
-                if status >= 500:
+                span.set_attribute(*end(failed))
+                if failed is not None and refusal(failed).status >= 500:
                     span.set_status(StatusCode.ERROR)
 
     def close(self) -> None:

@@ -182,7 +182,7 @@ class Service:
         try:
             asked = _read(_InferRequest, content)
             reply.infer_response.model_name, reply.infer_response.id = asked.model_name, asked.id
-            prediction, answer = await self._infer(asked, call)
+            prediction, answer = await self._infer(asked, call, "ModelStreamInfer")
             reply.infer_response.CopyFrom(answer)
             reply.infer_response.parameters["mainspring_route"].int64_param = prediction.route
         except Exception as error:  # noqa: BLE001 - as above
@@ -194,11 +194,11 @@ class Service:
     # --- predictions -----------------------------------------------------------------------------------------------
 
     async def _model_infer(self, asked: Message, call: Call) -> Message:
-        prediction, reply = await self._infer(asked, call)
+        prediction, reply = await self._infer(asked, call, "ModelInfer")
         call.answered_by(prediction.route)
         return reply
 
-    async def _infer(self, asked: Message, call: Call) -> tuple[Prediction, Message]:
+    async def _infer(self, asked: Message, call: Call, method: str) -> tuple[Prediction, Message]:
         def read(inputs: Inputs, _: bytes) -> Asked:
             question = read_request(inputs, asked)
             return Asked(question.rows, partial(write_reply, question), question.wishes.id)
@@ -207,17 +207,24 @@ class Service:
             bounds = (call.time_left_s(), _timeout_s(asked))
             return min((each for each in bounds if each is not None), default=None)
 
+        async def predict(trace: str) -> tuple[Prediction, Message]:
+            answer: Message
+            prediction, answer, _ = await self._gateway.predict(
+                asked.model_name,
+                _version(asked, call),
+                call.metadata,
+                read,
+                trace=trace,
+                waits_s=waits_s,
+            )
+            return prediction, answer
+
         self._hear_time(call)
-        answer: Message
-        prediction, answer, _ = await self._gateway.predict(
-            asked.model_name,
-            _version(asked, call),
-            call.metadata,
-            read,
-            trace=trace_of(call.metadata),
-            waits_s=waits_s,
-        )
-        return prediction, answer
+        if self._gateway.tracer is None:
+            return await predict(trace_of(call.metadata))
+        door = {"rpc.system": "grpc", "rpc.service": INFERENCE, "rpc.method": method}
+        with self._gateway.tracer.span(asked.model_name, call.metadata, door, _span_end) as trace:
+            return await predict(trace)
 
     async def _keep_time(self, call: Call) -> None:
         await self._gateway.follow(told=self._hear_time(call))
@@ -340,6 +347,13 @@ def _timeout_s(asked: Message) -> float | None:
     given = asked.parameters.get("timeout")
     waits_us = (given.int64_param or given.uint64_param) if given else 0
     return waits_us / 1e6 if waits_us > 0 else None
+
+
+def _span_end(error: Exception | None) -> tuple[str, int]:
+    """How a span tells the status of an answer over gRPC."""
+    code = StatusCode.OK if error is None else undone(error).code
+    number: int = code.value[0]
+    return "rpc.grpc.status_code", number
 
 
 def _end(error: Exception) -> Undone:
