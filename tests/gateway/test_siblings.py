@@ -55,7 +55,22 @@ def scrape(gateway: Process) -> dict[str, float]:
 
 
 def gateways(samples: dict[str, float]) -> set[str]:
-    return {name for each in samples for name in re.findall('gateway="([^"]*)"', each)}
+    """Who tells anything; who does not is down."""
+    telling = {
+        name
+        for each in samples
+        if not each.startswith("mainspring_gateway_up")
+        for name in re.findall('gateway="([^"]*)"', each)
+    }
+    up = {name: value for each, value in samples.items() for name in re.findall(r'way_up\{.*"(.*)"\}', each)}
+    assert telling == {name for name, value in up.items() if value == 1}
+    return telling
+
+
+def down(samples: dict[str, float]) -> list[str]:
+    return [
+        each for each, value in samples.items() if each.startswith("mainspring_gateway_up") and value == 0
+    ]
 
 
 def answered(samples: dict[str, float]) -> float:
@@ -82,25 +97,31 @@ def test_every_scrape_counts_what_all_gateways_have_answered_and_never_goes_back
         assert sum(per_gateway.values()) == SCRAPES
 
 
-def test_one_that_was_killed_is_told_of_no_more_and_its_successor_counts_anew(workspace: Workspace) -> None:
+def test_one_that_was_killed_is_down_and_its_successor_counts_anew(workspace: Workspace) -> None:
     with two(workspace) as (first, second):
         second.end(signal.SIGKILL)
-        assert gateways(scrape(first)) == {NAMES[0]}
+        samples = scrape(first)
+        assert gateways(samples) == {NAMES[0]}
+        assert down(samples) == [f'mainspring_gateway_up{{gateway="{NAMES[1]}"}}']
         with running(workspace, f"--name={NAMES[1]}", port=first.port) as again:
             wait_until(lambda: who(first) == set(NAMES))
             assert gateways(scrape(first)) == set(NAMES)
             assert again.end(signal.SIGTERM)[0] == 0
-        assert gateways(scrape(first)) == {NAMES[0]}
+        samples = scrape(first)
+        assert gateways(samples) == {NAMES[0]}
+        assert not down(samples), "it has shut down in order"
         assert not (workspace.log / NAMES[1] / "metrics.address").exists()
 
 
-def test_one_that_is_stuck_is_left_out(workspace: Workspace) -> None:
+def test_one_that_is_stuck_is_down(workspace: Workspace) -> None:
     with (
         running(workspace, f"--name={NAMES[0]}") as gateway,
         closing(socket.create_server(("127.0.0.1", 0))) as stuck,
     ):
         publish(workspace, f"{stuck.getsockname()[1]} f00")
-        assert gateways(scrape(gateway)) == {NAMES[0]}
+        samples = scrape(gateway)
+        assert gateways(samples) == {NAMES[0]}
+        assert down(samples) == ['mainspring_gateway_up{gateway="gateway-7"}']
 
 
 def publish(workspace: Workspace, address: str) -> None:
@@ -150,7 +171,7 @@ def test_merging_loses_no_sample_and_mixes_none_up(sent: dict[str, list[tuple[st
         for product, status in requests:
             metrics.answered(product, status)
         texts[gateway] = "\n".join(metrics._lines(())) + "\n"
-        expected += len(set(requests))
+        expected += len(set(requests)) + 1  # that it is up
     told = samples_of(merged(texts))
     assert len(told) == expected
     assert sorted(told) == sorted(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mainspring.gateway.log import PredictionLog
     from mainspring.gateway.score import Scored, Served
 
+_UP = "mainspring_gateway_up"
 _BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
 
 
@@ -317,21 +318,30 @@ def _log_lines(log: PredictionLog) -> Iterator[str]:
             yield _line(name, count, product=product, reason=reason)
 
 
-def merged(texts: Mapping[str, str]) -> str:
+def merged(texts: Mapping[str, str | None]) -> str:
     r"""Put what `Metrics.text` gave in several gateways, by their names, into one text with a label `gateway`.
+
+    One that gave None, because it does not answer, is told to be down.
 
     Examples
     --------
     >>> one = "# HELP rows_total Rows.\n# TYPE rows_total counter\nrows_total 3\n"
-    >>> print(merged({"a": one, "b": one.replace("3", "4")}), end="")
+    >>> print(merged({"a": one, "b": one.replace("3", "4"), "c": None}), end="")
     # HELP rows_total Rows.
     # TYPE rows_total counter
     rows_total{gateway="a"} 3
     rows_total{gateway="b"} 4
+    # HELP mainspring_gateway_up Whether a gateway that has not shut down answers.
+    # TYPE mainspring_gateway_up gauge
+    mainspring_gateway_up{gateway="a"} 1
+    mainspring_gateway_up{gateway="b"} 1
+    mainspring_gateway_up{gateway="c"} 0
     """
     heads: dict[str, str] = {}
     samples: dict[str, list[str]] = defaultdict(list)
     for gateway, text in texts.items():
+        if text is None:
+            continue
         label = f'gateway="{_escaped(gateway)}"'
         # A line ends at a newline alone: labels may hold whatever else Python takes for the end of one.
         for family in ("\n" + text.removesuffix("\n")).split("\n# HELP ")[1:]:
@@ -339,7 +349,10 @@ def merged(texts: Mapping[str, str]) -> str:
             name = told.partition(" ")[0]
             heads.setdefault(name, f"# HELP {told}\n{kind}")
             samples[name] += [_of_gateway(line, label) for line in lines]
-    return "".join(f"{each}\n" for name, head in heads.items() for each in (head, *samples[name]))
+    families = [each for name, head in heads.items() for each in (head, *samples[name])]
+    families += _head(_UP, "gauge", "Whether a gateway that has not shut down answers.")
+    families += (_line(_UP, int(text is not None), gateway=gateway) for gateway, text in texts.items())
+    return "".join(f"{each}\n" for each in families)
 
 
 def _of_gateway(line: str, label: str) -> str:

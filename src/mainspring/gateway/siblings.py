@@ -1,7 +1,8 @@
 """The gateways that listen at one port together: whichever of them is asked for metrics gives those of all.
 
 Each tells its own to the others at an address of its own on this machine, which stands in the folder of its log. They
-are asked when metrics are, so that no counter is older than one that was given before, and who has ended is not there.
+are asked when metrics are, so that no counter is older than one that was given before. Who has shut down is not there;
+who does not answer, since it was killed or is stuck, is told to be down.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Siblings:
         """Give the metrics of all that answer, each line with its gateway's name, with `own` for this one's."""
         others = [each for each in self._own.parent.parent.glob(f"*/{_ADDRESS}") if each != self._own]
         texts = dict(zip(others, await asyncio.gather(*map(_asked, others)), strict=True)) | {self._own: own}
-        return merged({each.parent.name: text for each in sorted(texts) if (text := texts[each]) is not None})
+        return merged({each.parent.name: texts[each] for each in sorted(texts)})
 
 
 async def _asked(address: Path) -> str | None:
