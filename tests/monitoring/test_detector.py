@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -330,3 +331,125 @@ def test_inputs_that_do_not_change_raise_no_more_alarms_than_the_budget(referenc
         )
         alarms += any(detector.weigh(look, budget=wide).outcome is Outcome.ALARM for look in looks)
     assert alarms / runs <= 0.2 + 3 * math.sqrt(0.2 * 0.8 / runs)
+
+
+# --- without a reference -------------------------------------------------------------------------------------------
+
+
+def against(
+    allowed: float, checks: Sequence[tuple[int, int]], tolerance: float = 0.0, name: str = "slow"
+) -> Stream:
+    """A 0/1 stream from (rows, ones), with a mean that is allowed."""
+    return replace(coin((0, 0), checks, tolerance, name), allowed=allowed)
+
+
+def beside(
+    checks: Sequence[tuple[int, int]],
+    control: Sequence[tuple[int, int]],
+    tolerance: float = 0.0,
+    name: str = "gap",
+) -> Stream:
+    """A 0/1 stream from (rows, ones), with a control's."""
+    others = coin((0, 0), control, tolerance).checks
+    return replace(coin((0, 0), checks, tolerance, name), beside=others)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.5, 0.9])
+def test_without_a_reference_the_expected_evidence_of_one_check_is_at_most_one(rate: float) -> None:
+    rows, since = 100, 40
+
+    def chance(ones: int, rows: int) -> float:
+        return math.comb(rows, ones) * rate**ones * (1 - rate) ** (rows - ones)
+
+    known = [against(rate, [(since, ones)], name=f"0 {ones}") for ones in range(since + 1)]
+    pairs = [
+        beside([(since, after)], [(rows, before)], name=f"{before} {after}")
+        for before in range(rows + 1)
+        for after in range(since + 1)
+    ]
+    for streams, least in ((known, 0.99), (pairs, 0.2)):
+        expected = 0.0
+        for name, log_e in detector.weigh(streams, budget=budget).streams:
+            before, after = map(int, name.split())
+            weight = chance(before, rows) if streams is pairs else 1.0
+            expected += weight * chance(after, since) * math.exp(log_e)
+        assert least < expected <= 1.0 + 1e-5  # evidence is rounded to six digits
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5])
+def test_false_alarms_without_a_reference_stay_within_the_budget(rate: float) -> None:
+    runs, checks, rows = 300, 16, 120
+    rng = np.random.default_rng(int(100 * rate))
+    wide = Budget(checks=checks, alarms=0.2)
+    # Whatever moves both is no change of one beside the other.
+    moving = np.clip(rate + 0.3 * rng.uniform(size=(runs, checks)), 0, 1)
+    counts, control = rng.binomial(rows, moving), rng.binomial(rows, moving)
+    steady = rng.binomial(rows, rate, size=(runs, checks))
+    alarmed: set[str] = set()
+    for seen in range(1, checks + 1):
+        streams = []
+        for run in range(runs):
+            tables = [[(rows, int(ones)) for ones in of[run, :seen]] for of in (counts, control, steady)]
+            streams += [beside(tables[0], tables[1], name=f"beside {run}")]
+            streams += [against(rate, tables[2], name=f"allowed {run}")]
+        evidence = detector.weigh(streams, budget=wide)
+        alarmed |= {name for name, log_e in evidence.streams if log_e >= evidence.log_threshold}
+    bound = wide.alarms + 3 * math.sqrt(wide.alarms * (1 - wide.alarms) / runs)
+    for kind in ("beside", "allowed"):
+        assert sum(name.startswith(kind) for name in alarmed) / runs <= bound
+
+
+def test_a_share_above_what_is_allowed_and_a_gap_to_the_control_are_found() -> None:
+    rng = np.random.default_rng(5)
+    before = [(500, int(rng.binomial(500, 0.01))) for _ in range(8)]
+    after = [(500, int(rng.binomial(500, 0.03))) for _ in range(6)]
+    control = [(2000, int(rng.binomial(2000, 0.01))) for _ in range(14)]
+    for stream in (
+        against(0.01, [*before, *after], 0.002),
+        beside([*before, *after], control, 0.002),
+    ):
+        evidence = detector.weigh([stream], budget=budget)
+        assert evidence.outcome is Outcome.ALARM
+        assert evidence.window in range(5, 8)
+        quiet = replace(stream, checks=stream.checks[:8], beside=stream.beside and stream.beside[:8])
+        assert detector.weigh([quiet], budget=budget).outcome is Outcome.QUIET
+
+
+@given(st.lists(st.tuples(ones, st.integers(0, 60)), min_size=1, max_size=9), st.floats(0.0, 0.9))
+@settings(max_examples=30, deadline=None)
+def test_evidence_without_a_reference_is_finite_and_falls_as_the_tolerance_grows(
+    checks: list[tuple[int, int]], tolerance: float
+) -> None:
+    counts, control = [(60, n) for n, _ in checks], [(60, n) for _, n in checks]
+    for narrow, wide in (
+        (against(0.05, counts), against(0.05, counts, tolerance)),
+        (beside(counts, control), beside(counts, control, tolerance)),
+    ):
+        strong, weak = (detector.weigh([each], budget=budget).log_e for each in (narrow, wide))
+        assert math.isfinite(strong)
+        assert weak <= max(strong, 0.0) + 1.0
+
+
+def test_a_control_without_rows_is_no_evidence_and_is_named() -> None:
+    few = beside([(500, 400)], [(99, 0)])
+    assert detector.weigh([few], budget=budget).insufficient == (
+        ("gap", "the control has 99 rows, 100 are needed"),
+    )
+    absent = beside([(500, 0), (500, 400)], [(500, 0), (0, 0)])
+    assert detector.weigh([absent], budget=budget).window == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"allowed": 0.5, "beside": ((1, 1),)}, "more than one"),
+        ({"allowed": 0.5, "reference": (1, 1)}, "more than one"),
+        ({"allowed": 0.995}, "never be too high"),
+        ({"allowed": math.nan}, "never be too high"),
+        ({"beside": ()}, "as many checks"),
+    ],
+)
+def test_a_comparison_that_cannot_be_meant_is_refused(given: dict[str, Any], why: str) -> None:
+    plain = coin((0, 0), [(2, 1)])
+    with pytest.raises(InvalidStream, match=why):
+        replace(plain, **given)

@@ -53,7 +53,8 @@ class Blame:
     log_e : float
         Log e-value of that stream, in nats.
     before, after : float
-        Its mean in the reference, and over the days since the change, in the change's unit.
+        Its mean in the reference, or what is allowed, or that of the control since the change; and its mean over the
+        days since the change, both in the change's unit.
     effect : float
         The effect size: how far the mean has moved.
     """
@@ -228,7 +229,7 @@ def change_of(
     for name, log_e in evidence.streams:
         stream = named[name]
         if stream.column not in strongest and len(strongest) < _BLAMED:
-            before = mean(stream, [stream.reference], scale=scale)
+            before = baseline(stream, evidence.window, scale=scale)
             after = mean(stream, stream.checks[-evidence.window :], scale=scale)
             strongest[stream.column] = Blame(
                 feature=stream.column,
@@ -247,6 +248,14 @@ def change_of(
         latest=days[-(shorter + 1)],
         blame=tuple(strongest.values()),
     )
+
+
+def baseline(stream: Stream, window: int, *, scale: float) -> float:
+    """What the mean of a stream over its last `window` checks is compared with, rounded as `mean` is."""
+    if stream.allowed is not None:
+        return float(round(scale * stream.allowed, 6))
+    before = [stream.reference] if stream.beside is None else stream.beside[-window:]
+    return mean(stream, before, scale=scale)
 
 
 def mean(stream: Stream, tables: Sequence[Sequence[int]], *, scale: float) -> float:

@@ -2,19 +2,20 @@
 
 A *stream* is a number in [0, 1] per row (a loss, an indicator) of which only the counts per level are kept: one
 table for the reference, one for each check since. A detector weighs how strongly the tables say that the mean has
-risen above the reference's by more than a tolerance. It is a pure function of the tables: rows may come in any
-order, partitions add up, and a stored alarm can be replayed.
+risen above the reference's by more than a tolerance; or above a mean that is allowed, or above that of a control whose
+rows come at the same time. It is a pure function of the tables: rows may come in any order, partitions add up, and a
+stored alarm can be replayed.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import compress
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +86,15 @@ class Stream:
     lower, upper : tuple of float, shape (n_levels,)
         Smallest and largest value of a row in each level, in [0, 1]; equal for exact levels such as 0 and 1.
     reference : tuple of int, shape (n_levels,)
-        Rows of the reference in each level.
+        Rows of the reference in each level; none where the mean is compared with something else.
     checks : tuple of tuple of int, shape (n_checks, n_levels)
         Rows of each check since the reference, oldest first. A check may be empty.
     tolerance : float
         Rise of the mean that is not worth an alarm, on the scale of the levels.
+    allowed : float, optional
+        In place of a reference, the mean up to which nothing is wrong, on that scale.
+    beside : tuple of tuple of int, shape (n_checks, n_levels), optional
+        In place of a reference, rows of a control in each check: other rows that came at the same time.
 
     Raises
     ------
@@ -104,17 +109,28 @@ class Stream:
     reference: tuple[int, ...]
     checks: tuple[tuple[int, ...], ...]
     tolerance: float
+    allowed: float | None = None
+    beside: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         levels = len(self.lower)
-        if levels == 0 or any(len(table) != levels for table in (self.upper, self.reference, *self.checks)):
+        tables = (self.reference, *self.checks, *(self.beside or ()))
+        if levels == 0 or any(len(table) != levels for table in (self.upper, *tables)):
             raise InvalidStream(self.name, "its tables differ in their number of levels, or have none")
         if not all(0.0 <= low <= high <= 1.0 for low, high in zip(self.lower, self.upper, strict=True)):
             raise InvalidStream(self.name, "a level lies outside [0, 1] or ends before it begins")
-        if any(min(table) < 0 for table in (self.reference, *self.checks)):
+        if any(min(table) < 0 for table in tables):
             raise InvalidStream(self.name, "a count is negative")
         if not 0.0 <= self.tolerance < 1.0:
             raise InvalidStream(self.name, f"its tolerance is {self.tolerance}, not in [0, 1)")
+        if any(self.reference) + (self.allowed is not None) + (self.beside is not None) > 1:
+            raise InvalidStream(
+                self.name, "it is compared with more than one of reference, allowed and beside"
+            )
+        if self.allowed is not None and not 0.0 <= self.allowed <= 1.0 - self.tolerance:
+            raise InvalidStream(self.name, f"with {self.allowed} allowed its mean can never be too high")
+        if self.beside is not None and len(self.beside) != len(self.checks):
+            raise InvalidStream(self.name, "its control has not as many checks")
 
     @property
     def known(self) -> tuple[bool, ...]:
@@ -208,6 +224,9 @@ class Evidence:
     insufficient: tuple[tuple[str, str], ...] = ()
 
 
+_Weigh: TypeAlias = Callable[[Sequence[Stream], float], tuple[Floats, Ints]]
+
+
 class Detector(Protocol):
     """Weighs streams together, for one decision."""
 
@@ -249,7 +268,7 @@ class WindowedBetting:
         fallen short. They must not be chosen by looking at the reference: E K(p) <= 1 needs them free of the data.
         With 0 among them no p below the reference's mean matters, since L falls with p.
     minimum_reference : int
-        Rows that a reference must have. The bound holds with fewer, but nothing could be found.
+        Rows that a reference or a control must have. The bound holds with fewer, but nothing could be found.
     cells : tuple of int
         Cells of the grid of p below and above the reference's mean.
 
@@ -261,6 +280,14 @@ class WindowedBetting:
     most their average mean plus the tolerance. Independent rows that do not change have all three. Each form's
     sum is at most the sum over all starts of the wealth since, weighted by K at that start; at a stopping
     time within T checks, the expected value of this sum is at most T.
+
+    *A mean that is allowed* is known, so the evidence of a window is L(allowed + tolerance), with bets best for a 0/1
+    stream of that mean, and only (b) is needed: at every check, given the past, the mean is at most this much.
+
+    *A control beside the rows* takes the place of the reference within each window, in one form alone. With p the mean
+    of the control at some check, (b) is wanted of both, so that K(p) L(p + tolerance) is an e-process from every start:
+    seasons, storms and whatever else moves both by the same are no changes. Since a control grows with its window, the
+    stakes of K are here d / (p (1 - p) + d^2) for the same effects d, which know of no data, nor do the bets.
 
     *The grid is no approximation.* L(p + tolerance) falls with p. K rises: a row counts 1 + l_z(p) p at r = 0 and
     1 - l_z(p) (1 - p) at r = 1, which both rise, and between them on a straight line. So in a cell [a, b], L is taken
@@ -309,18 +336,18 @@ class WindowedBetting:
             raise InvalidStream(repeated[0], "another stream of this call has the same name")
         insufficient = tuple((stream.name, why) for stream in streams if (why := self._lacks(stream)))
         lacking = {name for name, _ in insufficient}
-        groups: defaultdict[tuple[int, int], list[Stream]] = defaultdict(list)
+        groups: defaultdict[tuple[int, int, _Weigh], list[Stream]] = defaultdict(list)
         for stream in streams:
             if stream.name not in lacking:
-                groups[len(stream.lower), len(stream.checks)].append(stream)
+                groups[len(stream.lower), len(stream.checks), self._way(stream)].append(stream)
 
         # Hoeffding's bound is used for the reference and for what is before each check.
         log_outside = math.log(100 * max(len(streams), 1) * (budget.checks + 1) / min(budget.alarms, 1.0))
         found = dict.fromkeys(lacking, (0.0, 0))
-        for group in groups.values():
+        for (_, _, weigh), group in groups.items():
             # Sixty-four at a time stay near the processor's cache.
             for chunk in (group[start : start + 64] for start in range(0, len(group), 64)):
-                evidence, windows = self._weigh_alike(chunk, log_outside)
+                evidence, windows = weigh(chunk, log_outside)
                 for stream, value, window in zip(chunk, evidence.tolist(), windows.tolist(), strict=True):
                     found[stream.name] = (round(value, 6), window)
 
@@ -343,7 +370,10 @@ class WindowedBetting:
         )
 
     def _lacks(self, stream: Stream) -> str | None:
-        if stream.reference_rows < self.minimum_reference:
+        control = None if stream.beside is None else sum(map(sum, stream.beside))
+        if control is not None and control < self.minimum_reference:
+            return f"the control has {control} rows, {self.minimum_reference} are needed"
+        if control is stream.allowed is None and stream.reference_rows < self.minimum_reference:
             return f"the reference has {stream.reference_rows} rows, {self.minimum_reference} are needed"
         if not stream.checks:
             return "there has been no check since the reference"
@@ -351,18 +381,50 @@ class WindowedBetting:
             return "no check since the reference has any row that is known"
         return None
 
-    def _weigh_alike(self, streams: Sequence[Stream], log_outside: float) -> tuple[Floats, Ints]:
-        """Log e-value and window of each of n streams with as many levels and checks, shapes (n,)."""
-        lower = np.array([stream.lower for stream in streams], dtype=np.float64)
-        upper = np.array([stream.upper for stream in streams], dtype=np.float64)
-        tolerance = np.array([stream.tolerance for stream in streams], dtype=np.float64)
-        reference = np.array([stream.reference for stream in streams], dtype=np.int64)[:, None, :]
-        checks = np.array([stream.checks for stream in streams], dtype=np.int64)
+    def _way(self, stream: Stream) -> _Weigh:
+        if stream.allowed is not None:
+            return self._weigh_allowed
+        return self._weigh_alike if stream.beside is None else self._weigh_beside
 
-        lengths = window_lengths(checks.shape[1])
-        running = np.concatenate([np.zeros_like(reference), checks.cumsum(axis=1)], axis=1)
-        earlier = running[:, checks.shape[1] - lengths, :]
-        recent = running[:, -1:, :] - earlier
+    def _weigh_allowed(self, streams: Sequence[Stream], log_outside: float) -> tuple[Floats, Ints]:
+        """Log e-value and window of each of n streams with a mean that is allowed, shapes (n,)."""
+        lower, _, tolerance = _ends(streams)
+        allowed = np.array([stream.allowed for stream in streams], dtype=np.float64)
+        m = allowed + tolerance
+        effects = np.array(self.effects)
+        bets = effects / ((allowed * (1.0 - allowed) + tolerance)[:, None] + effects**2)
+        bets = np.minimum(bets, 0.95 / np.maximum(m, 1e-12)[:, None])
+        _, recent, lengths = _windows([stream.checks for stream in streams])
+        wealth = np.log1p(bets.T[:, :, None] * (lower - m[:, None]))
+        log_l = np.einsum("nwl,knl->knw", recent, wealth) + _log_weights(len(bets.T))[..., 0]
+        return _summed(np.where(recent.any(axis=2), _log_sum_exp(log_l), -np.inf), lengths)
+
+    def _weigh_beside(self, streams: Sequence[Stream], log_outside: float) -> tuple[Floats, Ints]:
+        """Log e-value and window of each of n streams with a control beside them, shapes (n,)."""
+        lower, upper, tolerance = _ends(streams)
+        _, recent, lengths = _windows([stream.checks for stream in streams])
+        _, control, _ = _windows([stream.beside or () for stream in streams])
+        effects = np.array(self.effects)
+        # For rare events and for even ones; a bet that is too high for a mean is left out where it would be.
+        bets = np.concatenate([effects / (variance + effects**2) for variance in (0.05, 0.25)])
+        bets = np.broadcast_to(bets, (len(streams), len(bets)))
+
+        def stakes(_: Ints, p: Floats) -> Floats:
+            drops = np.array([0.0, *self.effects])[:, None, None, None]
+            return np.asarray(drops / np.maximum(p * (1.0 - p) + drops**2, 1e-12))
+
+        # The control's mean is to be inside for every start and every end.
+        log_outside += math.log(recent.shape[1] + 1)
+        rows = np.maximum(control, _no_rows(control))
+        least = self._least(rows, recent, lower, upper, tolerance, bets, log_outside, stakes)
+        least[~control.any(axis=2)] = -np.inf
+        return _summed(least, lengths, 0.99)
+
+    def _weigh_alike(self, streams: Sequence[Stream], log_outside: float) -> tuple[Floats, Ints]:
+        """Log e-value and window of each of n streams with a reference, shapes (n,)."""
+        lower, upper, tolerance = _ends(streams)
+        reference = np.array([stream.reference for stream in streams], dtype=np.int64)[:, None, :]
+        earlier, recent, lengths = _windows([stream.checks for stream in streams])
 
         # One set of bets serves all windows: it comes from the reference alone, so it is known before any of them.
         mean = (reference[:, 0] * upper).sum(axis=1) / reference.sum(axis=2)[:, 0]
@@ -373,12 +435,14 @@ class WindowedBetting:
         bets = effects / ((variance + tolerance)[:, None] + effects**2)
         bets = np.minimum(bets, 0.95 / (ceiling + tolerance)[:, None])
 
-        fixed = self._least(reference, recent, lower, upper, tolerance, bets, log_outside)
-        growing = self._least(reference + earlier, recent, lower, upper, tolerance, bets, log_outside)
+        def stakes(rows: Ints, p: Floats) -> Floats:
+            deviation = np.sqrt(rows[:, :, None] * np.maximum(p * (1.0 - p), 1e-12))
+            return np.asarray(np.array(self.reference_bets)[:, None, None, None] / deviation)
+
+        fixed = self._least(reference, recent, lower, upper, tolerance, bets, log_outside, stakes)
+        growing = self._least(reference + earlier, recent, lower, upper, tolerance, bets, log_outside, stakes)
         both = np.concatenate([fixed, growing], axis=1)
-        log_e = _log_sum_exp(both.T) + math.log(0.99 / 2)
-        # Wealth may vanish altogether; a floor far below any threshold keeps every figure finite.
-        return np.maximum(log_e, -700.0), np.tile(lengths, 2)[both.argmax(axis=1)]
+        return _summed(both, np.tile(lengths, 2), 0.99 / 2)
 
     def _least(
         self,
@@ -389,6 +453,7 @@ class WindowedBetting:
         tolerance: Floats,
         bets: Floats,
         log_outside: float,
+        stakes_at: Callable[[Ints, Floats], Floats],
     ) -> Floats:
         """Least log of K(p) L(p + tolerance) over p, for n streams and w windows.
 
@@ -406,6 +471,8 @@ class WindowedBetting:
             The bets lambda.
         log_outside : float
             n kl(mean, p) beyond which p is left out, in nats.
+        stakes_at : callable
+            The stakes l of K, shape (n_stakes, n, 1 or w, cells), of these numbers of rows and these p.
 
         Returns
         -------
@@ -421,9 +488,7 @@ class WindowedBetting:
         left, right = edges[:, :, :-1], edges[:, :, 1:]
 
         # The axis of the bets comes first: sums over a short last axis are slow.
-        deviation = np.sqrt(rows[:, :, None] * np.maximum(left * (1.0 - left), 1e-12))
-        stakes = np.array(self.reference_bets)[:, None, None, None] / deviation
-        stakes = np.minimum(stakes, 0.95 / np.maximum(1.0 - left, 1e-12))
+        stakes = np.minimum(stakes_at(rows, left), 0.95 / np.maximum(1.0 - left, 1e-12))
         m = right + tolerance[:, None, None]
         lam = bets.T[:, :, None, None]
         # A bet that could lose more than it has at this m is not made: its wealth counts as nothing.
@@ -441,6 +506,35 @@ class WindowedBetting:
         # No rows are no evidence, and not the evidence of a bet that nobody lost.
         least[~recent.any(axis=2)] = -np.inf
         return least
+
+
+def _ends(streams: Sequence[Stream]) -> tuple[Floats, Floats, Floats]:
+    """Lower and upper ends of the levels of n streams, shape (n, n_levels), and their tolerances, shape (n,)."""
+    lower = np.array([stream.lower for stream in streams], dtype=np.float64)
+    upper = np.array([stream.upper for stream in streams], dtype=np.float64)
+    return lower, upper, np.array([stream.tolerance for stream in streams], dtype=np.float64)
+
+
+def _windows(checks: Sequence[Sequence[Sequence[int]]]) -> tuple[Ints, Ints, Ints]:
+    """Rows before and within each window, shape (n, w, n_levels), and the windows' lengths, shape (w,)."""
+    tables = np.array(checks, dtype=np.int64)
+    lengths = window_lengths(tables.shape[1])
+    running = np.concatenate([np.zeros_like(tables[:, :1]), tables.cumsum(axis=1)], axis=1)
+    earlier = running[:, tables.shape[1] - lengths, :]
+    return earlier, running[:, -1:, :] - earlier, lengths
+
+
+def _no_rows(tables: Ints) -> Ints:
+    """A row in the last level wherever a table has none, so that it has a mean."""
+    filled = np.zeros_like(tables)
+    filled[..., -1] = ~tables.any(axis=-1)
+    return filled
+
+
+def _summed(windows: Floats, lengths: Ints, factor: float = 1.0) -> tuple[Floats, Ints]:
+    """Log of the e-values of windows, shape (n, w), summed and weighed, and the length of the most evident one."""
+    # Wealth may vanish altogether; a floor far below any threshold keeps every figure finite.
+    return np.maximum(_log_sum_exp(windows.T) + math.log(factor), -700.0), lengths[windows.argmax(axis=1)]
 
 
 def window_lengths(checks: int) -> Ints:

@@ -25,7 +25,7 @@ import msgspec
 from mainspring.clock import time_text
 from mainspring.errors import Conflict, Invalid
 from mainspring.events import Event, EventType
-from mainspring.monitoring.alarm import Alarm, AlarmState, Change, Grounds, mean
+from mainspring.monitoring.alarm import Alarm, AlarmState, Change, Grounds, baseline, mean
 from mainspring.monitors import Staleness
 from mainspring.operate.ingest import reference_of
 from mainspring.operate.look import fetch, look
@@ -171,7 +171,7 @@ def alarm_curve(workspace: Workspace, alarm_id: str) -> AlarmCurve | None:
     return AlarmCurve(
         name=name,
         unit=sight.unit,
-        before=mean(stream, [stream.reference], scale=sight.scale),
+        before=baseline(stream, len(stream.checks), scale=sight.scale),
         days=[
             (day, mean(stream, [table], scale=sight.scale))
             for day, table in zip(tables, stream.checks, strict=True)
