@@ -15,13 +15,16 @@ __all__ = [
     "AllOf",
     "AnyOf",
     "AtLeast",
+    "AuditedQuality",
     "Better",
     "BinaryClassification",
     "BlueGreen",
     "Canary",
     "CanaryStep",
+    "ConceptDrift",
     "CycleBudget",
     "Dataset",
+    "Fairness",
     "FalseAlarms",
     "FeatureView",
     "Fitted",
@@ -57,7 +60,16 @@ __all__ = [
 from typing import TYPE_CHECKING
 
 from mainspring.errors import MainspringError
-from mainspring.monitors import FalseAlarms, InputDrift, PredictionDrift, Quality, Staleness
+from mainspring.monitors import (
+    AuditedQuality,
+    ConceptDrift,
+    Fairness,
+    FalseAlarms,
+    InputDrift,
+    PredictionDrift,
+    Quality,
+    Staleness,
+)
 from mainspring.product import (
     AtLeast,
     BinaryClassification,

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 __all__ = [
     "About",
+    "AuditedQuality",
     "Betting",
+    "ConceptDrift",
+    "Fairness",
     "FalseAlarms",
     "InputDrift",
     "Monitor",
     "PredictionDrift",
     "Quality",
     "Staleness",
+    "attributes_of",
 ]
 
 import math
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from mainspring.clock import parse_duration
 from mainspring.declared import Value, need, need_tolerance
 
-About: TypeAlias = Literal["drift", "quality", "staleness"]
+About: TypeAlias = Literal["drift", "quality", "concept", "fairness", "staleness"]
 
 
 class InputDrift(Value, frozen=True):
@@ -65,7 +70,11 @@ class PredictionDrift(Value, frozen=True):
 
 
 class Quality(Value, frozen=True):
-    """Alarm when the champion's mean loss has risen above the reference's by more than `tolerance`.
+    """Alarm when the champion has become worse by a metric, by more than `tolerance` on the scale from 0 to 1.
+
+    The metric is `log_loss` or `brier`, or `accuracy`, `precision`, `recall`, `f1` or `roc_auc` with predictions of 0.5
+    and more taken for a yes. With `slices`, inputs of the model, each of their values is watched besides, so that harm
+    to a tenth of the rows does not drown in the others.
 
     Say with `labels_within` how long labels may take where bad outcomes are known before good ones. Until then a
     prediction without a label counts as one without loss, so that no alarm comes of the delay; later it is left out.
@@ -75,6 +84,7 @@ class Quality(Value, frozen=True):
     metric: str
     tolerance: float = 0.01
     labels_within: str = "0d"
+    slices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         need_tolerance("Quality", self.tolerance)
@@ -89,6 +99,91 @@ class Quality(Value, frozen=True):
     def about(self) -> About:
         """What its alarms are about."""
         return "quality"
+
+
+class AuditedQuality(Value, frozen=True):
+    """Alarm when the predictions that are audited show the champion to have become worse, whoever else is labelled.
+
+    `mainspring labels wanted` lists them: a random share, greater while a drift alarm stands. One whose label does not
+    come counts as one without loss, for however long, so that no choice of who gets a label makes an alarm. `metric`
+    and `tolerance` are as in `Quality`.
+    """
+
+    metric: str = "log_loss"
+    tolerance: float = 0.01
+
+    def __post_init__(self) -> None:
+        need_tolerance("AuditedQuality", self.tolerance)
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return f"audited_quality:{self.metric}"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "quality"
+
+
+class ConceptDrift(Value, frozen=True):
+    """Alarm when outcomes have moved where the scores are the same, by more than `tolerance` (a share of rows).
+
+    That is a change of what the inputs mean and not of the inputs themselves. `labels_within` is as in `Quality`.
+    """
+
+    tolerance: float = 0.02
+    labels_within: str = "0d"
+
+    def __post_init__(self) -> None:
+        need_tolerance("ConceptDrift", self.tolerance)
+        parse_duration(self.labels_within)
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "concept_drift"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "concept"
+
+
+class Fairness(Value, frozen=True):
+    """Alarm when a rate of one group is farther than `gap` from that of all other groups together.
+
+    Attributes
+    ----------
+    attribute : str
+        The input whose values are the groups.
+    metric : str
+        `positive_rate`, the share of predictions of 0.5 and more, which needs no labels; `recall`,
+        `false_positive_rate`, or `error`.
+    gap : float
+        The difference that is allowed.
+    labels_within : str
+        As in `Quality`.
+    """
+
+    attribute: str
+    metric: str = "positive_rate"
+    gap: float = 0.1
+    labels_within: str = "0d"
+
+    def __post_init__(self) -> None:
+        need(0 < self.gap < 1, "The gap of Fairness", self.gap, "it is a share, above 0 and below 1")
+        parse_duration(self.labels_within)
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return f"fairness:{self.attribute}:{self.metric}"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "fairness"
 
 
 class Staleness(Value, frozen=True):
@@ -110,7 +205,7 @@ class Staleness(Value, frozen=True):
         return "staleness"
 
 
-Betting: TypeAlias = InputDrift | PredictionDrift | Quality
+Betting: TypeAlias = InputDrift | PredictionDrift | Quality | AuditedQuality | ConceptDrift | Fairness
 """Monitors that bet against "nothing has changed", and may be wrong as often as their share of the budget allows."""
 
 Monitor: TypeAlias = Betting | Staleness
@@ -126,3 +221,23 @@ class FalseAlarms(Value, frozen=True):
         parse_duration(self.per)
         rule = "no monitor could keep it: allow some, and not any number"
         need(0 < self.at_most < math.inf, "The number of false alarms", self.at_most, rule)
+
+
+def attributes_of(monitors: Iterable[Monitor]) -> tuple[str, ...]:
+    """Inputs by whose values some monitors look at rows apart, each once.
+
+    Examples
+    --------
+    >>> attributes_of([Quality("log_loss", slices=("carrier", "origin")), Fairness("origin")])
+    ('carrier', 'origin')
+    """
+    names: list[str] = []
+    for monitor in monitors:
+        match monitor:
+            case Quality(slices=slices):
+                names += slices
+            case Fairness(attribute=attribute):
+                names.append(attribute)
+            case _:
+                pass
+    return tuple(dict.fromkeys(names))

@@ -105,6 +105,7 @@ class OnDegradation(_AsWritten, frozen=True):
 class OnDrift(_AsWritten, frozen=True):
     """Start a cycle when a monitor of drift speaks and labels confirm harm; with `alone`, on drift itself.
 
+    `ConceptDrift` speaks of labels, so its alarms need nobody to confirm them.
     `cool_down` stands in place of the product's.
     """
 

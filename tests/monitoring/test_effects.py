@@ -78,7 +78,8 @@ def of_rows(effect: object, before: np.ndarray, after: np.ndarray) -> float:
     distance = float(stats.wasserstein_distance(before, after))
     if effect is wasserstein:
         return distance
-    deviation = float(before.std())
+    # Of equal values the mean is not always one of them, to rounding.
+    deviation = float(before.std()) if before.min() < before.max() else 0.0
     return distance / deviation if deviation else (math.inf if distance else 0.0)
 
 

@@ -175,9 +175,37 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         ["is no input"],
     ),
     "a monitor of a metric that rows do not have": (
-        changed(('ms.Quality("log_loss", tolerance=0.02)', 'ms.Quality("roc_auc")')),
+        changed(('ms.Quality("log_loss", tolerance=0.02)', 'ms.Quality("profit")')),
         "Quality",
-        ["'roc_auc' row by row", "brier"],
+        ["cannot watch 'profit'", "brier", "roc_auc"],
+    ),
+    "a monitor of a gap that is none": (
+        changed(('ms.Quality("log_loss", tolerance=0.02)', 'ms.Fairness("kind", "roc_auc")')),
+        "Fairness",
+        ["cannot watch 'roc_auc'", "positive_rate"],
+    ),
+    "a monitor of slices that are no input": (
+        changed(('ms.Quality("log_loss", tolerance=0.02)', 'ms.Quality("brier", slices=("order_id",))')),
+        "Quality slices 'order_id'",
+        ["is no input"],
+    ),
+    "a monitor of slices that are not logged": (
+        changed(
+            ('kind: str = pa.Field(', 'kind: str = pa.Field(metadata=ms.pii(hash=True), '),
+            ('ms.Quality("log_loss", tolerance=0.02)', 'ms.Fairness("kind")'),
+        ),
+        "Fairness slices 'kind'",
+        ["ms.pii()", "coarser"],
+    ),
+    "a monitor that is told to ignore what is no input": (
+        changed(("ms.InputDrift()", 'ms.InputDrift(ignore=("hours",))')),
+        "InputDrift ignore 'hours'",
+        ["is no input"],
+    ),
+    "two monitors of one name": (
+        changed(("ms.InputDrift()", "ms.InputDrift(), ms.InputDrift(tolerance=0.1)")),
+        "monitor input_drift",
+        ["is declared 2 times"],
     ),
     "a guard with a metric that rows do not have": (
         changed(("minimum_units=20)", 'minimum_units=20, guards=(ms.NotWorse("roc_auc"),))')),

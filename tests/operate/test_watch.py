@@ -172,7 +172,7 @@ def test_a_monitor_that_cannot_judge_is_named_and_keeps_no_other_from_looking(wo
     assert [alarm.monitor for alarm in watch(workspace, changed)] == ["staleness"]
     rows = {row.monitor: row for row in product_status(workspace, "tiny").budget}
     assert rows["quality:error"].outcome == "could_not_judge"
-    assert "has no error, but log_loss, brier" in rows["quality:error"].told
+    assert "no metric 'error' to watch" in rows["quality:error"].told
     assert rows["quality:log_loss"].outcome == "insufficient_data"
 
 

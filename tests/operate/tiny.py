@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,20 +22,22 @@ from mainspring.workspace import Workspace, open_workspace
 PRODUCT = Path(__file__).parent.parent / "products" / "tiny"
 
 
-def begin(folder: Path) -> Workspace:
-    """Open a new workspace with the tiny product, declared."""
+def begin(folder: Path, declared: Callable[[str], str] = lambda text: text) -> Workspace:
+    """Open a new workspace with the tiny product, declared; `declared` changes its file."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in ("product.py", "mainspring.toml"):
-        shutil.copy(PRODUCT / file, folder)
+    shutil.copy(PRODUCT / "mainspring.toml", folder)
+    (folder / "product.py").write_text(declared((PRODUCT / "product.py").read_text()))
     workspace = open_workspace(folder)
     declare(workspace, actor="test")
     return workspace
 
 
-def train_first(folder: Path) -> Path:
+def train_first(
+    folder: Path, declared: Callable[[str], str] = lambda text: text, *, per_day: int = 100
+) -> Path:
     """Make a workspace with 30 days of orders and a champion trained on them, and close it."""
-    with begin(folder) as workspace:
-        add_batch(workspace, "orders", parquet(orders(days=30)), actor="test")
+    with begin(folder, declared) as workspace:
+        add_batch(workspace, "orders", parquet(orders(days=30, per_day=per_day)), actor="test")
         turn(workspace)
     return folder
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mainspring.clock import duration_text, parse_duration, time_text
 from mainspring.loop.cycle import TriggerKind
 from mainspring.loop.schedule import last_due, next_due, quiet_until, zone
-from mainspring.monitors import InputDrift, PredictionDrift, Quality
+from mainspring.monitors import AuditedQuality, ConceptDrift, InputDrift, PredictionDrift, Quality
 from mainspring.triggers import AllOf, AnyOf, OnDegradation, OnDemand, OnDrift, OnNewData, OnSchedule
 
 if TYPE_CHECKING:
@@ -245,15 +245,15 @@ def _degradation(trigger: OnDegradation, facts: Facts) -> Standing:
     return Standing(
         trigger=trigger,
         needs="an alarm about quality since the last cycle started",
-        has=_alarms_text(alarms, facts, (Quality,)),
+        has=_alarms_text(alarms, facts, (Quality, AuditedQuality)),
         causes=_causes(alarms, TriggerKind.ON_DEGRADATION),
     )
 
 
 def _drift(trigger: OnDrift, facts: Facts) -> Standing:
-    alarms = [each for each in facts.alarms if each.about == "drift"]
-    answered = [each for each in alarms if trigger.alone or each.harm]
-    has = _alarms_text(alarms, facts, (InputDrift, PredictionDrift))
+    alarms = [each for each in facts.alarms if each.about in ("drift", "concept")]
+    answered = [each for each in alarms if trigger.alone or each.harm or each.about == "concept"]
+    has = _alarms_text(alarms, facts, (InputDrift, PredictionDrift, ConceptDrift))
     return Standing(
         trigger=trigger,
         needs="an alarm about drift since the last cycle started"

@@ -60,6 +60,7 @@ from mainspring.monitoring.profiles import (
     value_text,
 )
 from mainspring.monitoring.quality import (
+    SETTLED,
     Levels,
     LossMismatch,
     LossTable,
@@ -70,6 +71,7 @@ from mainspring.monitoring.quality import (
 )
 
 __all__ = [
+    "SETTLED",
     "Alarm",
     "AlarmNotFound",
     "AlarmState",

@@ -188,6 +188,16 @@ class Alarm:
                     "Labels show harm. If a blamed column is broken, mend its source first, or a new version learns "
                     "from broken values; if the world has changed, let OnDrift retrain or ask for a cycle."
                 )
+            case "concept", _:
+                return (
+                    "The same scores meet other outcomes: what inputs mean has changed, or how outcomes are recorded. "
+                    "If the labels are sound, let OnDrift retrain on newer data or ask for a cycle."
+                )
+            case "fairness", _:
+                return (
+                    "Compare the group with the others by input and by outcome before retraining: a new version learns "
+                    "the same gap from the same data. Its inputs may have broken, or a threshold may suit it no more."
+                )
             case "quality", _:
                 return (
                     "Compare the loss by slice and look for a drift alarm of the same days; if the labels themselves "

@@ -15,6 +15,7 @@ from mainspring.errors import Invalid
 from mainspring.monitoring.detector import Stream
 
 __all__ = [
+    "SETTLED",
     "Levels",
     "LossMismatch",
     "LossTable",
@@ -23,6 +24,9 @@ __all__ = [
     "quality_stream",
     "settled_stream",
 ]
+
+SETTLED = " where labels had their time"
+"""How the name of a stream of settled checks ends."""
 
 _LEVELS = 256
 _LOG_LOSS_NATS = 4.0
@@ -288,7 +292,7 @@ def settled_stream(stream: Stream, settled: int) -> Stream | None:
     Parameters
     ----------
     stream : Stream
-        From `quality_stream`.
+        From `quality_stream`, say.
     settled : int
         The first so many of its checks have had the time.
 
@@ -300,6 +304,10 @@ def settled_stream(stream: Stream, settled: int) -> Stream | None:
     """
     if settled >= len(stream.checks) or not any(map(any, stream.checks[:settled])):
         return None
-    nothing = (0,) * len(stream.lower)
-    checks = (*stream.checks[:settled], *(nothing for _ in stream.checks[settled:]))
-    return replace(stream, name=f"{stream.name} where labels had their time", checks=checks)
+    nothing = ((0,) * len(stream.lower),) * (len(stream.checks) - settled)
+    return replace(
+        stream,
+        name=f"{stream.name}{SETTLED}",
+        checks=stream.checks[:settled] + nothing,
+        beside=None if stream.beside is None else stream.beside[:settled] + nothing,
+    )

@@ -32,7 +32,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPrediction:
-    """A prediction that is open to labels: to its first ones, and to better ones."""
+    """A prediction that is open to labels: to its first ones, and to better ones.
+
+    `groups` are the slices that it is in, of those that monitors look at.
+    """
 
     prediction_id: str
     product: str
@@ -40,6 +43,7 @@ class OpenPrediction:
     at: datetime
     unit: str
     score: float
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import msgspec
 
 from mainspring.monitoring import audit_share, is_audited
 from mainspring.operate.status import check_product
+from mainspring.operate.suspicion import is_suspected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def _of_day(tx: Transaction, product: str, day: date) -> Iterator[WantedLabel]:
 
     @lru_cache
     def share_of(version: int) -> float:
-        return audit_share(suspected=_is_suspected(tx, product, version, begin))
+        return audit_share(suspected=is_suspected(tx, product, version, begin))
 
     for prediction in tx.monitoring.unlabelled(product, since=begin, until=begin + timedelta(days=1)):
         share = share_of(prediction.version)
@@ -78,18 +79,3 @@ def _of_day(tx: Transaction, product: str, day: date) -> Iterator[WantedLabel]:
                 at=prediction.at,
                 share=share,
             )
-
-
-def _is_suspected(tx: Transaction, product: str, version: int, at: datetime) -> bool:
-    """Whether a drift alarm about a version stood at a time: raised before, and no training had begun since."""
-    trained = max(
-        (each.opened_at for each in tx.loop.cycles(product) if each.trains and each.opened_at < at),
-        default=None,
-    )
-    return any(
-        alarm.about == "drift"
-        and alarm.version == version
-        and alarm.at < at
-        and (trained is None or alarm.at > trained)
-        for alarm in tx.monitoring.alarms(product)
-    )

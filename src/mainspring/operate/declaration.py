@@ -21,7 +21,8 @@ from mainspring.clock import parse_duration
 from mainspring.data import columns_of
 from mainspring.errors import Fault, Faults, Invalid, MainspringError
 from mainspring.loop import quiet_faults, trigger_faults
-from mainspring.monitors import Quality
+from mainspring.monitoring.scores import GAPS, SCORE_METRICS
+from mainspring.monitors import AuditedQuality, Fairness, InputDrift, Monitor, Quality, attributes_of
 from mainspring.operate.step_code import step_code
 from mainspring.product import (
     AtLeast,
@@ -40,7 +41,7 @@ from mainspring.ref import InvalidName, check_name
 from mainspring.rollouts.choice import strategy_faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 METRICS = ("log_loss", "brier", "roc_auc")
 _LONGEST_NAME = 50  # it is part of names of tables
@@ -263,11 +264,6 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             )
         if isinstance(gate, NotWorseThan) and gate.alias != "champion":
             yield Fault("gate NotWorseThan", f"knows no {gate.alias!r}.", "Only 'champion' is measured too.")
-    for monitor in product.monitors:
-        if isinstance(monitor, Quality) and monitor.metric not in METRICS[:2]:
-            yield Fault(
-                "Quality", f"cannot watch {monitor.metric!r} row by row.", f"Use one of {METRICS[:2]}."
-            )
     for name in ("holdout", "cool_down"):
         try:
             parse_duration(str(getattr(product, name)))
@@ -315,10 +311,38 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
     if not product.inputs:
         yield Fault("inputs", "there are none, so the model could use nothing.")
     yield from strategy_faults(product.rollout, product.inputs, columns)
+    for monitor in product.monitors:
+        yield from _monitor_faults(monitor, product.inputs, columns)
+    for name, count in Counter(each.name for each in product.monitors).items():
+        if count > 1:
+            yield Fault(f"monitor {name}", f"is declared {count} times.", "Each needs a name of its own.")
     for gate in product.gates:
         for name in gate.slices if isinstance(gate, AtLeast) else ():
             if name not in product.inputs:
                 yield Fault(f"gate AtLeast slices {name!r}", "is no input.")
+
+
+def _monitor_faults(
+    monitor: Monitor, inputs: Sequence[str], columns: Mapping[str, ColumnSpec]
+) -> Iterator[Fault]:
+    where = type(monitor).__name__
+    known = {Quality: tuple(SCORE_METRICS), AuditedQuality: tuple(SCORE_METRICS), Fairness: GAPS}
+    metric = getattr(monitor, "metric", None)
+    if metric is not None and metric not in known[type(monitor)]:
+        yield Fault(where, f"cannot watch {metric!r}.", f"Use one of {', '.join(known[type(monitor)])}.")
+    for name in attributes_of([monitor]):
+        if name not in inputs:
+            yield Fault(f"{where} slices {name!r}", "is no input, so no prediction is logged with it.")
+        elif name in columns and columns[name].pii:
+            yield Fault(
+                f"{where} slices {name!r}",
+                "is declared ms.pii(), so its values are not in the log.",
+                "Watch a coarser input in its place, such as a region or an age band.",
+            )
+    if isinstance(monitor, InputDrift):
+        for name in monitor.ignore:
+            if name not in inputs:
+                yield Fault(f"InputDrift ignore {name!r}", "is no input, so there is nothing to ignore.")
 
 
 def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> Iterator[Fault]:

@@ -31,6 +31,7 @@ from mainspring.operate.workers import TaskFailed
 from mainspring.ref import ModelRef
 from mainspring.rollouts.interval import Interval, bounded_mean
 from mainspring.stores.segments import SegmentCorrupt
+from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,7 +196,10 @@ def _key(cycle: Cycle) -> str:
 
 
 def _measured(workspace: Workspace, spec: ProductSpec, due: _Due) -> Gain:
-    metric = next((each.metric for each in spec.monitors if isinstance(each, Quality)), "log_loss")
+    metric = next(
+        (each.metric for each in spec.monitors if isinstance(each, Quality) and each.metric in LOSSES),
+        "log_loss",
+    )
     before, interval, finding = ModelRef(spec.name, due.before), None, Finding.NO_LABELS
     reason = f"no label has come of what {ModelRef(spec.name, due.version)} answered since its promotion"
     try:

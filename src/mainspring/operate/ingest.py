@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mainspring.monitoring import Frame, LossTable, Profile, merge, profile
+from mainspring.monitoring import Frame, LossTable, Profile, audit_share, is_audited, merge, profile
 from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
+from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable, group_name
 from mainspring.monitoring.store import DayQuality, KnownLabel, OpenPrediction
-from mainspring.operate.judging import PREDICTION, Reference, read_columns
+from mainspring.monitors import attributes_of
+from mainspring.operate.judging import PREDICTION, Reference, read_columns, slice_value
 from mainspring.operate.logs import Log, log_folders, tell
+from mainspring.operate.sights.scores import AUDITED, SCORES
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
 from mainspring.rollouts import OTHER, Rollout, UnitOutcome
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mainspring.digest import Digest
+    from mainspring.monitoring.record import Values
     from mainspring.product import ProductSpec
     from mainspring.stores.blobs import FileBlobs
     from mainspring.stores.sql.database import Transaction
@@ -139,6 +143,26 @@ def reference_of(blobs: FileBlobs, digest: Digest) -> Reference:
     return msgspec.json.decode(blobs.get(digest), type=Reference)
 
 
+@lru_cache(maxsize=64)
+def scores_of(blobs: FileBlobs, digest: Digest) -> ScoreTable:
+    """The scores of a model version's hold-out; none where it was judged before they were kept. Not to be changed."""
+    text = reference_of(blobs, digest).scores
+    return ScoreTable.from_json(text) if text else ScoreTable()
+
+
+def _with_audits(prediction_id: str, product: str, groups: Sequence[str]) -> list[str]:
+    """Groups of a prediction, with those of audits."""
+    audits = zip(AUDITED, (False, True), strict=True)
+    return [
+        *groups,
+        *(
+            name
+            for name, suspected in audits
+            if is_audited(prediction_id, salt=product, share=audit_share(suspected=suspected))
+        ),
+    ]
+
+
 class MetricSums(msgspec.Struct, frozen=True):
     """A business metric of a version on the predictions of one day; exact, in whatever order its values come.
 
@@ -169,8 +193,10 @@ class _Counting:
     quality: dict[tuple[str, int, date], dict[str, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
+    scores: dict[tuple[str, int, date], ScoreTable] = field(default_factory=lambda: defaultdict(ScoreTable))
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     rollouts: dict[str, Rollout | None] = field(default_factory=dict)
+    slices: dict[tuple[str, int, str], tuple[str, ...]] = field(default_factory=dict)
 
     def count(self, records: Sequence[LogRecord]) -> list[LabelRecord]:
         """Count predictions first, then labels: a label never comes before its prediction was answered.
@@ -189,6 +215,11 @@ class _Counting:
         ]
         self._predictions(predictions)
         unknown = self._labels(labels)
+        for (product, version, day), table in self.scores.items():
+            kept = self.tx.monitoring.table(product, version, SCORES, day)
+            merged = table if kept is None else ScoreTable.from_json(kept).merge(table)
+            self.tx.monitoring.put_table(product, version, SCORES, day, merged.to_json())
+        self.scores.clear()
         self.tx.monitoring.add_quality(
             [
                 DayQuality(product=product, version=version, day=day, **sums)
@@ -203,7 +234,9 @@ class _Counting:
         return unknown
 
     def _predictions(self, records: list[PredictionRecord]) -> None:
-        fresh = set(self.tx.monitoring.add_open(self._open(records)))
+        opened = self._open(records)
+        groups = {each.prediction_id: each.groups for each in opened}
+        fresh = set(self.tx.monitoring.add_open(opened))
         columns: dict[tuple[str, int, date, tuple[str, ...]], dict[str, list[Any]]] = defaultdict(
             lambda: defaultdict(list)
         )
@@ -223,6 +256,9 @@ class _Counting:
                 fresh.remove(record.ids[row])
                 day = record.at.date()
                 self.quality[record.product, version, day]["predictions"] += 1
+                self.scores[record.product, version, day].ask(
+                    record.scores[row], _with_audits(record.ids[row], record.product, groups[record.ids[row]])
+                )
                 asked = columns[record.product, version, day, logged]
                 asked[PREDICTION].append(record.scores[row])
                 for name in logged:
@@ -244,11 +280,34 @@ class _Counting:
                 at=record.at,
                 unit="" if record.pinned else record.units[row],
                 score=record.scores[row],
+                groups=tuple(
+                    group_name(name, self._slice(record.product, version, name, values[row]))
+                    for name, values in sliced.items()
+                ),
             )
             for record in records
             if record.product in self.specs
+            for sliced in (self._sliced(record),)
             for row, version in enumerate(record.versions)
         ]
+
+    def _sliced(self, record: PredictionRecord) -> dict[str, Values]:
+        """The columns by whose values monitors look at rows apart, as far as the request had them."""
+        names = attributes_of(self.specs[record.product].monitors)
+        columns = record.columns if names else {}
+        return {name: columns[name] for name in names if name in columns}
+
+    def _slice(self, product: str, version: int, attribute: str, value: object) -> str:
+        place = product, version, attribute
+        if place not in self.slices:
+            try:
+                digest = self.tx.registry.get(ModelRef(product, version)).reference
+            except ModelVersionNotFound:
+                self.slices[place] = ()
+            else:
+                self.slices[place] = scores_of(self.blobs, digest).values(attribute)
+        named = slice_value(value)
+        return named if named in self.slices[place] else OTHER_VALUES
 
     def _profile(self, product: str, version: int, day: date, values: dict[str, list[Any]]) -> None:
         import numpy as np
@@ -347,6 +406,10 @@ class _Counting:
         """Add a label to the sums of the prediction's day, or with a sign of -1 take it out again; give its losses."""
         losses = row_losses(prediction.score, outcome)
         sums = self.quality[prediction.product, prediction.version, prediction.at.date()]
+        groups = _with_audits(prediction.prediction_id, prediction.product, prediction.groups)
+        self.scores[prediction.product, prediction.version, prediction.at.date()].label(
+            prediction.score, outcome, groups, sign
+        )
         sums["labelled"] += sign
         sums["positives"] += sign * outcome
         for name in LOSSES:

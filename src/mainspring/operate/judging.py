@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Reference", "judge_candidate", "read_columns"]
+__all__ = ["Reference", "judge_candidate", "read_columns", "slice_value"]
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from mainspring.formats.sample import Sample
 from mainspring.formats.served import Served, feed, load
 from mainspring.gates import Evaluation, evaluate_for
 from mainspring.monitoring import LabelledRows, LossTable, Profile, frame, profile
+from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable
+from mainspring.monitors import attributes_of
 from mainspring.operate.packaging import Package
 from mainspring.operate.tasks import LABEL, Judged
 
@@ -32,6 +35,9 @@ PREDICTION = "prediction"
 """The column of a profile that holds what was answered."""
 
 _SAMPLE_ROWS = 200
+_SLICE_ROWS = 100
+"""A slice of fewer rows on the hold-out has no reference, and is among the others."""
+_MOST_SLICES = 50
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +54,15 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     labelled : str
         The rows of the hold-out, for estimates of quality without labels; empty where a version was judged before
         they were kept.
+    scores : str
+        The scores of the hold-out by outcome, and by the slices that monitors declare; empty likewise.
     """
 
     inputs: str
     predictions: str
     losses: dict[str, str]
     labelled: str = ""
+    scores: str = ""
 
     def profiles(self) -> tuple[Profile, Profile]:
         """Profiles of inputs and of predictions."""
@@ -102,6 +111,7 @@ def judge_candidate(
             ).to_json()
             for loss in ("log_loss", "brier")
         },
+        scores=_scores(spec, holdout.filter(sound), answers[sound], labels[sound]).to_json(),
         labelled=LabelledRows.of(asked, inputs.frame, score=PREDICTION, outcomes=labels[sound]).to_json(),
     )
     return Judged(
@@ -128,6 +138,26 @@ def read_columns(
                 missing = [value is None for value in given]
                 columns[column.name] = np.ma.array(np.array(given, dtype=np.float64), mask=missing)
     return columns
+
+
+def _scores(
+    spec: ProductSpec, rows: pl.DataFrame, answers: NDArray[np.float32], labels: NDArray[Any]
+) -> ScoreTable:
+    attributes = {}
+    for name in attributes_of(spec.monitors):
+        values = [slice_value(value) for value in rows[name].to_list()]
+        kept = {each for each, count in Counter(values).most_common(_MOST_SLICES) if count >= _SLICE_ROWS}
+        attributes[name] = [value if value in kept else OTHER_VALUES for value in values]
+    return ScoreTable.of(answers.tolist(), labels.tolist(), attributes)
+
+
+def slice_value(value: object) -> str:
+    """Name the slice of a value, as it comes from a table or from the prediction log."""
+    if value is None:
+        return "null"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # callers may send 1.0 for an integer
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _slices(spec: ProductSpec, holdout: pl.DataFrame) -> dict[str, NDArray[Any]]:

@@ -17,6 +17,7 @@ from mainspring.operate.sights.quality import ReferenceLacks, budget_of_stream
 from mainspring.operate.status import check_product
 from mainspring.operate.watch import alarm_budget
 from mainspring.ref import ModelRef
+from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
@@ -113,7 +114,7 @@ def quality_power(
     Returns
     -------
     list of MonitorPower
-        One for each `Quality` monitor; empty where the product has none.
+        One for each `Quality` of a loss; empty where the product has none.
 
     Raises
     ------
@@ -140,7 +141,7 @@ def quality_power(
     losses = reference_of(workspace.blobs, version.reference).losses
     told = []
     for monitor in spec.monitors:
-        if not isinstance(monitor, Quality):
+        if not isinstance(monitor, Quality) or monitor.metric not in LOSSES:
             continue
         if monitor.metric not in losses:
             raise ReferenceLacks(monitor.metric, tuple(losses))

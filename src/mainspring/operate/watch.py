@@ -20,6 +20,7 @@ from mainspring.operate.sights import sight_of
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
+from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,7 +197,10 @@ def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date)
     A closer look at a champion whose inputs have moved, not a test: it compares means, and only a drift alarm, which is
     a test, makes anything of it.
     """
-    monitor = next((each for each in spec.monitors if isinstance(each, Quality)), Quality("log_loss"))
+    monitor = next(
+        (each for each in spec.monitors if isinstance(each, Quality) and each.metric in LOSSES),
+        Quality("log_loss"),
+    )
     metric, expected = monitor.metric, version.metrics.get(monitor.metric)
     rows = [
         row

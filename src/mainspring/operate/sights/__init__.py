@@ -6,10 +6,12 @@ __all__ = ["Sight", "sight_of"]
 
 from typing import TYPE_CHECKING
 
-from mainspring.monitors import InputDrift, PredictionDrift, Quality
+from mainspring.monitors import AuditedQuality, ConceptDrift, Fairness, InputDrift, PredictionDrift, Quality
 from mainspring.operate.sights.drift import InputSight, PredictionSight
 from mainspring.operate.sights.quality import QualitySight
+from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessSight, ScoreSight
 from mainspring.operate.sights.sight import Sight
+from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
     from mainspring.monitors import Betting
@@ -22,5 +24,11 @@ def sight_of(monitor: Betting) -> Sight:
             return InputSight(monitor)
         case PredictionDrift():
             return PredictionSight(monitor)
-        case Quality():
-            return QualitySight(monitor)
+        case Quality(metric=metric, slices=slices):
+            return QualitySight(monitor) if metric in LOSSES and not slices else ScoreSight(monitor)
+        case AuditedQuality():
+            return AuditSight(monitor)
+        case ConceptDrift():
+            return ConceptSight(monitor)
+        case Fairness():
+            return FairnessSight(monitor)

@@ -75,7 +75,11 @@ class SqlMonitoringStore:
     def add_open(self, predictions: Sequence[OpenPrediction]) -> frozenset[str]:
         if not predictions:
             return frozenset()
-        rows = [fields_of(prediction) | {"at": time_text(prediction.at)} for prediction in predictions]
+        rows = [
+            fields_of(prediction)
+            | {"at": time_text(prediction.at), "groups": json.dumps(prediction.groups, ensure_ascii=False)}
+            for prediction in predictions
+        ]
         statement = insert(self.connection, open_predictions).on_conflict_do_nothing()
         added = self.connection.execute(statement.returning(open_predictions.c.prediction_id), rows)
         return frozenset(added.scalars())
@@ -221,7 +225,9 @@ class SqlMonitoringStore:
 
 
 def _open(row: Row[Any]) -> OpenPrediction:
-    return OpenPrediction(**{**row._mapping, "at": parse_time(row.at)})
+    return OpenPrediction(
+        **{**row._mapping, "at": parse_time(row.at), "groups": tuple(json.loads(row.groups))}
+    )
 
 
 def _quality(row: Row[Any]) -> DayQuality:

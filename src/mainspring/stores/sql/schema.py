@@ -51,7 +51,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0005"
+NEWEST_REVISION = "0006"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -267,6 +267,7 @@ open_predictions = Table(
     Column("at", TEXT, nullable=False),
     Column("unit", TEXT, nullable=False),
     Column("score", Double, nullable=False),
+    Column("groups", TEXT, nullable=False, server_default="[]"),
     Index("open_predictions_by_time", "at"),
 )
 

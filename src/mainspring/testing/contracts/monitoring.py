@@ -24,7 +24,13 @@ class MonitoringStoreContract:
     """What a `MonitoringStore` promises."""
 
     prediction = OpenPrediction(
-        prediction_id="p1", product=_PRODUCT, version=1, at=_NOON, unit="N14228", score=0.1 + 0.2
+        prediction_id="p1",
+        product=_PRODUCT,
+        version=1,
+        at=_NOON,
+        unit="N14228",
+        score=0.1 + 0.2,
+        groups=("carrier=Ä", "origin=null"),
     )
     quality_row = DayQuality(
         product=_PRODUCT,
