@@ -7,24 +7,43 @@ __all__ = [
     "AuditedQuality",
     "Betting",
     "ConceptDrift",
+    "DataQuality",
+    "Failures",
     "Fairness",
     "FalseAlarms",
     "InputDrift",
+    "LabelDelay",
+    "Latency",
     "Monitor",
+    "MonitorLag",
     "PredictionDrift",
     "Quality",
+    "Rule",
     "Staleness",
+    "Traffic",
     "attributes_of",
 ]
 
 import math
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from mainspring.clock import parse_duration
 from mainspring.declared import Value, need, need_tolerance
 
-About: TypeAlias = Literal["drift", "quality", "concept", "fairness", "staleness"]
+About: TypeAlias = Literal[
+    "drift",
+    "quality",
+    "concept",
+    "fairness",
+    "data_quality",
+    "labels",
+    "serving",
+    "traffic",
+    "lag",
+    "staleness",
+]
 
 
 class InputDrift(Value, frozen=True):
@@ -186,6 +205,146 @@ class Fairness(Value, frozen=True):
         return "fairness"
 
 
+class DataQuality(Value, frozen=True):
+    """Alarm when more inputs are faulty than in the reference, by more than `tolerance` (a share of rows).
+
+    Faulty is what is missing or of another type, out of the reference's range, or of a category that it has never seen.
+    Where values have moved within what was seen before is a matter of `InputDrift`. Inputs to `ignore` are left out.
+    """
+
+    tolerance: float = 0.005
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        need_tolerance("DataQuality", self.tolerance)
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "data_quality"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "data_quality"
+
+
+class LabelDelay(Value, frozen=True):
+    """Alarm when labels come late, or no more: a `share` of the predictions must have its label `within` that time.
+
+    Predictions that never get a label, such as cancelled orders, belong to those that need none: declare a share that
+    leaves them out.
+    """
+
+    within: str
+    share: float = 0.95
+
+    def __post_init__(self) -> None:
+        hours = parse_duration(self.within) / timedelta(hours=1)
+        need(hours >= 1, "The time of LabelDelay", self.within, "labels are timed by the hour")
+        need(0 < self.share < 1, "The share of LabelDelay", self.share, "it lies between 0 and 1")
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "label_delay"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "labels"
+
+
+class Latency(Value, frozen=True):
+    """Alarm when answers take long: a `share` of the requests must be answered within `limit_ms`."""
+
+    limit_ms: float
+    share: float = 0.99
+
+    def __post_init__(self) -> None:
+        need(0 < self.limit_ms < math.inf, "The limit of Latency", self.limit_ms, "it must be above 0 ms")
+        need(0 < self.share < 1, "The share of Latency", self.share, "it lies between 0 and 1")
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "latency"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "serving"
+
+
+class Failures(Value, frozen=True):
+    """Alarm when the champion cannot answer more than `share` of the rows that it is asked."""
+
+    share: float = 0.001
+
+    def __post_init__(self) -> None:
+        need(0 < self.share < 1, "The share of Failures", self.share, "it lies between 0 and 1")
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "failures"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "serving"
+
+
+class Traffic(Value, frozen=True):
+    """Alarm when a day has less than `least` or more than `most` times the predictions of such a day before.
+
+    Such a day is the median of the last four of the same day of the week; before there are two of them, nothing is
+    said. This is a rule and no bet: a day's traffic is known, so nothing of the alarm budget is spent.
+    """
+
+    least: float = 0.5
+    most: float = 2.0
+
+    def __post_init__(self) -> None:
+        need(0 <= self.least < 1, "The least traffic", self.least, "it is a part of the usual, from 0 to 1")
+        need(
+            1 < self.most < math.inf, "The most traffic", self.most, "it is a multiple of the usual, above 1"
+        )
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "traffic"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "traffic"
+
+
+class MonitorLag(Value, frozen=True):
+    """Alarm when the monitors have missed days: when the last day that they looked at ended more than `after` before.
+
+    They speak of it when they look again, since nobody looks while the loop stands still; what happened in between is
+    then found all at once. It is a rule and no bet.
+    """
+
+    after: str = "2d"
+
+    def __post_init__(self) -> None:
+        parse_duration(self.after)
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "monitor_lag"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "lag"
+
+
 class Staleness(Value, frozen=True):
     """Alarm when the champion is older than `after`."""
 
@@ -205,10 +364,24 @@ class Staleness(Value, frozen=True):
         return "staleness"
 
 
-Betting: TypeAlias = InputDrift | PredictionDrift | Quality | AuditedQuality | ConceptDrift | Fairness
+Betting: TypeAlias = (
+    InputDrift
+    | PredictionDrift
+    | DataQuality
+    | Quality
+    | AuditedQuality
+    | ConceptDrift
+    | Fairness
+    | LabelDelay
+    | Latency
+    | Failures
+)
 """Monitors that bet against "nothing has changed", and may be wrong as often as their share of the budget allows."""
 
-Monitor: TypeAlias = Betting | Staleness
+Rule: TypeAlias = Staleness | Traffic | MonitorLag
+"""Monitors that hold a figure which is known against what is declared: they cannot be wrong and spend no budget."""
+
+Monitor: TypeAlias = Betting | Rule
 
 
 class FalseAlarms(Value, frozen=True):

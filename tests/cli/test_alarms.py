@@ -87,7 +87,7 @@ def test_the_budget_is_shown_by_monitor_and_in_the_status(alarmed: Path, mainspr
         "quality:log_loss",
         "staleness",
     ]
-    assert all(row["declared"] == 0.25 for row in rows)
+    assert [row["declared"] for row in rows] == [pytest.approx(1 / 3)] * 3 + [0]
     said = mainspring("alarms", "budget", "tiny").out
     assert said.splitlines()[0].split()[:4] == ["Monitor", "Declared", "Spent", "Left"]
     assert "of 1 false alarms in 30 days spent by looking" in mainspring("status", "tiny").out

@@ -198,6 +198,28 @@ class Alarm:
                     "Compare the group with the others by input and by outcome before retraining: a new version learns "
                     "the same gap from the same data. Its inputs may have broken, or a threshold may suit it no more."
                 )
+            case "data_quality", _:
+                return (
+                    "Look at the blamed inputs where they come from: a source, a join or a unit has broken. Mend it, "
+                    "and do not retrain before, or a new version learns from broken values."
+                )
+            case "labels", _:
+                return (
+                    "Find out where labels get stuck: until they come, no monitor of quality sees these days, and no "
+                    "rollout is decided by them."
+                )
+            case "serving", _:
+                return (
+                    "Look at the gateway's metrics and log of these days. If it is the version, roll back to the one "
+                    "before; if it is the load, add a gateway."
+                )
+            case "traffic", _:
+                return (
+                    "Ask the callers: an outage, a change of who asks, or a holiday. Evidence of these days is "
+                    "thinner, or of other rows, than that of the days before."
+                )
+            case "lag", _:
+                return "Find out why the loop stood still; the days in between have now been looked at, all at once."
             case "quality", _:
                 return (
                     "Compare the loss by slice and look for a drift alarm of the same days; if the labels themselves "

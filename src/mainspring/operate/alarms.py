@@ -26,7 +26,7 @@ from mainspring.clock import time_text
 from mainspring.errors import Conflict, Invalid
 from mainspring.events import Event, EventType
 from mainspring.monitoring.alarm import Alarm, AlarmState, Change, Grounds, baseline, mean
-from mainspring.monitors import Staleness
+from mainspring.monitors import Rule
 from mainspring.operate.ingest import reference_of
 from mainspring.operate.look import fetch, look
 from mainspring.operate.sights import sight_of
@@ -162,7 +162,7 @@ def alarm_curve(workspace: Workspace, alarm_id: str) -> AlarmCurve | None:
     if alarm.grounds is None or alarm.change is None:
         return None
     grounds, tables = fetch(workspace.blobs, alarm.grounds)
-    if isinstance(grounds.monitor, Staleness):
+    if isinstance(grounds.monitor, Rule):
         return None
     sight = sight_of(grounds.monitor)
     reference = reference_of(workspace.blobs, grounds.reference)

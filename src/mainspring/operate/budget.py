@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.monitoring.alarm import AlarmState
-from mainspring.monitors import Staleness
+from mainspring.monitors import Betting
 from mainspring.operate.watch import alarm_budget, looks
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def budget_rows(tx: Transaction, spec: ProductSpec, now: datetime) -> list[Budge
         name = monitor.name
         noted = looks(tx, spec.name, name)
         count = sum(first < day for day in noted.days) if noted else 0
-        bets = not isinstance(monitor, Staleness)
+        bets = isinstance(monitor, Betting)
         spent = (1 + share.alarms) ** (count / share.checks) - 1 if bets else 0.0
         raised = [alarm for alarm in recent if alarm.monitor == name]
         rows.append(
@@ -79,10 +79,10 @@ def budget_rows(tx: Transaction, spec: ProductSpec, now: datetime) -> list[Budge
                 product=spec.name,
                 monitor=name,
                 period_days=share.checks,
-                declared=share.alarms,
+                declared=share.alarms if bets else 0.0,
                 looks=count,
                 spent=spent,
-                left=max(0.0, share.alarms - spent),
+                left=max(0.0, share.alarms - spent) if bets else 0.0,
                 raised=len(raised),
                 confirmed=sum(alarm.state is AlarmState.CONFIRMED for alarm in raised),
                 outcome=noted.outcome if noted else _NOT_LOOKED,

@@ -22,7 +22,15 @@ from mainspring.data import columns_of
 from mainspring.errors import Fault, Faults, Invalid, MainspringError
 from mainspring.loop import quiet_faults, trigger_faults
 from mainspring.monitoring.scores import GAPS, SCORE_METRICS
-from mainspring.monitors import AuditedQuality, Fairness, InputDrift, Monitor, Quality, attributes_of
+from mainspring.monitors import (
+    AuditedQuality,
+    DataQuality,
+    Fairness,
+    InputDrift,
+    Monitor,
+    Quality,
+    attributes_of,
+)
 from mainspring.operate.step_code import step_code
 from mainspring.product import (
     AtLeast,
@@ -339,10 +347,10 @@ def _monitor_faults(
                 "is declared ms.pii(), so its values are not in the log.",
                 "Watch a coarser input in its place, such as a region or an age band.",
             )
-    if isinstance(monitor, InputDrift):
+    if isinstance(monitor, InputDrift | DataQuality):
         for name in monitor.ignore:
             if name not in inputs:
-                yield Fault(f"InputDrift ignore {name!r}", "is no input, so there is nothing to ignore.")
+                yield Fault(f"{where} ignore {name!r}", "is no input, so there is nothing to ignore.")
 
 
 def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> Iterator[Fault]:

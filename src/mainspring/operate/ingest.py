@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.monitoring import Frame, LossTable, Profile, audit_share, is_audited, merge, profile
+from mainspring.monitoring.operation import OperationTable, latency_bucket
 from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
 from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable, group_name
 from mainspring.monitoring.store import DayQuality, KnownLabel, OpenPrediction
 from mainspring.monitors import attributes_of
 from mainspring.operate.judging import PREDICTION, Reference, read_columns, slice_value
 from mainspring.operate.logs import Log, log_folders, tell
+from mainspring.operate.sights.operation import OPERATION
 from mainspring.operate.sights.scores import AUDITED, SCORES
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
@@ -29,7 +31,7 @@ from mainspring.stores.segments import SegmentCorrupt
 from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
     from pathlib import Path
 
     from mainspring.digest import Digest
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 REVISABLE = timedelta(days=90)
 """How long after it was asked a labelled prediction is known, to tell its label from a revised or a repeated one."""
 
+_HOUR = timedelta(hours=1)
+_LONGEST = 24 * 365  # hours in which labels are told apart by how long they took
 _EARLY = "early_labels"
 _COUNTS = "log_counts:"
 _FORGOTTEN = "labels_forgotten"
@@ -194,6 +198,9 @@ class _Counting:
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
     scores: dict[tuple[str, int, date], ScoreTable] = field(default_factory=lambda: defaultdict(ScoreTable))
+    operation: dict[tuple[str, int, date], OperationTable] = field(
+        default_factory=lambda: defaultdict(OperationTable)
+    )
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     rollouts: dict[str, Rollout | None] = field(default_factory=dict)
     slices: dict[tuple[str, int, str], tuple[str, ...]] = field(default_factory=dict)
@@ -220,6 +227,11 @@ class _Counting:
             merged = table if kept is None else ScoreTable.from_json(kept).merge(table)
             self.tx.monitoring.put_table(product, version, SCORES, day, merged.to_json())
         self.scores.clear()
+        for (product, version, day), added in self.operation.items():
+            kept = self.tx.monitoring.table(product, version, OPERATION, day)
+            whole = added if kept is None else OperationTable.from_json(kept).merge(added)
+            self.tx.monitoring.put_table(product, version, OPERATION, day, whole.to_json())
+        self.operation.clear()
         self.tx.monitoring.add_quality(
             [
                 DayQuality(product=product, version=version, day=day, **sums)
@@ -248,6 +260,7 @@ class _Counting:
                 continue
             # What was left out or hashed is not missing, and has no distribution: no profile speaks of it.
             given = record.columns
+            self._served(record, fresh)
             logged = tuple(name for name in given if name not in record.redacted)
             for row, version in enumerate(record.versions):
                 if record.ids[row] not in fresh:
@@ -270,6 +283,19 @@ class _Counting:
             self.tx.rollouts.see_units(rollout_id, seen)
         for (product, version, day, _), asked in columns.items():
             self._profile(product, version, day, asked)
+
+    def _served(self, record: PredictionRecord, fresh: Set[str]) -> None:
+        """Count how the versions have served a request, unless it has been counted before."""
+        if record.versions and not any(each in fresh for each in record.ids):
+            return  # what nobody could answer has no rows that are known by their ids
+        day = record.at.date()
+        asked, failed = Counter(record.versions), Counter(each.version for each in record.failures)
+        for version in {*asked, *failed}:
+            bucket = {} if record.latency_s is None else {latency_bucket(record.latency_s): 1}
+            place = record.product, version, day
+            self.operation[place] = self.operation[place].merge(
+                OperationTable(asked[version], failed[version], bucket if version in asked else {})
+            )
 
     def _open(self, records: list[PredictionRecord]) -> list[OpenPrediction]:
         return [
@@ -381,6 +407,11 @@ class _Counting:
                 self.counts[prediction.product]["revised_labels"] += 1
                 continue
             if not entry.metric:
+                place = prediction.product, prediction.version, prediction.at.date()
+                hours = max(0, (entry.known_at - prediction.at) // _HOUR)
+                self.operation[place] = self.operation[place].merge(
+                    OperationTable(delays={min(hours, _LONGEST): 1})
+                )
                 scored[prediction.product, prediction.version, record.at.date()].append(
                     (prediction.score, outcome)
                 )

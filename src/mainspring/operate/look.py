@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mainspring.clock import parse_duration
 from mainspring.digest import digest_of
 from mainspring.errors import MainspringError
 from mainspring.monitoring import (
     Outcome,
 )
 from mainspring.monitoring.alarm import Change, Grounds, change_of
-from mainspring.monitors import Staleness
+from mainspring.monitors import Rule
 from mainspring.operate.ingest import reference_of
 from mainspring.operate.sights import sight_of
+from mainspring.operate.sights.rules import judge_rule
 from mainspring.ref import ModelRef
 
 if TYPE_CHECKING:
@@ -54,11 +54,9 @@ def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fil
         Where the reference is.
     """
     monitor = grounds.monitor
-    if isinstance(monitor, Staleness):
-        age = grounds.at - grounds.registered_at
-        old = age > parse_duration(monitor.after)
-        told = f"{ref} is {age.days} days old, {monitor.after} allowed"
-        return Look(outcome=(Outcome.ALARM if old else Outcome.QUIET).value, told=told)
+    if isinstance(monitor, Rule):
+        outcome, told = judge_rule(monitor, grounds, ref, tables)
+        return Look(outcome=outcome.value, told=told)
     sight = sight_of(monitor)
     try:
         streams = sight.streams(reference_of(blobs, grounds.reference), list(tables.values()))

@@ -14,9 +14,10 @@ from mainspring.clock import parse_duration
 from mainspring.events import Event, EventType
 from mainspring.monitoring import Budget, Outcome, loss_levels
 from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
-from mainspring.monitors import Quality, Staleness
+from mainspring.monitors import Betting, Quality, Rule
 from mainspring.operate.look import Look, digests, keep, look
 from mainspring.operate.sights import sight_of
+from mainspring.operate.sights.rules import read_for_rule
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
@@ -114,7 +115,9 @@ def unanswered(tx: Transaction, product: str, champion: int | None) -> tuple[Ala
 
 
 def _read(tx: Transaction, ref: ModelRef, monitor: Monitor, today: date) -> dict[date, str]:
-    return {} if isinstance(monitor, Staleness) else sight_of(monitor).read(tx, ref, today)
+    if isinstance(monitor, Rule):
+        return read_for_rule(monitor, tx, ref, today)
+    return sight_of(monitor).read(tx, ref, today)
 
 
 def _look(
@@ -171,9 +174,10 @@ def _tell(tx: Transaction, alarm: Alarm, kind: EventType, at: datetime, reason: 
 
 
 def alarm_budget(spec: ProductSpec) -> Budget:
-    """The share of a product's alarm budget that each of its monitors has, at one check a day."""
+    """The share of a product's alarm budget that each of its monitors that bet has, at one check a day."""
     checks = max(1, parse_duration(spec.alarm_budget.per) // _DAY)
-    return Budget(checks=checks, alarms=spec.alarm_budget.at_most).share(max(1, len(spec.monitors)))
+    betting = sum(isinstance(monitor, Betting) for monitor in spec.monitors)
+    return Budget(checks=checks, alarms=spec.alarm_budget.at_most).share(max(1, betting))
 
 
 def looks(tx: Transaction, product: str, monitor: str) -> Looks | None:

@@ -6,8 +6,20 @@ __all__ = ["Sight", "sight_of"]
 
 from typing import TYPE_CHECKING
 
-from mainspring.monitors import AuditedQuality, ConceptDrift, Fairness, InputDrift, PredictionDrift, Quality
-from mainspring.operate.sights.drift import InputSight, PredictionSight
+from mainspring.monitors import (
+    AuditedQuality,
+    ConceptDrift,
+    DataQuality,
+    Failures,
+    Fairness,
+    InputDrift,
+    LabelDelay,
+    Latency,
+    PredictionDrift,
+    Quality,
+)
+from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSight
+from mainspring.operate.sights.operation import FailureSight, LabelSight, LatencySight
 from mainspring.operate.sights.quality import QualitySight
 from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessSight, ScoreSight
 from mainspring.operate.sights.sight import Sight
@@ -32,3 +44,11 @@ def sight_of(monitor: Betting) -> Sight:
             return ConceptSight(monitor)
         case Fairness():
             return FairnessSight(monitor)
+        case DataQuality():
+            return FaultSight(monitor)
+        case LabelDelay():
+            return LabelSight(monitor)
+        case Latency():
+            return LatencySight(monitor)
+        case Failures():
+            return FailureSight(monitor)

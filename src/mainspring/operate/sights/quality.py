@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mainspring.clock import parse_duration
 from mainspring.errors import NotFound
 from mainspring.monitoring import LossTable, loss_levels, quality_stream, settled_stream
-from mainspring.operate.sights.sight import DETECTOR, tables_before
+from mainspring.operate.sights.sight import DETECTOR, tables_before, whole_days
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ class QualitySight:
     def read(self, tx: Transaction, ref: ModelRef, before: date) -> dict[date, str]:
         """Losses by day, with the predictions whose label is waited for on the days that have not had their time."""
         tables = tables_before(tx, ref, self.monitor.metric, before)
-        waited_since = before - parse_duration(self.monitor.labels_within)
+        waited_since = before - whole_days(self.monitor.labels_within)
         for row in tx.monitoring.quality(ref.product, since=waited_since):
             if row.version == int(ref.version) and row.day < before:
                 kept = tables.get(row.day)

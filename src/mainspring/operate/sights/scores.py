@@ -22,7 +22,7 @@ from mainspring.monitoring.scores import (
     metric_streams,
 )
 from mainspring.monitors import ConceptDrift, Fairness, Quality
-from mainspring.operate.sights.sight import DETECTOR, SHARE, tables_before
+from mainspring.operate.sights.sight import DETECTOR, SHARE, tables_before, whole_days
 from mainspring.operate.suspicion import is_suspected
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Sight(ABC, Generic[_Monitor]):
 
     def read(self, tx: Transaction, ref: ModelRef, before: date) -> dict[date, str]:
         """Scores by day, with a mark on the days whose labels have not had their time."""
-        within = parse_duration(self.monitor.labels_within)
+        within = whole_days(self.monitor.labels_within)
         return {
             day: json.dumps([bool(within) and day >= before - within, text])
             for day, text in tables_before(tx, ref, SCORES, before).items()

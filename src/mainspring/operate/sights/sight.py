@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["DETECTOR", "SHARE", "Sight", "tables_before"]
+__all__ = ["DETECTOR", "SHARE", "Sight", "tables_before", "whole_days"]
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from mainspring.clock import parse_duration
 from mainspring.monitoring import WindowedBetting
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from mainspring.operate.judging import Reference
     from mainspring.ref import ModelRef
     from mainspring.stores.sql.database import Transaction
+
+_DAY = timedelta(days=1)
 
 DETECTOR = WindowedBetting()
 SHARE = "share of rows"
@@ -45,6 +49,17 @@ class Sight(Protocol):
     def weigh(self, streams: Sequence[Stream], budget: Budget) -> Evidence:
         """Weigh it against the monitor's share of the budget."""
         ...
+
+
+def whole_days(duration: str) -> timedelta:
+    """Give a duration, rounded up to days: what was asked at a day's end must have had its time as well.
+
+    Examples
+    --------
+    >>> whole_days("5h"), whole_days("0d")
+    (datetime.timedelta(days=1), datetime.timedelta(0))
+    """
+    return -(-parse_duration(duration) // _DAY) * _DAY
 
 
 def tables_before(tx: Transaction, ref: ModelRef, kind: str, before: date) -> dict[date, str]:
