@@ -3,6 +3,7 @@
 from mainspring.monitoring.alarm import Alarm, AlarmNotFound, AlarmState, Blame, Change, Grounds
 from mainspring.monitoring.audit import audit_cohort, audit_share, is_audited
 from mainspring.monitoring.detector import (
+    NO_EVIDENCE,
     Budget,
     Detector,
     Evidence,
@@ -71,6 +72,7 @@ from mainspring.monitoring.quality import (
 )
 
 __all__ = [
+    "NO_EVIDENCE",
     "SETTLED",
     "Alarm",
     "AlarmNotFound",

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mainspring.errors import Invalid
 
 __all__ = [
+    "NO_EVIDENCE",
     "Budget",
     "Detector",
     "Evidence",
@@ -201,7 +202,8 @@ class Evidence:
     Parameters
     ----------
     log_e : float
-        Log of the e-value of all streams together, in nats, to six digits. 0 where nothing could be weighed.
+        Log of the e-value of all streams together, in nats, to six digits: -700 or more, which is none at all. 0 where
+        nothing could be weighed.
     log_threshold : float
         `log_e` at or above this is an alarm.
     window : int
@@ -223,6 +225,11 @@ class Evidence:
     outcome: Outcome
     insufficient: tuple[tuple[str, str], ...] = ()
 
+
+NO_EVIDENCE = -700.0
+"""Log e-value, in nats, of what shows no rise whatever."""
+
+_AT_ONCE = 512
 
 _Weigh: TypeAlias = Callable[[Sequence[Stream], float], tuple[Floats, Ints]]
 
@@ -295,6 +302,10 @@ class WindowedBetting:
     bound from Hoeffding's theorem 1 [3]_ such that all true means of all streams and windows are inside, except with
     a probability of 1 % of the budget, for which e-values are multiplied by 0.99.
 
+    *What counts as nothing.* A window whose mean is not above that before it by more than the tolerance, and one whose
+    evidence at the mean before it, which is never less than its evidence, is below 1, are left out of the sum: it only
+    falls, by less than 1 for each, and most windows of streams that do not change need no further work.
+
     *Weights* fall evenly from the first bet to the last: what is large is found soon anyway.
 
     *Limits.* Evidence is capped near n_ref delta^2 / (2 var) nats for a rise by delta beyond the tolerance, until
@@ -345,8 +356,7 @@ class WindowedBetting:
         log_outside = math.log(100 * max(len(streams), 1) * (budget.checks + 1) / min(budget.alarms, 1.0))
         found = dict.fromkeys(lacking, (0.0, 0))
         for (_, _, weigh), group in groups.items():
-            # Sixty-four at a time stay near the processor's cache.
-            for chunk in (group[start : start + 64] for start in range(0, len(group), 64)):
+            for chunk in (group[start : start + _AT_ONCE] for start in range(0, len(group), _AT_ONCE)):
                 evidence, windows = weigh(chunk, log_outside)
                 for stream, value, window in zip(chunk, evidence.tolist(), windows.tolist(), strict=True):
                     found[stream.name] = (round(value, 6), window)
@@ -396,7 +406,7 @@ class WindowedBetting:
         bets = np.minimum(bets, 0.95 / np.maximum(m, 1e-12)[:, None])
         _, recent, lengths = _windows([stream.checks for stream in streams])
         wealth = np.log1p(bets.T[:, :, None] * (lower - m[:, None]))
-        log_l = np.einsum("nwl,knl->knw", recent, wealth) + _log_weights(len(bets.T))[..., 0]
+        log_l = np.einsum("nwl,knl->knw", recent, wealth) + _log_weights(len(bets.T))
         return _summed(np.where(recent.any(axis=2), _log_sum_exp(log_l), -np.inf), lengths)
 
     def _weigh_beside(self, streams: Sequence[Stream], log_outside: float) -> tuple[Floats, Ints]:
@@ -410,7 +420,7 @@ class WindowedBetting:
         bets = np.broadcast_to(bets, (len(streams), len(bets)))
 
         def stakes(_: Ints, p: Floats) -> Floats:
-            drops = np.array([0.0, *self.effects])[:, None, None, None]
+            drops = np.array([0.0, *self.effects])[:, None, None]
             return np.asarray(drops / np.maximum(p * (1.0 - p) + drops**2, 1e-12))
 
         # The control's mean is to be inside for every start and every end.
@@ -436,8 +446,8 @@ class WindowedBetting:
         bets = np.minimum(bets, 0.95 / (ceiling + tolerance)[:, None])
 
         def stakes(rows: Ints, p: Floats) -> Floats:
-            deviation = np.sqrt(rows[:, :, None] * np.maximum(p * (1.0 - p), 1e-12))
-            return np.asarray(np.array(self.reference_bets)[:, None, None, None] / deviation)
+            deviation = np.sqrt(rows[:, None] * np.maximum(p * (1.0 - p), 1e-12))
+            return np.asarray(np.array(self.reference_bets)[:, None, None] / deviation)
 
         fixed = self._least(reference, recent, lower, upper, tolerance, bets, log_outside, stakes)
         growing = self._least(reference + earlier, recent, lower, upper, tolerance, bets, log_outside, stakes)
@@ -472,40 +482,84 @@ class WindowedBetting:
         log_outside : float
             n kl(mean, p) beyond which p is left out, in nats.
         stakes_at : callable
-            The stakes l of K, shape (n_stakes, n, 1 or w, cells), of these numbers of rows and these p.
+            The stakes l of K, shape (n_stakes, m, cells), of the rows of m windows and these p.
 
         Returns
         -------
         ndarray, shape (n, w)
-            In nats; -inf for a window without rows.
+            In nats; -inf for a window that counts as nothing, see the class.
         """
-        rows = before.sum(axis=2)
-        mean = (before * upper[:, None, :]).sum(axis=2) / rows
-        high = _greatest_mean(mean, rows, log_outside)
-        below = np.linspace(np.maximum(2 * mean - high, 0.0), mean, self.cells[0], axis=2)
-        above = np.linspace(mean, high, self.cells[1] + 1, axis=2)[:, :, 1:]
-        edges = np.concatenate([np.zeros((*mean.shape, 1)), below, above], axis=2)
-        left, right = edges[:, :, :-1], edges[:, :, 1:]
-
-        # The axis of the bets comes first: sums over a short last axis are slow.
-        stakes = np.minimum(stakes_at(rows, left), 0.95 / np.maximum(1.0 - left, 1e-12))
-        m = right + tolerance[:, None, None]
-        lam = bets.T[:, :, None, None]
-        # A bet that could lose more than it has at this m is not made: its wealth counts as nothing.
-        ruin = lam * m >= 0.999
-        price = np.where(ruin, 0.5, lam * m)
-        log_k = np.broadcast_to(_log_weights(len(stakes)), stakes.shape).copy()
-        log_l = np.broadcast_to(_log_weights(len(lam)), (len(lam), *recent.shape[:2], right.shape[2])).copy()
-        for level in range(lower.shape[1]):
-            if before[:, :, level].any():
-                _add_log(log_k, before[:, :, level], 1.0 + stakes * (left - upper[:, level, None, None]))
-            if recent[:, :, level].any():
-                _add_log(log_l, recent[:, :, level], 1.0 + lam * lower[:, level, None, None] - price)
-        log_l[np.broadcast_to(ruin, log_l.shape)] = -np.inf
-        least: Floats = (_log_sum_exp(log_k) + _log_sum_exp(log_l)).min(axis=2)
+        rows = np.broadcast_to(before.sum(axis=2), recent.shape[:2])
+        mean = (before * upper[:, None, :]).sum(axis=2) / before.sum(axis=2)
+        now = (recent * lower[:, None, :]).sum(axis=2) / np.maximum(recent.sum(axis=2), 1)
+        least = np.full(recent.shape[:2], -np.inf)
         # No rows are no evidence, and not the evidence of a bet that nobody lost.
-        least[~recent.any(axis=2)] = -np.inf
+        stream, window = np.nonzero(recent.any(axis=2) & (now > mean + tolerance[:, None]))
+        mean = np.broadcast_to(mean, recent.shape[:2])
+        # As many at a time as stay near the processor's cache.
+        size = max(1, 2**14 // len(lower[0]))
+        for start in range(0, len(stream), size):
+            i, j = stream[start : start + size], window[start : start + size]
+            j_before = j if before.shape[1] > 1 else np.zeros_like(j)
+
+            def wealth(left: Floats, right: Floats, at: NDArray[np.bool_] | slice = slice(None)) -> Floats:
+                of, while_ = i[at], j[at]  # noqa: B023 - it is used up in this turn
+                return _log_wealth(
+                    before[of, j_before[at]],  # noqa: B023
+                    recent[of, while_],
+                    lower[of],
+                    upper[of],
+                    bets[of],
+                    stakes_at(rows[of, while_], left),
+                    left,
+                    right + tolerance[of, None],
+                )
+
+            middle = mean[i, j][:, None]
+            worth = wealth(middle, middle)[:, 0] > 0.0
+            centre = middle[worth]
+            high = _greatest_mean(centre[:, 0], rows[i, j][worth], log_outside)[:, None]
+            steps = np.linspace(0.0, 1.0, self.cells[0])
+            low = np.maximum(2 * centre - high, 0.0)
+            below = low + (centre - low) * steps
+            below[:, -1:] = centre
+            above = centre + (high - centre) * np.linspace(0.0, 1.0, self.cells[1] + 1)[1:]
+            above[:, -1:] = high
+            edges = np.concatenate([np.zeros_like(centre), below, above], axis=1)
+            least[i[worth], j[worth]] = wealth(edges[:, :-1], edges[:, 1:], worth).min(axis=1)
         return least
+
+
+def _log_wealth(
+    before: Ints,
+    recent: Ints,
+    lower: Floats,
+    upper: Floats,
+    bets: Floats,
+    stakes: Floats,
+    left: Floats,
+    right: Floats,
+) -> Floats:
+    """Log of K at `left` and L at `right`, the product of both, shape (m, cells); L at a ruinous m is nothing.
+
+    Of m windows there are counts of shape (m, n_levels), bets of shape (m, n_effects), and stakes of shape
+    (n_stakes, m, cells).
+    """
+    # The axis of the bets comes first: sums over a short last axis are slow.
+    stakes = np.minimum(stakes, 0.95 / np.maximum(1.0 - left, 1e-12))
+    lam = bets.T[:, :, None]
+    # A bet that could lose more than it has at this m is not made: its wealth counts as nothing.
+    ruin = lam * right >= 0.999
+    price = np.where(ruin, 0.5, lam * right)
+    log_k = np.broadcast_to(_log_weights(len(stakes)), stakes.shape).copy()
+    log_l = np.broadcast_to(_log_weights(len(lam)), price.shape).copy()
+    for level in range(lower.shape[1]):
+        if before[:, level].any():
+            _add_log(log_k, before[:, level], 1.0 + stakes * (left - upper[:, level, None]))
+        if recent[:, level].any():
+            _add_log(log_l, recent[:, level], 1.0 + lam * lower[:, level, None] - price)
+    log_l[ruin] = -np.inf
+    return _log_sum_exp(log_k) + _log_sum_exp(log_l)
 
 
 def _ends(streams: Sequence[Stream]) -> tuple[Floats, Floats, Floats]:
@@ -534,7 +588,9 @@ def _no_rows(tables: Ints) -> Ints:
 def _summed(windows: Floats, lengths: Ints, factor: float = 1.0) -> tuple[Floats, Ints]:
     """Log of the e-values of windows, shape (n, w), summed and weighed, and the length of the most evident one."""
     # Wealth may vanish altogether; a floor far below any threshold keeps every figure finite.
-    return np.maximum(_log_sum_exp(windows.T) + math.log(factor), -700.0), lengths[windows.argmax(axis=1)]
+    return np.maximum(_log_sum_exp(windows.T) + math.log(factor), NO_EVIDENCE), lengths[
+        windows.argmax(axis=1)
+    ]
 
 
 def window_lengths(checks: int) -> Ints:
@@ -544,8 +600,8 @@ def window_lengths(checks: int) -> Ints:
 
 
 def _log_weights(bets: int) -> Floats:
-    """Log of weights that fall evenly from the first bet to the last, shape (bets, 1, 1, 1)."""
-    weights = np.arange(bets, 0, -1, dtype=np.float64)[:, None, None, None]
+    """Log of weights that fall evenly from the first bet to the last, shape (bets, 1, 1)."""
+    weights = np.arange(bets, 0, -1, dtype=np.float64)[:, None, None]
     return np.asarray(np.log(weights / weights.sum()))
 
 
@@ -570,7 +626,7 @@ def _bernoulli_kl(q: Floats, p: Floats) -> Floats:
 def _add_log(total: Floats, rows: Ints, factor: Floats) -> None:
     """Add ``rows * log(factor)`` to `total` in place; `rows` lack the first and last axis, `factor` is used up."""
     np.log(factor, out=factor)
-    total += rows[:, :, None] * factor
+    total += rows[:, None] * factor
 
 
 def _log_sum_exp(values: Floats) -> Floats:

@@ -13,9 +13,7 @@ import msgspec
 
 from mainspring.digest import digest_of
 from mainspring.errors import MainspringError
-from mainspring.monitoring import (
-    Outcome,
-)
+from mainspring.monitoring import NO_EVIDENCE, Outcome
 from mainspring.monitoring.alarm import Change, Grounds, change_of
 from mainspring.monitors import Rule
 from mainspring.operate.ingest import reference_of
@@ -63,7 +61,8 @@ def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fil
         evidence = sight.weigh(streams, grounds.budget)
     except MainspringError as error:
         return Look(outcome=COULD_NOT_JUDGE, told=str(error))
-    weighed = f"evidence {evidence.log_e:.1f} nats, {evidence.log_threshold:.1f} needed"
+    found = f"evidence {evidence.log_e:.1f} nats" if evidence.log_e > NO_EVIDENCE else "no evidence"
+    weighed = f"{found}, {evidence.log_threshold:.1f} nats needed"
     if evidence.outcome is not Outcome.ALARM:
         lacking = "".join(f"; {name}: {why}" for name, why in evidence.insufficient[:1])
         return Look(outcome=evidence.outcome.value, told=weighed + lacking)
