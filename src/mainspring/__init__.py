@@ -12,6 +12,7 @@ from __future__ import annotations
 __all__ = [
     "ABTest",
     "AllAtOnce",
+    "AllHistory",
     "AllOf",
     "AnyOf",
     "AtLeast",
@@ -55,9 +56,12 @@ __all__ = [
     "SameOutputs",
     "Servable",
     "Shadow",
+    "SinceChange",
+    "SlidingWindow",
     "Staleness",
     "Threshold",
     "Traffic",
+    "Weighted",
     "known_at",
     "pii",
     "step",
@@ -112,6 +116,7 @@ from mainspring.strategy import (
     Shadow,
     Threshold,
 )
+from mainspring.training import AllHistory, SinceChange, SlidingWindow, Weighted
 from mainspring.triggers import (
     AllOf,
     AnyOf,

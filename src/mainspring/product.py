@@ -44,6 +44,7 @@ from mainspring.errors import Invalid
 from mainspring.monitors import FalseAlarms, Monitor
 from mainspring.ref import check_name
 from mainspring.strategy import Canary, Strategy
+from mainspring.training import AllHistory, TrainOn
 from mainspring.triggers import CycleBudget, OnDemand, QuietHours, Trigger
 
 ParamValue: TypeAlias = str | int | float | bool | None
@@ -353,6 +354,8 @@ class Product:
         What is watched.
     retrain : sequence of Trigger
         What starts a cycle.
+    train_on : TrainOn
+        Which rows a cycle trains on; it is judged on the newest ones in any case.
     alarm_budget : FalseAlarms
         Shared among the monitors.
     holdout : str
@@ -381,6 +384,7 @@ class Product:
     rollout: Strategy = field(default_factory=Canary)
     monitors: Sequence[Monitor] = ()
     retrain: Sequence[Trigger] = (OnDemand(),)
+    train_on: TrainOn = field(default_factory=AllHistory)
     alarm_budget: FalseAlarms = field(default_factory=FalseAlarms)
     holdout: str = "10d"
     cool_down: str = "7d"
@@ -471,6 +475,7 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     log_sample: float = 1.0
     quiet_hours: tuple[QuietHours, ...] = ()
     cycle_budget: CycleBudget | None = None
+    train_on: TrainOn = AllHistory()
 
     def to_json(self) -> str:
         """Text that `from_json` reads back to an equal value."""

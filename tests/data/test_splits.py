@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainspring.data import Split, split
+from mainspring.data import Split, split, window
+from mainspring.training import AllHistory, SinceChange, SlidingWindow, TrainOn, Weighted
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
@@ -102,3 +104,45 @@ def test_without_labels_there_is_nothing_to_learn_from_and_nothing_to_judge_by()
     made = cut(frame([(1, None, 1), (2, 3, None)]), START, timedelta(days=1))
     assert (made.train.height, made.holdout.height) == (0, 0)
     assert made.cut == START - timedelta(days=1)
+
+
+# --- what is trained on --------------------------------------------------------------------------------------------
+
+policies = st.one_of(
+    st.just(AllHistory()),
+    st.builds(lambda hours: SlidingWindow(f"{hours}h"), st.integers(1, 300)),
+    st.builds(lambda hours: SinceChange(f"{hours}h"), st.integers(1, 300)),
+    st.builds(lambda hours: Weighted(f"{hours}h"), st.integers(1, 300)),
+)
+
+
+@given(rows, hours, policies, st.none() | hours)
+def test_a_window_only_leaves_out_old_rows_and_judges_by_the_same_ones(
+    given_rows: list[tuple[int, int | None, int | None]], as_of: int, policy: TrainOn, changed: int | None
+) -> None:
+    whole = cut(frame(given_rows), START + timedelta(hours=as_of), timedelta(hours=12))
+    at = None if changed is None else START + timedelta(hours=changed)
+    kept = window(whole, policy, event_time="at", changed_at=at)
+    assert kept.holdout.equals(whole.holdout)
+    left, every = kept.train["row"].to_list(), whole.train["row"].to_list()
+    assert left == every[len(every) - len(left) :], "the newest, in their order"
+    if isinstance(policy, AllHistory | Weighted):
+        assert left == every
+
+
+def test_each_policy_keeps_what_it_says() -> None:
+    days = frame([(24 * day, 1, 0) for day in range(10)])
+    whole = cut(days, START + timedelta(days=20), timedelta(days=1, hours=1))  # the cut is on day 7, at 23:00
+    changed_at = START + timedelta(days=5)
+
+    def left(policy: TrainOn, at: datetime | None = None) -> list[int]:
+        return window(whole, policy, event_time="at", changed_at=at).train["row"].to_list()
+
+    assert left(AllHistory()) == list(range(8))
+    assert left(SlidingWindow("3d")) == [5, 6, 7]
+    assert left(SinceChange("1d"), changed_at) == [5, 6, 7]
+    assert left(SinceChange("5d"), changed_at) == [3, 4, 5, 6, 7]
+    assert left(SinceChange("1d")) == list(range(8))
+    weights = window(whole, Weighted("2d"), event_time="at").train["weight"].to_list()
+    assert weights[-1] / weights[-3] == pytest.approx(2)
+    assert all(0 < weight <= 1 for weight in weights)

@@ -1,7 +1,7 @@
 """Datasets: immutable, validated versions of named tables."""
 
 from mainspring.data.schema import columns_of, validate
-from mainspring.data.splits import Split, split
+from mainspring.data.splits import Split, split, window
 from mainspring.data.version import (
     Batch,
     BatchOutcome,
@@ -24,4 +24,5 @@ __all__ = [
     "columns_of",
     "split",
     "validate",
+    "window",
 ]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["Split", "split"]
+__all__ = ["Split", "split", "window"]
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mainspring.clock import parse_duration
+from mainspring.training import WEIGHT, AllHistory, SinceChange, SlidingWindow, Weighted
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     import polars as pl
+
+    from mainspring.training import TrainOn
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +62,41 @@ def split(
         holdout=labelled.filter(pl.col(event_time) > cut),
         cut=cut,  # type: ignore[arg-type]
     )
+
+
+def window(rows: Split, train_on: TrainOn, *, event_time: str, changed_at: datetime | None = None) -> Split:
+    """Keep of a split the rows that a policy trains on.
+
+    Parameters
+    ----------
+    rows : Split
+        Everything that may be learnt from.
+    train_on : TrainOn
+        The policy.
+    event_time : str
+        The column with the moment of prediction.
+    changed_at : datetime, optional
+        When what started the cycle had begun, where that is known.
+
+    Returns
+    -------
+    Split
+        With `Weighted` the training rows have their weights, from 0 to 1, in a column of their own.
+    """
+    import polars as pl
+
+    at = pl.col(event_time)
+    match train_on:
+        case AllHistory():
+            train = rows.train
+        case SlidingWindow(length=length):
+            train = rows.train.filter(at > rows.cut - parse_duration(length))
+        case SinceChange(at_least=at_least):
+            latest = rows.cut - parse_duration(at_least)
+            train = rows.train if changed_at is None else rows.train.filter(at >= min(changed_at, latest))
+        case Weighted(half_life=half_life):
+            age = (pl.lit(rows.cut) - at).dt.total_microseconds() / (
+                parse_duration(half_life).total_seconds() * 1e6
+            )
+            train = rows.train.with_columns((pl.lit(0.5) ** age).alias(WEIGHT))
+    return Split(train=train, holdout=rows.holdout, cut=rows.cut)

@@ -47,6 +47,7 @@ from mainspring.product import (
 )
 from mainspring.ref import InvalidName, check_name
 from mainspring.rollouts.choice import strategy_faults
+from mainspring.training import WEIGHT, Weighted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -209,6 +210,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         rollout=product.rollout,
         monitors=tuple(product.monitors),
         retrain=tuple(product.retrain),
+        train_on=product.train_on,
         alarm_budget=product.alarm_budget,
         holdout=product.holdout,
         cool_down=product.cool_down,
@@ -315,6 +317,10 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
                 f"input {name!r}",
                 f"is only known at {columns[name].known_at or own.known_at!r}, after the prediction is asked.",
                 "A model that used it would look good in training and could not be served: leave it out.",
+            )
+        if name == WEIGHT and isinstance(product.train_on, Weighted):
+            yield Fault(
+                f"input {name!r}", "has the name of the weights that train_on gives.", "Name it otherwise."
             )
     if not product.inputs:
         yield Fault("inputs", "there are none, so the model could use nothing.")

@@ -97,7 +97,7 @@ def judge_candidate(
             _, answered = _answers(task.champion, holdout, blobs, allow_code=allow_code)
         champion = evaluate_for(spec.gates, labels, answered, columns)
     given = [column.name for column in spec.inputs if column.name in holdout.columns]
-    everything = pl.concat([rows.train, holdout]).select(given)
+    everything = pl.concat([each.select(given) for each in (rows.train, holdout)])
     sound = np.isfinite(answers)
     inputs = profile(everything, frame(everything))
     asked = read_columns(spec.inputs, holdout.filter(sound).to_dict(as_series=False))

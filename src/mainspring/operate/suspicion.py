@@ -1,14 +1,16 @@
-"""Whether it is suspected that something has changed, which settles how many labels are asked for."""
+"""What alarms say of a time: whether a change was suspected, and when the one behind a cycle began."""
 
 from __future__ import annotations
 
-__all__ = ["is_suspected"]
+__all__ = ["change_behind", "is_suspected"]
 
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datetime import datetime
+from mainspring.loop import TriggerKind
 
+if TYPE_CHECKING:
+    from mainspring.loop import Cycle
     from mainspring.stores.sql.database import Transaction
 
 
@@ -25,3 +27,19 @@ def is_suspected(tx: Transaction, product: str, version: int, at: datetime) -> b
         and (trained is None or alarm.at > trained)
         for alarm in tx.monitoring.alarms(product)
     )
+
+
+def change_behind(tx: Transaction, cycle: Cycle) -> datetime | None:
+    """Begin of the change that alarms had found when a cycle started that they started; None for any other cycle."""
+    if cycle.trigger not in (TriggerKind.ON_DEGRADATION, TriggerKind.ON_DRIFT):
+        return None
+    before = [
+        each.opened_at for each in tx.loop.cycles(cycle.product) if each.trains and each.number < cycle.number
+    ]
+    last = max(before, default=None)
+    begun = [
+        alarm.change.since
+        for alarm in tx.monitoring.alarms(cycle.product, since=last)
+        if alarm.change is not None and alarm.at <= cycle.opened_at and (last is None or alarm.at > last)
+    ]
+    return datetime.combine(min(begun), time(), UTC) if begun else None

@@ -100,7 +100,10 @@ class BuildExamples(_Message, frozen=True):
 
 
 class RunStep(_Message, frozen=True):
-    """Run one step; `examples` marks the first, which gets the training rows of the split."""
+    """Run one step; `examples` marks the first, which gets the training rows of the split.
+
+    `changed_at` is when what started the cycle had begun, where that matters for what it trains on.
+    """
 
     product: str
     declared: str
@@ -110,6 +113,7 @@ class RunStep(_Message, frozen=True):
     input: str
     examples: bool
     as_of: datetime
+    changed_at: datetime | None = None
 
 
 class Built(_Message, frozen=True):
@@ -127,6 +131,7 @@ class JudgeCandidate(_Message, frozen=True):
     candidate: str
     champion: str | None
     as_of: datetime
+    changed_at: datetime | None = None
 
 
 class Judged(_Message, frozen=True):

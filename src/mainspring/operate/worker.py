@@ -13,12 +13,12 @@ import sys
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mainspring.clock import parse_duration
-from mainspring.data import BatchReport, Split, columns_of, split, validate
+from mainspring.data import BatchReport, Split, columns_of, split, validate, window
 from mainspring.digest import Digest, canonical_json
 from mainspring.engines import answer_lines, deadline
 from mainspring.errors import MainspringError
@@ -44,9 +44,11 @@ from mainspring.operate.tasks import (
 from mainspring.settings import Settings
 from mainspring.stores.blobs import FileBlobs
 from mainspring.stores.tables import DeltaTables
+from mainspring.training import AllHistory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     import polars as pl
 
@@ -92,7 +94,7 @@ class TaskRunner:
                 from mainspring.operate.judging import judge_candidate
 
                 _, spec = self._product(task)
-                rows = self._split(spec, task.examples, task.as_of)
+                rows = self._split(spec, task.examples, task.as_of, task.changed_at)
                 return judge_candidate(
                     task,
                     spec,
@@ -185,8 +187,8 @@ class TaskRunner:
         )
         return Built(output=self._keep(frame))
 
-    def _split(self, spec: ProductSpec, examples: str, as_of: Any) -> Split:
-        return split(
+    def _split(self, spec: ProductSpec, examples: str, as_of: datetime, changed_at: datetime | None) -> Split:
+        whole = split(
             self._frame(examples),
             event_time=spec.data.event_time,
             known_at=spec.data.known_at or spec.data.event_time,
@@ -194,6 +196,7 @@ class TaskRunner:
             as_of=as_of,
             holdout=parse_duration(spec.holdout),
         )
+        return window(whole, spec.train_on, event_time=spec.data.event_time, changed_at=changed_at)
 
     def _run(self, task: RunStep) -> Built:
         import polars as pl
@@ -201,10 +204,11 @@ class TaskRunner:
         product, spec = self._product(task)
         step = next(each for each in product.pipeline.steps if each.name == task.step)
         if task.examples:
-            given = self._split(spec, task.input, task.as_of).train
+            given = self._split(spec, task.input, task.as_of, task.changed_at).train
             if given.is_empty():
+                among = "" if isinstance(spec.train_on, AllHistory) else f" of {spec.train_on!r}"
                 raise MainspringError(
-                    f"There are no rows to learn from: none was labelled before the newest {spec.holdout}, "
+                    f"There are no rows to learn from: none{among} was labelled before the newest {spec.holdout}, "
                     "which are kept for judging. Add more data."
                 )
             # When an outcome was known is nothing that a model may use.

@@ -20,10 +20,12 @@ from mainspring.loop import (
 )
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.packaging import Package
+from mainspring.operate.suspicion import change_behind
 from mainspring.operate.tasks import JudgeCandidate, Judged, Probed, ProbeModel
 from mainspring.operate.workers import TaskFailed
 from mainspring.product import Servable
 from mainspring.ref import DataRef, ModelRef
+from mainspring.training import SinceChange
 
 if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
@@ -39,6 +41,7 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
     with workspace.database.read() as tx:
         run = tx.runs.get(cycle.run_id)
         champion_package = _champion_package(tx, spec.name)
+        began = change_behind(tx, cycle) if isinstance(spec.train_on, SinceChange) else None
         as_of = max(tx.data.get(DataRef(name, number)).published_at for name, number in cycle.data.items())
     outputs = {step["name"]: step["output"] for step in run.steps}
     candidate_package = outputs[spec.steps[-1].name]
@@ -53,6 +56,7 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
                 candidate=candidate_package,
                 champion=champion_package,
                 as_of=as_of,
+                changed_at=began,
             ),
             Judged,
         )

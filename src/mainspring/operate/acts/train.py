@@ -21,13 +21,17 @@ from mainspring.loop import (
 )
 from mainspring.operate.acts.judge import read_package
 from mainspring.operate.acts.stage import Stage
+from mainspring.operate.suspicion import change_behind
 from mainspring.operate.tasks import BuildExamples, Built, RunStep
 from mainspring.operate.workers import Ask, TaskFailed
 from mainspring.pipelines import Run, RunState, StepKey, StepRecord, explain
 from mainspring.ref import DataRef
+from mainspring.training import AllHistory, SinceChange
 
 if TYPE_CHECKING:
-    pass
+    from datetime import datetime
+
+    from mainspring.product import ProductSpec
 
 
 def train(stage: Stage, cycle: Cycle) -> None:
@@ -58,11 +62,16 @@ def train(stage: Stage, cycle: Cycle) -> None:
         tx.runs.put(replace(run, state=RunState.COMPLETED, steps=tuple(steps), metrics=metrics))
         tx.loop.move(replace(cycle, state=CycleState.TRAINED), expected=cycle.state)
         reused = sum(each["reused"] == "yes" for each in steps)
+        policy = stage.spec.train_on
+        told = "" if isinstance(policy, AllHistory) else f", trained on {policy!r}"
+        if isinstance(policy, SinceChange):
+            began = change_behind(tx, cycle)
+            told += ": no alarm has started it" if began is None else f" since {began:%Y-%m-%d}"
         stage.event(
             tx,
             EventType.RUN_COMPLETED,
             run.run_id,
-            f"{len(steps)} steps gave a model, {reused} of them reused",
+            f"{len(steps)} steps gave a model, {reused} of them reused{told}",
             cycle=cycle.cycle_id,
             data=list(run.data),
             environment=tx.values.get("environment"),
@@ -78,6 +87,7 @@ def _run_steps(stage: Stage, cycle: Cycle, ask: Ask) -> list[Mapping[str, str]]:
     with database.read() as tx:
         environment = tx.values.get("environment") or ""
         versions = {name: tx.data.get(DataRef(name, number)) for name, number in cycle.data.items()}
+        began = change_behind(tx, cycle) if isinstance(spec.train_on, SinceChange) else None
     as_of = max(version.published_at for version in versions.values())
     inputs = {name: version.digest for name, version in versions.items()} | {"as_of": as_of.isoformat()}
     views = [msgspec.structs.replace(view, online=False) for view in spec.features]  # no matter of training
@@ -106,7 +116,7 @@ def _run_steps(stage: Stage, cycle: Cycle, ask: Ask) -> list[Mapping[str, str]]:
             environment=environment,
             params=step.params | changed,
             seed=spec.seed,
-            inputs={before.key.step: before.output} | ({"holdout": spec.holdout} if position == 0 else {}),
+            inputs={before.key.step: before.output} | (_cut(spec, began) if position == 0 else {}),
         )
         task = RunStep(
             product=spec.name,
@@ -117,9 +127,18 @@ def _run_steps(stage: Stage, cycle: Cycle, ask: Ask) -> list[Mapping[str, str]]:
             input=before.output,
             examples=position == 0,
             as_of=as_of,
+            changed_at=began if position == 0 else None,
         )
         records.append(_find_or_make(stage, cycle, key, partial(ask, task, Built)))
     return [_told(record, why, cycle) for record, why in records]
+
+
+def _cut(spec: ProductSpec, began: datetime | None) -> dict[str, str]:
+    """What the first step's rows depend on besides the examples."""
+    cut = {"holdout": spec.holdout}
+    if not isinstance(spec.train_on, AllHistory):
+        cut["train_on"] = repr(spec.train_on)
+    return cut | ({} if began is None else {"changed_at": began.isoformat()})
 
 
 def _find_or_make(
