@@ -154,8 +154,10 @@ def parquet(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def happen(client: Client, world: World, until: datetime, progress: Progress, *, shuffled: bool) -> list[str]:
-    """Let the year happen, hour by hour; gives what was refused, as it was told."""
+def happen(
+    client: Client, world: World, until: datetime, progress: Progress, *, shuffled: bool, planted: bool
+) -> list[str]:
+    """Let the year happen, hour by hour, with faults and requests planted in it or without; gives what was refused."""
     refused: list[str] = []
     hours = int((until - BEGIN).total_seconds()) // 3600
     task = progress.add_task("February", total=hours)
@@ -172,12 +174,12 @@ def happen(client: Client, world: World, until: datetime, progress: Progress, *,
                 rows, sky = weeks[now]
                 if not shuffled:
                     client.add_batch("weather", parquet(sky), reason="the week's weather")
-                if now == SPOILED and not shuffled:
+                if now == SPOILED and planted:
                     refused.append(_refusal(client, "flights", parquet(spoil(rows))))
                     waiting = (now + timedelta(days=1), rows)
                 else:
                     client.add_batch("flights", parquet(rows), reason="the week's flights")
-            if now in REQUESTS and not shuffled:
+            if now in REQUESTS and planted:
                 reason, params, again = REQUESTS[now]
                 data = client.get(f"/v1/products/{product.name}/cycles")[-1]["data"] if again else []
                 client.train(
@@ -280,7 +282,9 @@ def main(arguments: Sequence[str]) -> int:
             Client(up["url"], up["gateway_url"], actor="airline") as client,
             Progress(*columns, console=console, disable=not console.is_terminal) as progress,
         ):
-            refused = happen(client, world, until, progress, shuffled=options.shuffled)
+            refused = happen(
+                client, world, until, progress, shuffled=options.shuffled, planted=not options.shuffled
+            )
             summary: Summary = summarise(client, options.folder.resolve(), refused)
         page = options.folder / "report.html"
         write_page(summary, page)
