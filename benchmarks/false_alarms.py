@@ -8,10 +8,10 @@ moves, and `watch` lets every monitor look: SQLite, segments, blobs, alarms and 
 model is left out, whose answers are drawn. The monitors stand at the edge of what is promised: they tolerate nothing.
 
 - *60 columns*: a product with 57 inputs (truth values, kinds, numbers), the answer and two losses, in four monitors
-  which share the budget; 7 days of 60 rows.
+  which share the budget; 5 days of 60 rows.
 - *60 monitors*: fifteen products of one input and four monitors each, with a fifteenth of the budget.
 - *Moved*: the first again, with one of its 57 inputs moved halfway, to show that it would be heard.
-- *Late labels*: 30 days of 200 answers, a fifth of them positive. Labels come within a week: the positive ones first,
+- *Late labels*: 21 days of 200 answers, a fifth of them positive. Labels come within a week: the positive ones first,
   the negative ones first, or all but three in ten, which never come. The monitor of log loss waits for them
   (`labels_within="7d"`); beside it the naive one takes what has come so far as it is (`"0d"`).
 
@@ -29,6 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +45,20 @@ from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionReco
 from mainspring.monitors import FalseAlarms, InputDrift, Monitor, PredictionDrift, Quality
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest
-from mainspring.operate.judging import PREDICTION, Reference, read_columns
+from mainspring.operate.judging import PREDICTION, Reference
 from mainspring.operate.watch import watch
 from mainspring.product import ProductSpec
 from mainspring.registry import ModelVersion
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace
 
-Columns = dict[str, list[Any]]
+Columns = dict[str, NDArray[Any]]
 Delays = Callable[[np.random.Generator, NDArray[np.bool_]], NDArray[np.float64]]
 
 BEGIN = datetime(2024, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-DAYS, ROWS = 7, 60
-LATE_DAYS, LATE_ROWS, LATE_SCORES = 30, 200, (1.0, 4.0)
+DAYS, ROWS = 5, 60
+LATE_DAYS, LATE_ROWS, LATE_SCORES = 21, 200, (1.0, 4.0)
 BUDGET = 0.2
 FLAGS, KINDS, NUMBERS = (
     [f"{kind}_{n:02}" for n in range(count)] for kind, count in (("flag", 45), ("kind", 8), ("number", 4))
@@ -131,18 +132,21 @@ class World:
         """Inputs, answers and outcomes, which come as often as the answers say."""
         random = self.random
         columns: Columns = {
-            **{name: (random.random(count) < rate).astype(int).tolist() for name, rate in self.rates.items()},
-            **{name: random.choice(LEVELS, count, p=share).tolist() for name, share in self.shares.items()},
-            **{name: random.normal(size=count).tolist() for name in self.numbers},
+            **{name: (random.random(count) < rate).astype(int) for name, rate in self.rates.items()},
+            **{name: random.choice(LEVELS, count, p=share) for name, share in self.shares.items()},
+            **{name: random.normal(size=count) for name in self.numbers},
         }
         scores = random.beta(*self.scores, count)
         return columns, scores, random.random(count) < scores
 
 
-def reference_of(spec: ProductSpec, world: World, rows: int) -> Reference:
+def reference_of(world: World, rows: int) -> Reference:
     """What the judge keeps of a hold-out of so many rows."""
     columns, scores, outcomes = world.rows(rows)
-    read = read_columns(spec.inputs, columns)
+    # As `read_columns` would give them: so many rows are not to become lists and arrays again.
+    read = {
+        name: values.tolist() if name in KINDS else values.astype(float) for name, values in columns.items()
+    }
     return Reference(
         inputs=profile(read, frame(read)).to_json(),
         predictions=profile({PREDICTION: scores}).to_json(),
@@ -213,7 +217,7 @@ class Loop:
         self.number += 1
         self._to_next_day()
         watch(workspace, spec)  # the days before are no concern of the new version
-        promote(workspace, spec, self.number, reference_of(spec, world, reference))
+        promote(workspace, spec, self.number, reference_of(world, reference))
         coming: dict[int, list[LabelEntry]] = defaultdict(list)
         alarms = 0
         for day in range(days):
@@ -227,7 +231,7 @@ class Loop:
                     coming[day + int(delay)].append(LabelEntry(name, bool(outcome), now + delay * DAY))
             asked = PredictionRecord(
                 at=now, product=spec.name, route=1, ids=ids, units=ids, versions=[self.number] * rows,
-                scores=answers.tolist(), inputs=columns,
+                scores=answers.tolist(), inputs={name: values.tolist() for name, values in columns.items()},
             )  # fmt: skip
             with SegmentWriter(workspace.logs / "gateway-0") as writer:
                 writer.append([asked, LabelRecord(at=now, labels=coming.pop(day, []))])
@@ -235,6 +239,30 @@ class Loop:
             self._to_next_day()
             alarms += len(watch(workspace, spec))
         return alarms > 0
+
+    def wide(self, reference: int, inputs: Sequence[str], n: int) -> bool:
+        """One product with many inputs."""
+        return self.serve((1, reference, n), reference, inputs=inputs)
+
+    def fifteen(self, reference: int, n: int) -> bool:
+        """Products of one input that share the budget; says whether any of them has raised an alarm."""
+        return any(
+            self.serve((2, reference, n, product), reference, inputs=FLAGS[:1], budget=BUDGET / PRODUCTS)
+            for product in range(PRODUCTS)
+        )
+
+    def late(self, monitors: Sequence[Monitor], delays: Delays, n: int) -> bool:
+        """A product whose labels come late."""
+        return self.serve(
+            (4, n),
+            5_000,
+            inputs=FLAGS[:1],
+            monitors=monitors,
+            days=LATE_DAYS,
+            rows=LATE_ROWS,
+            scores=LATE_SCORES,
+            delays=delays,
+        )
 
     def _to_next_day(self) -> None:
         self.day += 1
@@ -259,45 +287,43 @@ def measured(loop: Loop, streams: int, late: int) -> dict[str, Any]:
     """All tables; `streams` for each size of the reference, and `late` for each way in which labels come."""
     started = time.perf_counter()
     everything = [*FLAGS, *KINDS, *NUMBERS]
-    still = []
-    for rows in REFERENCES:
-        told = f"60 columns, {rows:,}"
-        runs = [
-            loop.serve((1, rows, n), rows, inputs=everything)
-            for n in track(range(streams), told, console=SHOWN)
-        ]
-        still.append(row("60 columns", runs, reference=rows))
-    for rows in REFERENCES:
-        runs = [
-            any(
-                loop.serve((2, rows, n, product), rows, inputs=FLAGS[:1], budget=BUDGET / PRODUCTS)
-                for product in range(PRODUCTS)
-            )
-            for n in track(range(max(1, streams // 50)), f"60 monitors, {rows:,}", console=SHOWN)
-        ]
-        still.append(row("60 monitors", runs, reference=rows))
-    runs = [loop.serve((3, n), 5_000, inputs=everything, moved=True) for n in range(max(1, streams // 25))]
-    moved = row("one of 57 inputs moved by .3", runs, reference=5_000)
-    delayed = []
-    for delays in (positives_first, positives_last, some_never):
-        for within in ("7d", "0d"):
-            monitor = Quality("log_loss", tolerance=0.0, labels_within=within)
-            runs = [
-                loop.serve(
-                    (4, n),
-                    5_000,
-                    inputs=FLAGS[:1],
-                    monitors=[monitor],
-                    days=LATE_DAYS,
-                    rows=LATE_ROWS,
-                    scores=LATE_SCORES,
-                    delays=delays,
-                )
-                for n in track(range(late), f"{delays.__name__}, {within}", console=SHOWN)
-            ]
-            delayed.append(row(delays.__name__.replace("_", " "), runs, waits=within))
+
+    def some(what: str, count: int, serve: Callable[[int], bool], **more: Any) -> dict[str, Any]:
+        told = ", ".join([what, *map(str, more.values())])
+        found = row(what, [serve(n) for n in track(range(count), told, console=SHOWN)], **more)
+        SHOWN.print(json.dumps(found))
+        return found
+
+    delayed = [
+        some(
+            delays.__name__.replace("_", " "),
+            late,
+            partial(loop.late, [Quality("log_loss", tolerance=0.0, labels_within=within)], delays),
+            waits=within,
+        )
+        for delays in (positives_first, positives_last, some_never)
+        for within in ("7d", "0d")
+    ]
+    few = max(1, streams // 50)
+    moved = some(
+        "one of 57 inputs moved by .3",
+        few,
+        lambda n: loop.serve((3, n), 5_000, inputs=everything, moved=True),
+        reference=5_000,
+    )
+    monitors = [some("60 monitors", few, partial(loop.fifteen, rows), reference=rows) for rows in REFERENCES]
+    columns = [
+        some("60 columns", streams, partial(loop.wide, rows, everything), reference=rows)
+        for rows in REFERENCES
+    ]
     seconds = round(time.perf_counter() - started)
-    return {"budget": BUDGET, "still": still, "moved": moved, "late": delayed, "seconds": seconds}
+    return {
+        "budget": BUDGET,
+        "still": columns + monitors,
+        "moved": moved,
+        "late": delayed,
+        "seconds": seconds,
+    }
 
 
 def tables(found: Mapping[str, Any]) -> str:
