@@ -22,6 +22,7 @@ from mainspring.monitors import attributes_of
 from mainspring.operate.judging import PREDICTION, Reference, read_columns, slice_value
 from mainspring.operate.logs import Log, log_folders, tell
 from mainspring.operate.sights.operation import OPERATION
+from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
 from mainspring.operate.sights.scores import AUDITED, SCORES
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
@@ -370,7 +371,7 @@ class _Counting:
         open_to, labels = self.tx.monitoring.find_open(ids), dict(self.tx.monitoring.labels(ids))
         renewed: dict[tuple[str, str], KnownLabel] = {}
         unknown: list[LabelRecord] = []
-        scored: dict[tuple[str, int, date], list[tuple[float, int]]] = defaultdict(list)
+        scored: dict[tuple[str, int, str, date], list[tuple[float, int]]] = defaultdict(list)
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
         for record, entry in entries:
             prediction = open_to.get(entry.prediction_id)
@@ -412,25 +413,26 @@ class _Counting:
                 self.operation[place] = self.operation[place].merge(
                     OperationTable(delays={min(hours, _LONGEST): 1})
                 )
-                scored[prediction.product, prediction.version, record.at.date()].append(
-                    (prediction.score, outcome)
-                )
+                for by, day in ((BY_LABELLED, record.at.date()), (BY_ASKED, prediction.at.date())):
+                    scored[prediction.product, prediction.version, by, day].append(
+                        (prediction.score, outcome)
+                    )
             rollout = self._rollout(prediction.product)
             if rollout is not None and prediction.at >= rollout.step_started_at:
                 units[rollout.step_id] += _metrics_of(prediction, rollout, figures)
         self.tx.monitoring.put_labels(list(renewed.values()))
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
-        for (product, version, day), pairs in scored.items():
+        for (product, version, by, day), pairs in scored.items():
             probability, outcome_array = (
                 np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True)
             )
             for name in LOSSES:
                 table = LossTable.of(name, probability=probability, outcome=outcome_array)
-                kept = self.tx.monitoring.table(product, version, name, day)
+                kept = self.tx.monitoring.table(product, version, name + by, day)
                 if kept is not None:
                     table = LossTable.from_json(kept).merge(table)
-                self.tx.monitoring.put_table(product, version, name, day, table.to_json())
+                self.tx.monitoring.put_table(product, version, name + by, day, table.to_json())
         return unknown
 
     def _truth(self, prediction: OpenPrediction, outcome: int, sign: int) -> dict[str, float]:

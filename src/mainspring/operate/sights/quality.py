@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["QualitySight", "ReferenceLacks", "budget_of_stream"]
+__all__ = ["BY_ASKED", "BY_LABELLED", "QualitySight", "ReferenceLacks", "budget_of_stream"]
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from mainspring.operate.judging import Reference
     from mainspring.ref import ModelRef
     from mainspring.stores.sql.database import Transaction
+
+BY_LABELLED, BY_ASKED = "", ":asked"
+"""Of a loss there are tables by the day on which a label came, and by the day of its prediction.
+
+The first are whole when the day is over: what is in them is not changed by what comes later, and after the first days
+they are like one another, whatever labels wait for. The second are what a monitor needs that waits for labels: the
+rows of a day, labelled and not. In the first days of a version the former have only what is known soon.
+"""
 
 
 class ReferenceLacks(NotFound):
@@ -60,8 +68,9 @@ class QualitySight:
 
     def read(self, tx: Transaction, ref: ModelRef, before: date) -> dict[date, str]:
         """Losses by day, with the predictions whose label is waited for on the days that have not had their time."""
-        tables = tables_before(tx, ref, self.monitor.metric, before)
-        waited_since = before - whole_days(self.monitor.labels_within)
+        within = whole_days(self.monitor.labels_within)
+        tables = tables_before(tx, ref, self.monitor.metric + (BY_ASKED if within else BY_LABELLED), before)
+        waited_since = before - within
         for row in tx.monitoring.quality(ref.product, since=waited_since):
             if row.version == int(ref.version) and row.day < before:
                 kept = tables.get(row.day)
