@@ -35,6 +35,7 @@ from mainspring.gateway.runtimes import (
     surplus,
 )
 from mainspring.gateway.runtimes.frames import columns_from, columns_to
+from mainspring.gateway.score import Served
 
 BY_ROW = faulty.native(faulty.BY_ROW)
 LONG_S = 60.0
@@ -409,3 +410,13 @@ def test_a_model_that_answers_otherwise_than_when_it_was_registered_is_refused()
 
 def test_a_model_that_fails_on_zeros_is_loaded_nevertheless() -> None:
     assert OnnxModel.warm(onnx_model("long")).numbers == ("distance", "hour")
+
+
+def test_a_request_that_makes_all_answers_beside_it_nan_spoils_only_its_own() -> None:
+    async def use(model: WorkerModel) -> None:
+        served = Served(1, model, frozenset(), rowwise=True)
+        asked = [100.0, 200.0, float(faulty.NAN), 300.0]  # the first is asked at once, the others together
+        answers = await asyncio.gather(*(served.predict(x(each), 1) for each in asked))
+        assert [answer.tolist()[0] for answer in answers] == pytest.approx([0.1, 0.2, np.nan, 0.3], nan_ok=True)
+
+    with_model(use)

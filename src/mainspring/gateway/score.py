@@ -118,11 +118,21 @@ class Served:
         return await self.batcher.ask(columns, rows)
 
     async def _ask_together(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
-        """Ask for several requests, for less time than for one: if that fails, each is still asked alone."""
+        """Ask for several requests, for less time than for one: if that fails, each is still asked alone.
+
+        Raises
+        ------
+        Exception
+            Of any class: the model failed, or an answer is no probability, whosever row it was that spoilt it.
+        """
         model = self.model
         if isinstance(model, WorkerModel):
-            return await model.ask(columns, self._timeout_s / 4)
-        return await self._ask(columns, rows)
+            answered = await model.ask(columns, self._timeout_s / 4)
+        else:
+            answered = await self._ask(columns, rows)
+        if not _are_probabilities(answered.tolist()):
+            raise ValueError("not every answer is a probability")
+        return answered
 
     async def _ask(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
         model = self.model
