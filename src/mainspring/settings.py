@@ -32,6 +32,9 @@ class Settings:
     ----------
     root : Path
         The folder with the product files.
+    place : Path, optional
+        Where all that mainspring keeps is; by default `.mainspring` in the root. It is no setting: a backtest has a
+        place of its own beside that of the workspace.
     database : str
         URL of the database; empty for SQLite in the workspace's state folder.
     host : str
@@ -72,6 +75,7 @@ class Settings:
     """
 
     root: Path
+    place: Path | None = None
     database: str = ""
     host: str = "127.0.0.1"
     port: int = 8500
@@ -107,7 +111,7 @@ class Settings:
                 given = tomllib.loads(file.read_text())
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise Faults(FILE, (Fault("file", f"is no valid TOML: {error}."),)) from None
-        names = {each.name for each in fields(cls)} - {"root"}
+        names = {each.name for each in fields(cls)} - {"root", "place"}
         given |= {
             name: environment[f"MAINSPRING_{name.upper()}"]
             for name in names
@@ -139,7 +143,12 @@ class Settings:
     @property
     def state(self) -> Path:
         """The folder that holds all that mainspring keeps."""
-        return self.root / STATE
+        return self.place or self.root / STATE
+
+    @property
+    def policies(self) -> Path:
+        """The folder with what is tried in place of a product's own policy, in files of their products' names."""
+        return self.state / "policies"
 
     @property
     def pages(self) -> str:

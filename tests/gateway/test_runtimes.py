@@ -417,6 +417,8 @@ def test_a_request_that_makes_all_answers_beside_it_nan_spoils_only_its_own() ->
         served = Served(1, model, frozenset(), rowwise=True)
         asked = [100.0, 200.0, float(faulty.NAN), 300.0]  # the first is asked at once, the others together
         answers = await asyncio.gather(*(served.predict(x(each), 1) for each in asked))
-        assert [answer.tolist()[0] for answer in answers] == pytest.approx([0.1, 0.2, np.nan, 0.3], nan_ok=True)
+        assert [answer.tolist()[0] for answer in answers] == pytest.approx(
+            [0.1, 0.2, np.nan, 0.3], nan_ok=True
+        )
 
     with_model(use)

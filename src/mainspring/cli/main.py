@@ -32,6 +32,7 @@ from mainspring.cli import (
     runs,
     score,
     status,
+    triggers,
     why_not,
 )
 from mainspring.cli.show import complain
@@ -82,6 +83,7 @@ for group, commands in {
         cycle.cycles,
         cycle.explain,
         why_not.why_not,
+        triggers.app,
         alarms.app,
         labels.app,
         ledger.app,

@@ -137,7 +137,8 @@ def prediction_log(
     -------
     polars.DataFrame
         One row per row that was asked, in the order of time: `prediction_id`, `at`, `day`, `version`, `route`, `unit`,
-        `score`, `failures`, `pinned`, `shadow`, `trace`, `latency_s`, `features_at`, `redacted`, `sampled`, and inputs.
+        `score`, `failures`, `pinned`, `shadow`, `trace`, `latency_s`, `features_at`, `redacted`, `sampled`, `row` (its
+        place in the request), `took` (of each version, told with the request's first row), and inputs.
         Of predictions under the same id the first; where nobody could answer, id, version and score are null.
     polars.DataFrame
         One row per label: `prediction_id`, `value` (as text), `known_at`, `at`, `day`, `metric` (empty for the truth).

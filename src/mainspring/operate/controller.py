@@ -22,6 +22,7 @@ from mainspring.operate.forecast import plan_begun
 from mainspring.operate.gain import measure_gain
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
+from mainspring.operate.turns import note, seen_by
 from mainspring.operate.watch import watch
 
 if TYPE_CHECKING:
@@ -56,10 +57,12 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
         Told where the work stands; see `mainspring.operate.acts.carry_out`.
     """
     boundary("before ingest")
+    began = workspace.clock.now()
     records = ingest(workspace)
     boundary("before watch")
     with workspace.database.read() as tx:
         specs = workspace.specs(tx)
+        noted = seen_by(tx, began)
     alarms, acts = [], []
     errors: list[Exception] = []
     for spec in specs.values():
@@ -74,6 +77,9 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
             measure_gain(workspace, spec)
         except Exception as error:  # noqa: BLE001 - one product's trouble does not keep the others from their turn
             errors.append(error)
+    if acts or alarms or noted.first_of_day:
+        with workspace.database.write() as tx:
+            note(tx, noted)
     compact(workspace, boundary)
     if errors:
         raise errors[0]

@@ -13,7 +13,8 @@ import traceback
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -53,6 +54,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 METRICS = ("log_loss", "brier", "roc_auc")
+POLICY = (
+    "retrain",
+    "cool_down",
+    "quiet_hours",
+    "cycle_budget",
+    "train_on",
+    "monitors",
+    "alarm_budget",
+    "holdout",
+    "gates",
+    "rollout",
+)
+"""The fields of a product that say when and how it is made anew, and not what it is."""
+
 _LONGEST_NAME = 50  # it is part of names of tables
 
 
@@ -84,7 +99,20 @@ def load(file: Path) -> tuple[Product, ...]:
     folder = str(file.parent.resolve())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    name = f"mainspring_product_{file.stem}"
+    module = run(file, f"mainspring_product_{file.stem}")
+    # By identity: a second name for one product does not declare another.
+    products = tuple(
+        {id(value): value for value in vars(module).values() if isinstance(value, Product)}.values()
+    )
+    if not products:
+        raise ProductFileInvalid(
+            file.name, "it declares no product: write `product = ms.Product(...)` at its top level."
+        )
+    return products
+
+
+def run(file: Path, name: str) -> ModuleType:
+    """Run a file of the user as the module of a name; raises `ProductFileInvalid` with the line at fault."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None, "a .py file has a loader"
     assert spec.loader is not None, "a .py file has a loader"
@@ -105,19 +133,13 @@ def load(file: Path) -> tuple[Product, ...]:
         raise ProductFileInvalid(
             file.name, f"line {_line(error, file)}: it does not import: {type(error).__name__}: {error}"
         ) from error
-    # By identity: a second name for one product does not declare another.
-    products = tuple(
-        {id(value): value for value in vars(module).values() if isinstance(value, Product)}.values()
-    )
-    if not products:
-        raise ProductFileInvalid(
-            file.name, "it declares no product: write `product = ms.Product(...)` at its top level."
-        )
-    return products
+    return module
 
 
-def load_all(files: Sequence[Path], root: Path) -> tuple[tuple[Product, ProductSpec], ...]:
-    """Load and describe every product of a workspace.
+def load_all(
+    files: Sequence[Path], root: Path, policies: Path | None = None
+) -> tuple[tuple[Product, ProductSpec], ...]:
+    """Load and describe every product of a workspace, each with the policy that lies for it in `policies`, if any.
 
     Raises
     ------
@@ -126,7 +148,7 @@ def load_all(files: Sequence[Path], root: Path) -> tuple[tuple[Product, ProductS
     Faults
         From `describe`, or two products have one name, or two datasets of one name differ.
     """
-    found = [(product, file) for file in files for product in load(file)]
+    found = [(_with_policy(product, policies), file) for file in files for product in load(file)]
     faults = [
         Fault(f"product {name!r}", f"is declared {count} times.", "Give each product a name of its own.")
         for name, count in Counter(product.name for product, _ in found).items()
@@ -158,6 +180,45 @@ def load_all(files: Sequence[Path], root: Path) -> tuple[tuple[Product, ProductS
     if refused:
         raise refused[0]
     return tuple(described)
+
+
+def _with_policy(product: Product, policies: Path | None) -> Product:
+    file = policies / f"{product.name}.py" if policies else None
+    if file is None or not file.is_file():
+        return product
+    return replace(product, **policy_of(run(file, f"mainspring_policy_{product.name}"), file.name))
+
+
+def policy_of(module: ModuleType, file: str) -> dict[str, Any]:
+    """Give the fields of a product that a policy sets, by name.
+
+    What a policy file imports, defines as a function or a class, or names with an underscore in front is its own.
+
+    Raises
+    ------
+    Faults
+        Another name is no field that a policy may set, or it sets none.
+    """
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType | type) and not callable(value)
+    }
+    own.pop("annotations", None)  # of `from __future__ import annotations`
+    faults = [
+        Fault(
+            name,
+            "is nothing that a policy sets.",
+            f"It may set {', '.join(POLICY)}; names of its own begin with _.",
+        )
+        for name in own
+        if name not in POLICY
+    ]
+    if not own:
+        faults = [Fault("file", "sets nothing.", f"A policy sets some of {', '.join(POLICY)}.")]
+    if faults:
+        raise Faults(f"Policy {file}", tuple(faults))
+    return own
 
 
 def describe(product: Product, file: Path, root: Path) -> ProductSpec:

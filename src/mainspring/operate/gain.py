@@ -6,7 +6,7 @@ rows. A comparison with the time before would take a change of the season for on
 
 from __future__ import annotations
 
-__all__ = ["Finding", "Gain", "gains", "measure_gain", "unhelpful"]
+__all__ = ["Finding", "Gain", "gains", "measure_gain", "metric_of", "unhelpful"]
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -195,11 +195,14 @@ def _key(cycle: Cycle) -> str:
     return f"gain:{cycle.product}:{cycle.number:09}"
 
 
+def metric_of(spec: ProductSpec) -> str:
+    """The loss by which versions of a product are compared: that of its first `Quality`, or else the log loss."""
+    watched = (each.metric for each in spec.monitors if isinstance(each, Quality) and each.metric in LOSSES)
+    return next(watched, "log_loss")
+
+
 def _measured(workspace: Workspace, spec: ProductSpec, due: _Due) -> Gain:
-    metric = next(
-        (each.metric for each in spec.monitors if isinstance(each, Quality) and each.metric in LOSSES),
-        "log_loss",
-    )
+    metric = metric_of(spec)
     before, interval, finding = ModelRef(spec.name, due.before), None, Finding.NO_LABELS
     reason = f"no label has come of what {ModelRef(spec.name, due.version)} answered since its promotion"
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ingest", "log_counts"]
+__all__ = ["NEWEST_READ", "ingest", "log_counts"]
 
 import math
 from collections import Counter, defaultdict
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mainspring.clock import time_text
 from mainspring.monitoring import Frame, LossTable, Profile, audit_share, is_audited, merge, profile
 from mainspring.monitoring.operation import OperationTable, latency_bucket
 from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 REVISABLE = timedelta(days=90)
 """How long after it was asked a labelled prediction is known, to tell its label from a revised or a repeated one."""
+
+NEWEST_READ = "newest_read"
+"""The value under which the moment of the newest record is kept that was read."""
 
 _HOUR = timedelta(hours=1)
 _LONGEST = 24 * 365  # hours in which labels are told apart by how long they took
@@ -110,6 +114,7 @@ def _ingest_piece(workspace: Workspace, folder: Path) -> int:
         return 0
     with workspace.database.write() as tx:
         log.move(tx, reached)
+        _note_newest(tx, records)
         unknown = _Counting(tx, workspace.blobs, workspace.specs(tx)).count(records)
         if unknown:
             _wait(tx, [*_early(tx), *unknown])
@@ -132,6 +137,12 @@ def _count_early(workspace: Workspace, waited: int) -> None:
         homeless = counting.count(early[:waited])
         counting.counts[_NOBODY]["labels_without_prediction"] += sum(len(each.labels) for each in homeless)
         _wait(tx, counting.count(early[waited:]))
+
+
+def _note_newest(tx: Transaction, records: Sequence[LogRecord]) -> None:
+    newest = max((record.at for record in records), default=None)
+    if newest is not None and time_text(newest) > (tx.values.get(NEWEST_READ) or ""):
+        tx.values.put(NEWEST_READ, time_text(newest))
 
 
 def _early(tx: Transaction) -> list[LabelRecord]:

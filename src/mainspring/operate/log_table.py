@@ -24,7 +24,7 @@ STRAYS = "strays"
 """Records of products that were not declared when their segment was compacted, each as it would be in JSON."""
 
 _FIRST = {"prediction_id", "at", "day", "version", "route", "unit", "score", "failures"}
-_LATER = {"pinned", "shadow", "trace", "latency_s", "features_at", "redacted", "sampled"}
+_LATER = {"pinned", "shadow", "trace", "latency_s", "features_at", "redacted", "sampled", "row", "took"}
 
 
 def label_text(value: bool | int | float | str) -> str:
@@ -133,6 +133,9 @@ def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.D
         ]
         columns["redacted"] += [record.redacted] * rows
         columns["sampled"] += [record.sampled] * rows
+        columns["row"] += range(rows)
+        took = [{"version": int(version), "s": seconds} for version, seconds in record.took_s.items()]
+        columns["took"] += [took if row == 0 else [] for row in range(rows)]
         given = record.columns
         for column in _asked(spec):
             columns[input_column(column.name)] += given.get(column.name) or nothing
@@ -151,6 +154,8 @@ def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.D
         "features_at": pl.List(pl.Struct({"view": pl.String, "at": pl.Datetime("us", "UTC")})),
         "redacted": pl.List(pl.String),
         "sampled": pl.Float64,
+        "row": pl.Int64,
+        "took": pl.List(pl.Struct({"version": pl.Int64, "s": pl.Float64})),
         **{input_column(column.name): types.get(column.dtype, pl.Int64) for column in _asked(spec)},
     }
     return _by_day(pl.DataFrame({name: columns[name] for name in schema}, schema=schema))

@@ -10,7 +10,7 @@ __all__ = ["main"]
 import io
 import platform
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +74,8 @@ class TaskRunner:
     def answer(self, task: Task) -> Answer:
         """Carry out one task."""
         if not self.products:
-            self.products = load_all(self.settings.product_files, self.settings.root)
+            settings = self.settings
+            self.products = load_all(settings.product_files, settings.root, settings.policies)
         match task:
             case Describe():
                 return Described(
@@ -287,12 +288,12 @@ def _place(error: BaseException, root: Path) -> str:
     return place
 
 
-def main(root: Path) -> None:
+def main(root: Path, state: Path) -> None:
     """Answer tasks until standard input ends."""
     # Every product file wants it, and it takes longest: before the first question is the best time.
     import pandera.polars  # noqa: F401
 
-    settings = Settings.load(root)
+    settings = replace(Settings.load(root), place=state)
     runner = TaskRunner(settings, FileBlobs(settings.state / "blobs"), DeltaTables(settings.state / "tables"))
     decoder = msgspec.json.Decoder(Task)
 
@@ -307,4 +308,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -141,7 +141,11 @@ class Workers:
                 self._warm = None
 
     def _engine(self) -> LocalEngine:
-        return LocalEngine("mainspring.operate.worker", [str(self.settings.root)], self.settings.root)
+        return LocalEngine(
+            "mainspring.operate.worker",
+            [str(self.settings.root), str(self.settings.state)],
+            self.settings.root,
+        )
 
     def _product_code(self) -> str:
         return digest_of_json([[str(file), digest_of_file(file)] for file in self.settings.code_files])
