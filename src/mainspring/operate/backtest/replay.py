@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mainspring.operate.backtest.history import History
     from mainspring.operate.turns import NotedTurn
     from mainspring.product import ProductSpec
+    from mainspring.stores.sql.database import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +117,18 @@ def replay(
                 cycles=cycles,
                 alarms=tx.monitoring.alarms(name),
                 gains=gains(tx, name),
-                seconds={
-                    each.cycle_id: history.seconds.get(each.cycle_id)
-                    or sum(map(float, tx.values.items(f"seconds:{each.cycle_id}:").values()))
-                    for each in cycles
-                },
+                seconds={each.cycle_id: _seconds(tx, history, each) for each in cycles},
                 served=traffic.served,
             )
+
+
+def _seconds(tx: Transaction, history: History, cycle: Cycle) -> float:
+    """What training and judging took: as it did then, where all steps were found again, or else here."""
+    known = {each.key.digest for each in history.steps}
+    keys = [step["key"] for step in tx.runs.get(cycle.run_id).steps if "key" in step] if cycle.trains else []
+    if keys and known.issuperset(keys) and cycle.cycle_id in history.seconds:
+        return history.seconds[cycle.cycle_id]
+    return sum(map(float, tx.values.items(f"seconds:{cycle.cycle_id}:").values()))
 
 
 class _Waiting:
