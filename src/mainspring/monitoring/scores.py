@@ -500,7 +500,10 @@ def _counted(table: Ints, labelled: bool) -> Ints:
 
 
 def _groups(reference: ScoreTable, attributes: Sequence[str]) -> list[str]:
-    return [group_name(each, value) for each in attributes for value in reference.values(each)]
+    # An attribute of which the reference keeps nothing is looked at nevertheless: it lacks data, and is not quiet.
+    return [
+        group_name(each, value) for each in attributes for value in reference.values(each) or (OTHER_VALUES,)
+    ]
 
 
 def _stream(cells: _Cells, reference: Ints, checks: Sequence[tuple[Ints, bool]]) -> Stream:

@@ -7,7 +7,7 @@ __all__ = ["NEWEST_READ", "ingest", "log_counts"]
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mainspring.digest import Digest
-    from mainspring.monitoring.record import Values
+    from mainspring.monitoring.record import LabelValue, Values
     from mainspring.product import ProductSpec
     from mainspring.stores.blobs import FileBlobs
     from mainspring.stores.sql.database import Transaction
@@ -49,7 +49,10 @@ REVISABLE = timedelta(days=90)
 NEWEST_READ = "newest_read"
 """The value under which the moment of the newest record is kept that was read."""
 
-_HOUR = timedelta(hours=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_SKEW = timedelta(minutes=1)
+"""By how much the clocks of machines may differ before that is worth telling."""
+
 _LONGEST = 24 * 365  # hours in which labels are told apart by how long they took
 _EARLY = "early_labels"
 _COUNTS = "log_counts:"
@@ -99,8 +102,12 @@ def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
 
     Rows of predictions: `repeated_predictions` (an id that was asked before), `of_unknown_version` (counted, but not in
     a profile), and what the gateway has left out: `unsampled`. Values that it has left out: `redacted`. Labels:
-    `repeated_labels`, `revised_labels`, `outdated_labels` (known no later than the one at hand, which stays). Of no
-    product: `of_unknown_product`, `labels_without_prediction`.
+    `repeated_labels`, `revised_labels`, `outdated_labels` (known no later than the one at hand, which stays),
+    `unfitting_labels` (no value of the label's type, so of another product maybe). Of no product:
+    `of_unknown_product`, `labels_without_prediction`.
+
+    Where clocks differ, counted nevertheless: `predictions_of_the_future`, `predictions_of_days_looked_at` (so that
+    monitors see those days otherwise than they did), `labels_known_before_asked`, `labels_known_in_the_future`.
     """
     return msgspec.json.decode(tx.values.get(_COUNTS + (product or _NOBODY)) or "{}", type=dict[str, int])
 
@@ -115,7 +122,7 @@ def _ingest_piece(workspace: Workspace, folder: Path) -> int:
     with workspace.database.write() as tx:
         log.move(tx, reached)
         _note_newest(tx, records)
-        unknown = _Counting(tx, workspace.blobs, workspace.specs(tx)).count(records)
+        unknown = _Counting(tx, workspace.blobs, workspace.specs(tx), workspace.clock.now()).count(records)
         if unknown:
             _wait(tx, [*_early(tx), *unknown])
     return max(1, len(records))
@@ -133,7 +140,7 @@ def _count_early(workspace: Workspace, waited: int) -> None:
     with workspace.database.write() as tx:
         early = _early(tx)
         specs = workspace.specs(tx)
-        counting = _Counting(tx, workspace.blobs, specs)
+        counting = _Counting(tx, workspace.blobs, specs, workspace.clock.now())
         homeless = counting.count(early[:waited])
         counting.counts[_NOBODY]["labels_without_prediction"] += sum(len(each.labels) for each in homeless)
         _wait(tx, counting.count(early[waited:]))
@@ -179,6 +186,22 @@ def _with_audits(prediction_id: str, product: str, groups: Sequence[str]) -> lis
     ]
 
 
+def fits(value: LabelValue, spec: ProductSpec) -> bool:
+    """Whether a value can be a label of a product: of the type of its column, and a truth value may be 0 or 1."""
+    dtype = next((each.dtype for each in spec.data.columns if each.name == spec.task.label), "")
+    match dtype:
+        case "BYTES":
+            return isinstance(value, str)
+        case "BOOL":
+            return not isinstance(value, str) and value in (0, 1)
+        case "INT64":
+            return not isinstance(value, str) and value == int(value)
+        case "FP32" | "FP64":
+            return not isinstance(value, str)
+        case _:
+            return True
+
+
 class MetricSums(msgspec.Struct, frozen=True):
     """A business metric of a version on the predictions of one day; exact, in whatever order its values come.
 
@@ -206,6 +229,7 @@ class _Counting:
     tx: Transaction
     blobs: FileBlobs
     specs: dict[str, ProductSpec]
+    now: datetime
     quality: dict[tuple[str, int, date], dict[str, int]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
@@ -273,6 +297,7 @@ class _Counting:
             # What was left out or hashed is not missing, and has no distribution: no profile speaks of it.
             given = record.columns
             self._served(record, fresh)
+            self._notice_clock(record)
             logged = tuple(name for name in given if name not in record.redacted)
             for row, version in enumerate(record.versions):
                 if record.ids[row] not in fresh:
@@ -295,6 +320,15 @@ class _Counting:
             self.tx.rollouts.see_units(rollout_id, seen)
         for (product, version, day, _), asked in columns.items():
             self._profile(product, version, day, asked)
+
+    def _notice_clock(self, record: PredictionRecord) -> None:
+        """Name what another clock has dated: rows of the future, or of days that monitors have looked at already."""
+        if record.at > self.now + _SKEW:
+            self.counts[record.product]["predictions_of_the_future"] += len(record.ids)
+        elif record.at.date() < self.now.date() - _DAY:
+            looked = self.tx.values.get(f"watched:{record.product}")
+            if looked is not None and record.at.date().isoformat() <= looked:
+                self.counts[record.product]["predictions_of_days_looked_at"] += len(record.ids)
 
     def _served(self, record: PredictionRecord, fresh: Set[str]) -> None:
         """Count how the versions have served a request, unless it has been counted before."""
@@ -370,6 +404,12 @@ class _Counting:
         inputs, predictions = reference_of(self.blobs, digest).profiles()
         return {**inputs.frame, **predictions.frame}
 
+    def _notice_label_clock(self, entry: LabelEntry, prediction: OpenPrediction) -> None:
+        if entry.known_at < prediction.at - _SKEW:
+            self.counts[prediction.product]["labels_known_before_asked"] += 1
+        elif entry.known_at > self.now + _DAY:
+            self.counts[prediction.product]["labels_known_in_the_future"] += 1
+
     def _labels(self, entries: list[tuple[LabelRecord, LabelEntry]]) -> list[LabelRecord]:
         """Count labels; give those of no open prediction.
 
@@ -392,6 +432,10 @@ class _Counting:
             if prediction.product not in self.specs:
                 self.counts[_NOBODY]["of_unknown_product"] += 1
                 continue
+            if not entry.metric and not fits(entry.value, self.specs[prediction.product]):
+                self.counts[prediction.product]["unfitting_labels"] += 1
+                continue
+            self._notice_label_clock(entry, prediction)
             key = entry.prediction_id, entry.metric
             before = labels.get(key)
             if before is not None and entry.known_at <= before.known_at and entry.value != before.value:

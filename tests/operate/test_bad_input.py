@@ -1,0 +1,240 @@
+"""Bad input through the whole loop: each fault has an outcome with a name, and costs no alarm that nothing pays for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.operate.tiny import PRODUCT, ask, begin, train_first
+from tests.operate.watching import DAY, live, spec
+from tests.products.tiny.orders import FIRST, orders, parquet
+
+from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
+from mainspring.operate.alarms import replay
+from mainspring.operate.controller import turn
+from mainspring.operate.declare import declare
+from mainspring.operate.ingest import ingest, log_counts
+from mainspring.operate.publish import add_batch
+from mainspring.operate.watch import looks, watch
+from mainspring.stores.segments import SegmentWriter
+from mainspring.workspace import Workspace, open_workspace
+
+NOON = FIRST + 31 * DAY + timedelta(hours=12)
+
+
+def counts(workspace: Workspace) -> dict[str, int]:
+    with workspace.database.read() as tx:
+        return log_counts(tx, "tiny")
+
+
+def outcome(workspace: Workspace, monitor: str) -> tuple[str, str]:
+    """What came of a monitor's last look, and in which words."""
+    with workspace.database.read() as tx:
+        seen = looks(tx, "tiny", monitor)
+    assert seen is not None
+    return seen.outcome, seen.told
+
+
+def tables(workspace: Workspace, kind: str) -> dict[str, str]:
+    with workspace.database.read() as tx:
+        return {str(day): text for day, text in tx.monitoring.tables("tiny", 1, kind).items()}
+
+
+def state(workspace: Workspace) -> dict[str, dict[str, str]]:
+    return {kind: tables(workspace, kind) for kind in ("profile", "scores", "log_loss", "operation")}
+
+
+# --- what comes in a column ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        (lambda rows: rows.with_columns(amount=pl.lit(120.0)), "amount"),
+        (lambda rows: rows.with_columns(kind=pl.lit(None, pl.String)), "kind"),
+        (lambda rows: rows.with_columns(amount=pl.lit(None, pl.Float64)), "amount"),
+        (lambda rows: rows.with_columns(amount=pl.col("amount") * 1000), "amount"),
+        (lambda rows: rows.with_columns(kind=pl.format("kind {}", pl.int_range(pl.len()))), "kind"),
+    ],
+    ids=["constant", "a text that is missing", "a number that is missing", "another unit", "new categories"],
+)
+def test_a_broken_column_is_an_alarm_that_blames_it_and_comes_out_the_same_again(
+    workspace: Workspace, change: Callable[[pl.DataFrame], pl.DataFrame], column: str
+) -> None:
+    spoken = live(workspace, range(1, 5), change)
+    _, alarm = spoken["input_drift"]
+    assert alarm.change is not None
+    assert alarm.change.blame[0].feature == column
+    assert alarm.advice
+    assert replay(workspace, alarm.alarm_id).same
+    turn(workspace)
+
+
+def test_a_million_categories_in_a_day_take_no_more_room_than_some_thousand(workspace: Workspace) -> None:
+    workspace.advance(NOON)
+    sizes = []
+    for day, levels in enumerate((5_000, 40_000)):
+        rows = orders(NOON - timedelta(hours=12) + day * DAY, days=1, per_day=levels)
+        rows = rows.with_columns(kind=pl.format("kind {}", pl.int_range(pl.len())))
+        workspace.advance(NOON + day * DAY)
+        ask_together(workspace, rows)
+        ingest(workspace)
+        sizes.append(len(tables(workspace, "profile")[f"{(NOON + day * DAY).date()}"]))
+    assert sizes[1] < 1.5 * sizes[0]
+    workspace.advance(NOON + 2 * DAY)
+    assert "input_drift" in {alarm.monitor for alarm in watch(workspace, spec(workspace))}
+
+
+def test_a_column_that_was_constant_in_training_is_quiet_while_it_stays_so(tmp_path: Path) -> None:
+    def constant(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(hour=pl.lit(7))
+
+    with begin(tmp_path / "root") as workspace:
+        add_batch(workspace, "orders", parquet(constant(orders())), actor="test")
+        turn(workspace)
+        assert live(workspace, range(1, 6), constant) == {}
+        assert outcome(workspace, "input_drift")[0] == "quiet"
+        assert "input_drift" in live(workspace, range(6, 9))
+
+
+def ask_together(workspace: Workspace, rows: pl.DataFrame) -> None:
+    """Log one request of many rows, all answered 0.3."""
+    with SegmentWriter(workspace.logs / "gateway-0") as writer:
+        writer.append([request(workspace, rows)])
+        writer.roll()
+
+
+def request(workspace: Workspace, rows: pl.DataFrame, at: timedelta = timedelta(0)) -> PredictionRecord:
+    ids = rows["order_id"].to_list()
+    return PredictionRecord(
+        at=workspace.clock.now() + at,
+        product="tiny",
+        route=1,
+        ids=ids,
+        units=ids,
+        versions=[1] * len(ids),
+        scores=[0.3] * len(ids),
+        inputs={name: rows[name].to_list() for name in ("amount", "hour", "kind")},
+    )
+
+
+# --- when it comes, and how often ----------------------------------------------------------------------------------
+
+
+def test_a_segment_that_is_there_twice_counts_once_and_is_named(workspace: Workspace) -> None:
+    workspace.advance(NOON)
+    ask(workspace, orders(FIRST + 31 * DAY, days=1))
+    ingest(workspace)
+    before = state(workspace)
+    (segment,) = (workspace.logs / "gateway-0").glob("*.log")
+    for copy in ("gateway-1", "gateway-2"):
+        (workspace.logs / copy).mkdir()
+        shutil.copy(segment, workspace.logs / copy / "00000001.log")
+    ingest(workspace)
+    assert state(workspace) == before
+    assert (counts(workspace)["repeated_predictions"], counts(workspace)["repeated_labels"]) == (200, 200)
+
+
+def test_clocks_that_run_fast_or_slow_are_named_and_stop_nothing(workspace: Workspace) -> None:
+    live(workspace, range(1, 4))
+    rows = orders(FIRST + 34 * DAY, days=1, seed=1).sample(fraction=1.0, shuffle=True, seed=1)
+    with SegmentWriter(workspace.logs / "gateway-1") as writer:
+        writer.append(
+            [
+                request(workspace, rows[:10], timedelta(days=2)),
+                request(workspace, rows[10:30], -timedelta(days=2)),
+                request(workspace, rows[30:60]),
+            ]
+        )
+        now = workspace.clock.now()
+        early = [LabelEntry(each, False, now - timedelta(days=9)) for each in rows["order_id"][30:35]]
+        ahead = [LabelEntry(each, False, now + timedelta(days=9)) for each in rows["order_id"][35:37]]
+        writer.append([LabelRecord(at=now, labels=[*early, *ahead])])
+    ingest(workspace)
+    found = counts(workspace)
+    assert found["predictions_of_the_future"] == 10
+    assert found["predictions_of_days_looked_at"] == 20
+    assert found["labels_known_before_asked"] == 5
+    assert found["labels_known_in_the_future"] == 2
+    assert live(workspace, range(4, 7)) == {}
+
+
+# --- labels ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["banana", "true", 2, 0.5])
+def test_a_label_of_another_product_is_named_and_is_no_outcome(
+    workspace: Workspace, value: str | float
+) -> None:
+    workspace.advance(NOON)
+    rows = orders(FIRST + 31 * DAY, days=1)
+    ask(workspace, rows, labelled=False)
+    ingest(workspace)
+    before = state(workspace)
+    with SegmentWriter(workspace.logs / "gateway-1") as writer:
+        at = workspace.clock.now()
+        writer.append([LabelRecord(at=at, labels=[LabelEntry(each, value, at) for each in rows["order_id"]])])
+    ingest(workspace)
+    assert counts(workspace)["unfitting_labels"] == 100
+    assert state(workspace) == before
+
+
+def test_of_labels_that_contradict_each_other_the_first_stays_and_the_others_are_named(
+    workspace: Workspace,
+) -> None:
+    workspace.advance(NOON)
+    rows = orders(FIRST + 31 * DAY, days=1)
+    ask(workspace, rows)
+    ingest(workspace)
+    before = state(workspace)
+    at = workspace.clock.now()
+    with SegmentWriter(workspace.logs / "gateway-1") as writer:
+        for _ in range(2):
+            writer.append(
+                [
+                    LabelRecord(
+                        at=at,
+                        labels=[
+                            LabelEntry(each, not late, at + timedelta(hours=1))
+                            for each, late in zip(rows["order_id"], rows["late"], strict=True)
+                        ],
+                    )
+                ]
+            )
+    ingest(workspace)
+    assert state(workspace) == before
+    assert counts(workspace)["outdated_labels"] == 200
+
+
+# --- what it is compared with ---------------------------------------------------------------------------------------
+
+
+def test_a_reference_that_is_too_small_is_named_and_never_an_alarm(tmp_path: Path) -> None:
+    root = train_first(tmp_path / "root", lambda text: text.replace("rows=2_000", "rows=1"), per_day=3)
+    with open_workspace(root) as workspace:
+        assert live(workspace, range(1, 5), lambda rows: rows.head(3)) == {}
+        for name in ("quality:log_loss", "input_drift"):
+            came, told = outcome(workspace, name)
+            assert came == "insufficient_data"
+            assert "reference" in told
+
+
+def test_a_monitor_of_a_column_that_the_version_never_had_says_so_and_keeps_no_other_from_looking(
+    workspace: Workspace,
+) -> None:
+    live(workspace, range(1, 3))
+    text = (PRODUCT / "product.py").read_text()
+    sliced = text.replace(
+        'ms.Quality("log_loss", tolerance=0.02),',
+        'ms.Quality("log_loss", tolerance=0.02),\n        ms.Quality("accuracy", slices=("hour",)),',
+    )
+    (workspace.settings.root / "product.py").write_text(sliced)
+    declare(workspace, actor="test")
+    live(workspace, range(3, 5))
+    assert outcome(workspace, "quality:accuracy")[0] == "insufficient_data"
+    assert "hour" in outcome(workspace, "quality:accuracy")[1]
+    assert outcome(workspace, "input_drift")[0] == "quiet"
