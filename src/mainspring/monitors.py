@@ -12,6 +12,7 @@ __all__ = [
     "Fairness",
     "FalseAlarms",
     "InputDrift",
+    "JointDrift",
     "LabelDelay",
     "Latency",
     "Monitor",
@@ -22,6 +23,7 @@ __all__ = [
     "Staleness",
     "Traffic",
     "attributes_of",
+    "needs_rows",
 ]
 
 import math
@@ -62,6 +64,31 @@ class InputDrift(Value, frozen=True):
     def name(self) -> str:
         """How alarms name it."""
         return "input_drift"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "drift"
+
+
+class JointDrift(Value, frozen=True):
+    """Alarm when rows can be told from those of the hold-out by all inputs together, though none may have moved alone.
+
+    A classifier is fitted to the hold-out and to a sample of the rows so far, after 1, 2, 4, … days, and asked about
+    later ones; `tolerance` is the rise of the mean of what it says that is not worth an alarm. Inputs to `ignore` are
+    left out.
+    """
+
+    tolerance: float = 0.02
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        need_tolerance("JointDrift", self.tolerance)
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "joint_drift"
 
     @property
     def about(self) -> About:
@@ -366,6 +393,7 @@ class Staleness(Value, frozen=True):
 
 Betting: TypeAlias = (
     InputDrift
+    | JointDrift
     | PredictionDrift
     | DataQuality
     | Quality
@@ -394,6 +422,11 @@ class FalseAlarms(Value, frozen=True):
         parse_duration(self.per)
         rule = "no monitor could keep it: allow some, and not any number"
         need(0 < self.at_most < math.inf, "The number of false alarms", self.at_most, rule)
+
+
+def needs_rows(monitors: Iterable[Monitor]) -> bool:
+    """Whether one of these looks at whole rows, of which a sample is kept then."""
+    return any(isinstance(each, JointDrift) for each in monitors)
 
 
 def attributes_of(monitors: Iterable[Monitor]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from mainspring.monitoring.profiles import (
     ProfileMismatch,
     profile,
 )
+from mainspring.monitoring.profiles.buckets import bucket_ends
 
 __all__ = ["Estimability", "Estimate", "Estimates", "LabelledRows", "RowsMismatch", "estimate"]
 
@@ -130,9 +131,9 @@ class _Numbers(msgspec.Struct, frozen=True, kw_only=True, tag="numbers"):
         outer = {column.buckets[0][0] - 1, column.buckets[-1][0]}
         return cls(offset=column.offset, keys=tuple(sorted(inner | outer)))
 
-    def codes(self, values: Any, column: NumberProfile) -> NDArray[np.uint8]:
+    def codes(self, values: Any) -> NDArray[np.uint8]:
         numbers = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
-        edges = np.array([column.edge(key) for key in self.keys])
+        edges = self.offset + bucket_ends(np.array(self.keys, np.int64))[1]
         found = np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers))
         return found.astype(np.uint8)
 
@@ -141,6 +142,11 @@ class _Numbers(msgspec.Struct, frozen=True, kw_only=True, tag="numbers"):
             raise ProfileMismatch(name, _OTHER_FRAME)
         reached = [0, *(column.at_most(key) for key in self.keys), column.valid]
         return np.array([*np.diff(reached), column.missing])
+
+    def coarse(self, codes: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+        """Codes of at most so many cells: numbers have few."""
+        assert len(self.keys) + 2 <= most
+        return codes
 
     def events(self, known: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
         """Which cells lie at or below an edge, where enough rows lie between, and which is that of no value."""
@@ -176,6 +182,12 @@ class _Categories(msgspec.Struct, frozen=True, kw_only=True, tag="categories"):
         named = dict(column.named)
         known = [named.get(name, 0) for name in self.names]
         return np.array([*known, column.valid - sum(known), column.missing])
+
+    def coarse(self, codes: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+        """Codes of at most so many cells: rarer categories are among the others; the last two are these and none."""
+        other = min(len(self.names), most - 2)
+        missing = codes == len(self.names) + 1
+        return np.where(missing, other + 1, np.minimum(codes, other)).astype(np.uint8)
 
     def events(self, known: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
         """Which cell is each frequent category's, and which that of no value."""
@@ -268,7 +280,7 @@ class LabelledRows:
             column = summary.columns[name]
             if isinstance(column, NumberProfile):
                 numbers = _Numbers.of(column, _SCORE_CELLS if name == score else _CELLS)
-                codes.append(numbers.codes(columns[name], column))
+                codes.append(numbers.codes(columns[name]))
                 cells[name] = numbers
             elif isinstance(column, CategoryProfile):
                 categories = _Categories.of(column)
@@ -287,6 +299,33 @@ class LabelledRows:
     def rows(self) -> int:
         """How many there are."""
         return len(self.outcomes)
+
+    def is_category(self, name: str) -> bool:
+        """Whether a column is one of categories, and not of numbers."""
+        return isinstance(self.cells[name], _Categories)
+
+    def coarse(self, most: int) -> dict[str, NDArray[np.uint8]]:
+        """Cells of the rows by input, at most so many of each: the rarer categories are among the others."""
+        return {
+            name: cells.coarse(codes, most)
+            for (name, cells), codes in zip(self.cells.items(), self.codes, strict=True)
+            if name != self.score
+        }
+
+    def coarse_of(self, columns: Mapping[str, Any], most: int) -> dict[str, NDArray[np.uint8]]:
+        """Cells of other rows, as `coarse` has them.
+
+        Parameters
+        ----------
+        columns : mapping of str to array, each of shape (n,)
+            As in `of`, with every input.
+        most : int
+        """
+        return {
+            name: cells.coarse(cells.codes(columns[name]), most)
+            for name, cells in self.cells.items()
+            if name != self.score
+        }
 
     def to_json(self) -> str:
         """Text that `from_json` reads back; the same for the same rows."""

@@ -28,6 +28,7 @@ from mainspring.monitors import (
     DataQuality,
     Fairness,
     InputDrift,
+    JointDrift,
     Monitor,
     Quality,
     attributes_of,
@@ -414,7 +415,7 @@ def _monitor_faults(
                 "is declared ms.pii(), so its values are not in the log.",
                 "Watch a coarser input in its place, such as a region or an age band.",
             )
-    if isinstance(monitor, InputDrift | DataQuality):
+    if isinstance(monitor, InputDrift | JointDrift | DataQuality):
         for name in monitor.ignore:
             if name not in inputs:
                 yield Fault(f"{where} ignore {name!r}", "is no input, so there is nothing to ignore.")

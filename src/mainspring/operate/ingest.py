@@ -17,11 +17,13 @@ from mainspring.clock import time_text
 from mainspring.monitoring import Frame, LossTable, Profile, audit_share, is_audited, merge, profile
 from mainspring.monitoring.operation import OperationTable, latency_bucket
 from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
+from mainspring.monitoring.sample import RowSample
 from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable, group_name
 from mainspring.monitoring.store import DayQuality, KnownLabel, OpenPrediction
-from mainspring.monitors import attributes_of
+from mainspring.monitors import attributes_of, needs_rows
 from mainspring.operate.judging import PREDICTION, Reference, read_columns, slice_value
 from mainspring.operate.logs import Log, log_folders, tell
+from mainspring.operate.sights.joint import ROWS
 from mainspring.operate.sights.operation import OPERATION
 from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
 from mainspring.operate.sights.scores import AUDITED, SCORES
@@ -288,6 +290,9 @@ class _Counting:
         columns: dict[tuple[str, int, date, tuple[str, ...]], dict[str, list[Any]]] = defaultdict(
             lambda: defaultdict(list)
         )
+        asked_as: dict[tuple[str, int, date, tuple[str, ...]], tuple[list[str], list[datetime]]] = (
+            defaultdict(lambda: ([], []))
+        )
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
         for record in records:
             self.counts[record.product].update(record.unlogged)
@@ -311,6 +316,9 @@ class _Counting:
                 )
                 asked = columns[record.product, version, day, logged]
                 asked[PREDICTION].append(record.scores[row])
+                ids, moments = asked_as[record.product, version, day, logged]
+                ids.append(record.ids[row])
+                moments.append(record.at)
                 for name in logged:
                     asked[name].append(given[name][row])
             rollout = self._rollout(record.product)
@@ -318,8 +326,12 @@ class _Counting:
                 units[rollout.step_id] += units_of(record, rollout)
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
-        for (product, version, day, _), asked in columns.items():
+        for (product, version, day, logged), asked in columns.items():
             self._profile(product, version, day, asked)
+            if needs_rows(self.specs[product].monitors):
+                self._sample(
+                    product, version, day, RowSample.of(*asked_as[product, version, day, logged], asked)
+                )
 
     def _notice_clock(self, record: PredictionRecord) -> None:
         """Name what another clock has dated: rows of the future, or of days that monitors have looked at already."""
@@ -398,6 +410,11 @@ class _Counting:
         if known is not None:
             added = merge(Profile.from_json(known), added)
         self.tx.monitoring.put_table(product, version, "profile", day, added.to_json())
+
+    def _sample(self, product: str, version: int, day: date, added: RowSample) -> None:
+        known = self.tx.monitoring.table(product, version, ROWS, day)
+        sample = added if known is None else RowSample.from_json(known).merge(added)
+        self.tx.monitoring.put_table(product, version, ROWS, day, sample.to_json())
 
     def _frame(self, product: str, version: int) -> Frame:
         digest = self.tx.registry.get(ModelRef(product, version)).reference

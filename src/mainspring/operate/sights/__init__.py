@@ -13,12 +13,14 @@ from mainspring.monitors import (
     Failures,
     Fairness,
     InputDrift,
+    JointDrift,
     LabelDelay,
     Latency,
     PredictionDrift,
     Quality,
 )
 from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSight
+from mainspring.operate.sights.joint import JointSight
 from mainspring.operate.sights.operation import FailureSight, LabelSight, LatencySight
 from mainspring.operate.sights.quality import QualitySight
 from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessSight, ScoreSight
@@ -34,6 +36,8 @@ def sight_of(monitor: Betting) -> Sight:
     match monitor:
         case InputDrift():
             return InputSight(monitor)
+        case JointDrift():
+            return JointSight(monitor)
         case PredictionDrift():
             return PredictionSight(monitor)
         case Quality(metric=metric, slices=slices):
