@@ -16,6 +16,7 @@ __all__ = [
     "AllOf",
     "AnyOf",
     "AtLeast",
+    "AttributionDrift",
     "AuditedQuality",
     "Better",
     "BinaryClassification",
@@ -72,6 +73,7 @@ from typing import TYPE_CHECKING
 
 from mainspring.errors import MainspringError
 from mainspring.monitors import (
+    AttributionDrift,
     AuditedQuality,
     ConceptDrift,
     DataQuality,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "About",
+    "AttributionDrift",
     "AuditedQuality",
     "Betting",
     "ConceptDrift",
@@ -89,6 +90,30 @@ class JointDrift(Value, frozen=True):
     def name(self) -> str:
         """How alarms name it."""
         return "joint_drift"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "drift"
+
+
+class AttributionDrift(Value, frozen=True):
+    """Alarm when an input moves the answers by more than it did on the hold-out, or by less.
+
+    By how much it moves an answer is how far that changes when the input alone has its usual value. `tolerance` is the
+    change of the mean, on the scale of answers, that is not worth an alarm. Inputs to `ignore` are left out.
+    """
+
+    tolerance: float = 0.01
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        need_tolerance("AttributionDrift", self.tolerance)
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "attribution_drift"
 
     @property
     def about(self) -> About:
@@ -394,6 +419,7 @@ class Staleness(Value, frozen=True):
 Betting: TypeAlias = (
     InputDrift
     | JointDrift
+    | AttributionDrift
     | PredictionDrift
     | DataQuality
     | Quality
@@ -426,7 +452,7 @@ class FalseAlarms(Value, frozen=True):
 
 def needs_rows(monitors: Iterable[Monitor]) -> bool:
     """Whether one of these looks at whole rows, of which a sample is kept then."""
-    return any(isinstance(each, JointDrift) for each in monitors)
+    return any(isinstance(each, JointDrift | AttributionDrift) for each in monitors)
 
 
 def attributes_of(monitors: Iterable[Monitor]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from mainspring.clock import duration_text, parse_duration, time_text
 from mainspring.loop.cycle import TriggerKind
 from mainspring.loop.schedule import last_due, next_due, quiet_until, zone
 from mainspring.monitors import (
+    AttributionDrift,
     AuditedQuality,
     ConceptDrift,
     InputDrift,
@@ -260,7 +261,9 @@ def _degradation(trigger: OnDegradation, facts: Facts) -> Standing:
 def _drift(trigger: OnDrift, facts: Facts) -> Standing:
     alarms = [each for each in facts.alarms if each.about in ("drift", "concept")]
     answered = [each for each in alarms if trigger.alone or each.harm or each.about == "concept"]
-    has = _alarms_text(alarms, facts, (InputDrift, JointDrift, PredictionDrift, ConceptDrift))
+    has = _alarms_text(
+        alarms, facts, (InputDrift, JointDrift, AttributionDrift, PredictionDrift, ConceptDrift)
+    )
     return Standing(
         trigger=trigger,
         needs="an alarm about drift since the last cycle started"

@@ -24,6 +24,7 @@ from mainspring.errors import Fault, Faults, Invalid, MainspringError
 from mainspring.loop import quiet_faults, trigger_faults
 from mainspring.monitoring.scores import GAPS, SCORE_METRICS
 from mainspring.monitors import (
+    AttributionDrift,
     AuditedQuality,
     DataQuality,
     Fairness,
@@ -415,7 +416,7 @@ def _monitor_faults(
                 "is declared ms.pii(), so its values are not in the log.",
                 "Watch a coarser input in its place, such as a region or an age band.",
             )
-    if isinstance(monitor, InputDrift | JointDrift | DataQuality):
+    if isinstance(monitor, InputDrift | JointDrift | AttributionDrift | DataQuality):
         for name in monitor.ignore:
             if name not in inputs:
                 yield Fault(f"{where} ignore {name!r}", "is no input, so there is nothing to ignore.")

@@ -17,7 +17,8 @@ from mainspring.formats.served import Served, feed, load
 from mainspring.gates import Evaluation, evaluate_for
 from mainspring.monitoring import LabelledRows, LossTable, Profile, frame, profile
 from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable
-from mainspring.monitors import attributes_of
+from mainspring.monitors import AttributionDrift, attributes_of
+from mainspring.operate.ablation import ablated, baseline_of, table_of
 from mainspring.operate.packaging import Package
 from mainspring.operate.tasks import LABEL, Judged
 
@@ -38,6 +39,7 @@ _SAMPLE_ROWS = 200
 _SLICE_ROWS = 100
 """A slice of fewer rows on the hold-out has no reference, and is among the others."""
 _MOST_SLICES = 50
+_ATTRIBUTED_ROWS = 3_000
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         they were kept.
     scores : str
         The scores of the hold-out by outcome, and by the slices that monitors declare; empty likewise.
+    attributions : str
+        By how much each input moves answers on the hold-out; empty where no monitor asks.
     """
 
     inputs: str
@@ -63,6 +67,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     losses: dict[str, str]
     labelled: str = ""
     scores: str = ""
+    attributions: str = ""
 
     def profiles(self) -> tuple[Profile, Profile]:
         """Profiles of inputs and of predictions."""
@@ -113,6 +118,7 @@ def judge_candidate(
         },
         scores=_scores(spec, holdout.filter(sound), answers[sound], labels[sound]).to_json(),
         labelled=LabelledRows.of(asked, inputs.frame, score=PREDICTION, outcomes=labels[sound]).to_json(),
+        attributions=_attributions(spec, model, everything, holdout.filter(sound), timeout_s),
     )
     return Judged(
         candidate=_text(candidate),
@@ -158,6 +164,22 @@ def slice_value(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # callers may send 1.0 for an integer
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _attributions(
+    spec: ProductSpec, model: Served, everything: pl.DataFrame, holdout: pl.DataFrame, timeout_s: float
+) -> str:
+    """Attribute rows of the hold-out, at even steps where there are many."""
+    import numpy as np
+
+    if not any(isinstance(each, AttributionDrift) for each in spec.monitors):
+        return ""
+    inputs = [*model.numbers, *model.texts]
+    rows = holdout.select(inputs)[:: max(1, holdout.height // _ATTRIBUTED_ROWS)]
+    usual = baseline_of(everything, inputs)
+    with deadline(timeout_s):
+        answered = model.predict(feed(model, ablated(rows, usual))).astype(np.float64)
+    return table_of(answered, usual, rows.height, 0, rows.height).to_json()
 
 
 def _slices(spec: ProductSpec, holdout: pl.DataFrame) -> dict[str, NDArray[Any]]:

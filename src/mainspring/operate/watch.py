@@ -15,6 +15,7 @@ from mainspring.events import Event, EventType
 from mainspring.monitoring import Budget, Outcome, loss_levels
 from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
 from mainspring.monitors import Betting, Quality, Rule
+from mainspring.operate.attributions import attribute_days
 from mainspring.operate.look import Look, digests, keep, look
 from mainspring.operate.sights import sight_of
 from mainspring.operate.sights.rules import read_for_rule
@@ -71,6 +72,8 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
         if champion is None or (watched is not None and date.fromisoformat(watched) >= today - _DAY):
             return ()
         version = tx.registry.get(ModelRef(spec.name, champion))
+    attribute_days(workspace, spec, version, today)
+    with workspace.database.read() as tx:
         spoken = {alarm.monitor for alarm in unanswered(tx, spec.name, champion)}
         tables = {
             monitor: _read(tx, version.ref, monitor, today)

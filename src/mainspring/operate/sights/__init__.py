@@ -7,6 +7,7 @@ __all__ = ["Sight", "sight_of"]
 from typing import TYPE_CHECKING
 
 from mainspring.monitors import (
+    AttributionDrift,
     AuditedQuality,
     ConceptDrift,
     DataQuality,
@@ -19,6 +20,7 @@ from mainspring.monitors import (
     PredictionDrift,
     Quality,
 )
+from mainspring.operate.sights.attribution import AttributionSight
 from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSight
 from mainspring.operate.sights.joint import JointSight
 from mainspring.operate.sights.operation import FailureSight, LabelSight, LatencySight
@@ -38,6 +40,8 @@ def sight_of(monitor: Betting) -> Sight:
             return InputSight(monitor)
         case JointDrift():
             return JointSight(monitor)
+        case AttributionDrift():
+            return AttributionSight(monitor)
         case PredictionDrift():
             return PredictionSight(monitor)
         case Quality(metric=metric, slices=slices):
