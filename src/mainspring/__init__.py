@@ -57,6 +57,7 @@ __all__ = [
     "QuietHours",
     "SameOutputs",
     "Servable",
+    "ServingSkew",
     "Shadow",
     "SinceChange",
     "SlidingWindow",
@@ -87,6 +88,7 @@ from mainspring.monitors import (
     MonitorLag,
     PredictionDrift,
     Quality,
+    ServingSkew,
     Staleness,
     Traffic,
 )

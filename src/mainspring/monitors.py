@@ -21,6 +21,7 @@ __all__ = [
     "PredictionDrift",
     "Quality",
     "Rule",
+    "ServingSkew",
     "Staleness",
     "Traffic",
     "attributes_of",
@@ -41,6 +42,7 @@ About: TypeAlias = Literal[
     "concept",
     "fairness",
     "data_quality",
+    "skew",
     "labels",
     "serving",
     "traffic",
@@ -281,6 +283,29 @@ class DataQuality(Value, frozen=True):
         return "data_quality"
 
 
+class ServingSkew(Value, frozen=True):
+    """Alarm when more than a share `allowed` of the rows are served another feature than training would join to them.
+
+    The rows that are kept of a day are joined with the feature views anew, once every source has rows of a later time.
+    What was looked up, or sent by the caller, is held against that.
+    """
+
+    allowed: float = 0.01
+
+    def __post_init__(self) -> None:
+        need(0 <= self.allowed < 1, "The share of ServingSkew", self.allowed, "it is from 0 to below 1")
+
+    @property
+    def name(self) -> str:
+        """How alarms name it."""
+        return "serving_skew"
+
+    @property
+    def about(self) -> About:
+        """What its alarms are about."""
+        return "skew"
+
+
 class LabelDelay(Value, frozen=True):
     """Alarm when labels come late, or no more: a `share` of the predictions must have its label `within` that time.
 
@@ -422,6 +447,7 @@ Betting: TypeAlias = (
     | AttributionDrift
     | PredictionDrift
     | DataQuality
+    | ServingSkew
     | Quality
     | AuditedQuality
     | ConceptDrift
@@ -452,7 +478,7 @@ class FalseAlarms(Value, frozen=True):
 
 def needs_rows(monitors: Iterable[Monitor]) -> bool:
     """Whether one of these looks at whole rows, of which a sample is kept then."""
-    return any(isinstance(each, JointDrift | AttributionDrift) for each in monitors)
+    return any(isinstance(each, JointDrift | AttributionDrift | ServingSkew) for each in monitors)
 
 
 def attributes_of(monitors: Iterable[Monitor]) -> tuple[str, ...]:

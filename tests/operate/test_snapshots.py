@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.operate.shop import customers, declaration
 from tests.operate.tiny import PRODUCT
 from tests.products.tiny.orders import FIRST, orders, parquet
 
@@ -128,52 +129,12 @@ def test_bytes_that_are_no_snapshot_are_told(content: bytes) -> None:
 
 # --- in a workspace ------------------------------------------------------------------------------------------------
 
-CUSTOMERS = """
-class Customers(pa.DataFrameModel):
-    row_id: int
-    customer: str
-    at: Moment
-    amount: float = pa.Field(nullable=True)
-
-
-customers = ms.Dataset("customers", key="row_id", event_time="at", schema=Customers)
-profile = ms.FeatureView(
-    "profile", source=customers, entity="customer", event_time="at", ttl="30d", features=["amount"], online=ONLINE
-)
-"""
-
-
-def declaration(*, online: bool = True) -> str:
-    """The tiny product, whose amount is a feature of the customer."""
-    text = (PRODUCT / "product.py").read_text()
-    for old, new in (
-        (
-            "    amount: float = pa.Field(ge=0, le=1_000)\n",
-            "    customer: str = pa.Field(metadata=ms.pii())\n",
-        ),
-        ("@ms.step\ndef recent", f"{CUSTOMERS.replace('ONLINE', str(online))}\n\n@ms.step\ndef recent"),
-        ("    data=orders,\n", "    data=orders,\n    features=[profile],\n"),
-    ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    return text
-
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     (tmp_path / "product.py").write_text(declaration())
     (tmp_path / "mainspring.toml").write_bytes((PRODUCT / "mainspring.toml").read_bytes())
     return tmp_path
-
-
-def customers(first: int, **amounts: float) -> bytes:
-    rows = {
-        "row_id": range(first, first + len(amounts)),
-        "customer": [*amounts],
-        "amount": [*amounts.values()],
-    }
-    times = pl.Series("at", [FIRST] * len(amounts), MOMENT)
-    return parquet(pl.DataFrame(rows).with_columns(times))
 
 
 def amounts(workspace: Workspace, *names: str) -> list[object]:

@@ -203,6 +203,12 @@ class Alarm:
                     "Look at the blamed inputs where they come from: a source, a join or a unit has broken. Mend it, "
                     "and do not retrain before, or a new version learns from broken values."
                 )
+            case "skew", _:
+                return (
+                    "The model learns from other values than it is asked with. Find out which of the two is late or "
+                    "computed otherwise: rows that are published after they were needed, a view's ttl, or the caller's "
+                    "own features."
+                )
             case "labels", _:
                 return (
                     "Find out where labels get stuck: until they come, no monitor of quality sees these days, and no "

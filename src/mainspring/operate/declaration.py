@@ -32,6 +32,7 @@ from mainspring.monitors import (
     JointDrift,
     Monitor,
     Quality,
+    ServingSkew,
     attributes_of,
 )
 from mainspring.operate.step_code import step_code
@@ -390,6 +391,9 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
     yield from strategy_faults(product.rollout, product.inputs, columns)
     for monitor in product.monitors:
         yield from _monitor_faults(monitor, product.inputs, columns)
+        if isinstance(monitor, ServingSkew) and not of_views.intersection(product.inputs):
+            mend = "Leave it out, or join a view."
+            yield Fault("ServingSkew", "has nothing to compare: no input is a feature of a view.", mend)
     for name, count in Counter(each.name for each in product.monitors).items():
         if count > 1:
             yield Fault(f"monitor {name}", f"is declared {count} times.", "Each needs a name of its own.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["dated_datasets", "newest_row"]
+__all__ = ["dated_datasets", "newest_moment", "newest_row"]
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -38,11 +38,12 @@ def _asked(spec: ProductSpec, triggers: Sequence[Trigger]) -> Iterator[str]:
 
 def newest_row(tables: DeltaTables, dataset: DatasetSpec, version: DataVersion | None) -> datetime | None:
     """Event time of a version's newest row, in UTC; None where no row has one."""
-    return _newest(tables, dataset.name, version.table_version, dataset.event_time) if version else None
+    return newest_moment(tables, dataset.name, version.table_version, dataset.event_time) if version else None
 
 
 @lru_cache(maxsize=256)
-def _newest(tables: DeltaTables, name: str, version: int, column: str) -> datetime | None:
+def newest_moment(tables: DeltaTables, name: str, version: int, column: str) -> datetime | None:
+    """Give the latest moment in a column of a version of a table, in UTC; None where there is none."""
     # The loop asks at each of its turns, and a version never changes: its column is read once.
     import polars as pl
 

@@ -19,6 +19,7 @@ from mainspring.operate.attributions import attribute_days
 from mainspring.operate.look import Look, digests, keep, look
 from mainspring.operate.sights import sight_of
 from mainspring.operate.sights.rules import read_for_rule
+from mainspring.operate.skew import join_days
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
@@ -73,6 +74,7 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
             return ()
         version = tx.registry.get(ModelRef(spec.name, champion))
     attribute_days(workspace, spec, version, today)
+    join_days(workspace, spec, version, today)
     with workspace.database.read() as tx:
         spoken = {alarm.monitor for alarm in unanswered(tx, spec.name, champion)}
         tables = {

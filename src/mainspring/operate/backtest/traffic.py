@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from mainspring.monitoring.record import Failure, LabelEntry, LabelRecord, PredictionRecord
+from mainspring.operate.ingest import fits
 from mainspring.operate.log_table import input_column, label_text
 from mainspring.rollouts.split import CHAMPION, Part, Split
 
@@ -239,4 +240,10 @@ def _value(text: str, metric: str, spec: ProductSpec) -> LabelValue:
     """Give a label as it came, as far as the loop tells values apart."""
     if metric:
         return float(text)
-    return spec.task.positive if text == label_text(spec.task.positive) else text
+    if text == label_text(spec.task.positive):
+        return spec.task.positive
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if fits(number, spec) else text

@@ -19,6 +19,7 @@ from mainspring.monitors import (
     Latency,
     PredictionDrift,
     Quality,
+    ServingSkew,
 )
 from mainspring.operate.sights.attribution import AttributionSight
 from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSight
@@ -27,6 +28,7 @@ from mainspring.operate.sights.operation import FailureSight, LabelSight, Latenc
 from mainspring.operate.sights.quality import QualitySight
 from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessSight, ScoreSight
 from mainspring.operate.sights.sight import Sight
+from mainspring.operate.sights.skew import SkewSight
 from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def sight_of(monitor: Betting) -> Sight:
             return FairnessSight(monitor)
         case DataQuality():
             return FaultSight(monitor)
+        case ServingSkew():
+            return SkewSight(monitor)
         case LabelDelay():
             return LabelSight(monitor)
         case Latency():
