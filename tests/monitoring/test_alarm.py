@@ -32,8 +32,11 @@ def test_a_sharp_change_is_found_on_its_day_and_blamed_on_its_column() -> None:
     steady = errors("steady", [(90, 10)] * 12)
     broken = errors("broken", [(90, 10)] * 9 + [(10, 90)] * 3)
     evidence = WindowedBetting().weigh([steady, broken], budget=BUDGET)
-    found = change_of(evidence, [steady, broken], days, unit="share of rows", scale=1.0)
+    found = change_of(evidence, [steady, broken], days, budget=BUDGET, unit="share of rows", scale=1.0)
     assert (found.since, found.earliest, found.latest) == (days[9], days[9], days[9])
+    assert found.between is not None
+    assert (found.between.level, found.between.last) == (0.9, days[9])
+    assert "between 2024-01-" in found.told_since
     assert [blame.feature for blame in found.blame] == ["broken", "steady"]
     blame = found.blame[0]
     assert (blame.before, blame.after, blame.effect) == (0.1, 0.9, 0.8)
@@ -52,19 +55,23 @@ def test_the_change_lies_between_its_bounds_and_means_on_their_scale(
     days = [FIRST + timedelta(days=2 * n) for n in range(len(checks))]
     stream = errors("error", checks)
     evidence = WindowedBetting().weigh([stream], budget=BUDGET)
-    found = change_of(evidence, [stream], days, unit="error", scale=scale)
+    found = change_of(evidence, [stream], days, budget=BUDGET, unit="error", scale=scale)
     assert days[0] <= found.earliest <= found.since <= found.latest <= days[-1]
     assert {found.earliest, found.since, found.latest} <= set(days)
+    assert found.between is not None
+    assert days[0] <= found.between.first <= found.since <= found.between.last <= days[-1]
     (blame,) = found.blame
     assert blame.before == pytest.approx(0.1 * scale, abs=1e-6)
     assert 0 <= blame.after <= scale + 1e-6
-    assert change_of(evidence, [stream], days, unit="error", scale=scale) == found
+    assert change_of(evidence, [stream], days, budget=BUDGET, unit="error", scale=scale) == found
 
 
 def test_no_more_than_five_columns_are_blamed() -> None:
     streams = [errors(f"c{n}", [(10, 90)]) for n in range(7)]
     evidence = WindowedBetting().weigh(streams, budget=BUDGET)
-    assert len(change_of(evidence, streams, [FIRST], unit="share of rows", scale=1.0).blame) == 5
+    assert (
+        len(change_of(evidence, streams, [FIRST], budget=BUDGET, unit="share of rows", scale=1.0).blame) == 5
+    )
 
 
 @pytest.mark.parametrize("about", ["drift", "quality", "staleness"])

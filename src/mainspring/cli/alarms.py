@@ -258,7 +258,7 @@ def _told(story: AlarmStory) -> Iterator[RenderableType]:
             "alarm": alarm.alarm_id,
             "raised": alarm.at,
             "evidence": alarm.evidence,
-            "since": f"{found.since}, from {found.earliest} to {found.latest}" if found else None,
+            "since": found.told_since if found else None,
             "what to do": alarm.advice,
             "now": _now(alarm),
             "computed from": alarm.grounds,

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["Alarm", "AlarmNotFound", "AlarmState", "Blame", "Change", "Grounds", "change_of", "mean"]
+__all__ = [
+    "Alarm",
+    "AlarmNotFound",
+    "AlarmState",
+    "Between",
+    "Blame",
+    "Change",
+    "Grounds",
+    "change_of",
+    "mean",
+]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +22,7 @@ from enum import StrEnum
 from mainspring.clock import time_text
 from mainspring.digest import Digest, digest_of_json
 from mainspring.errors import NotFound
+from mainspring.monitoring.change_point import LEVEL, change_days
 from mainspring.monitoring.detector import Budget, Evidence, Stream, window_lengths
 from mainspring.monitors import Monitor
 
@@ -68,6 +79,23 @@ class Blame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """Days of which one is the first after the change, unless it is one of the 1 - `level` where none of them is.
+
+    Attributes
+    ----------
+    level : float
+        See `mainspring.monitoring.change_point`.
+    first, last : date
+        Both included.
+    """
+
+    level: float
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What a monitor that bets has seen.
 
@@ -81,7 +109,9 @@ class Change:
         The first day after the change, as the most evident window has it.
     earliest, latest : date
         Days between which it lies, as far as windows were tried: the days within the next shorter window and those
-        before the next longer one look less changed. This is the detector's resolution, and no confidence set.
+        before the next longer one look less changed. This is the detector's resolution.
+    between : Between, optional
+        Days between which it lies, at a stated level; None for alarms from before that was told.
     blame : tuple of Blame
         The five columns with the most evidence, most evident first, each with its most evident stream.
     """
@@ -93,6 +123,17 @@ class Change:
     earliest: date
     latest: date
     blame: tuple[Blame, ...]
+    between: Between | None = None
+
+    @property
+    def told_since(self) -> str:
+        """Since when, in words."""
+        if self.between is None:
+            return f"about {self.since}, from {self.earliest} to {self.latest}"
+        return (
+            f"about {self.since}, between {self.between.first} and {self.between.last} with a level of "
+            f"{self.between.level:.0%}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +277,13 @@ class Alarm:
 
 
 def change_of(
-    evidence: Evidence, streams: Sequence[Stream], days: Sequence[date], *, unit: str, scale: float
+    evidence: Evidence,
+    streams: Sequence[Stream],
+    days: Sequence[date],
+    *,
+    budget: Budget,
+    unit: str,
+    scale: float,
 ) -> Change:
     """Say in figures what a detector has found.
 
@@ -248,6 +295,8 @@ def change_of(
         As they were weighed.
     days : sequence of date
         The day of each check, oldest first.
+    budget : Budget
+        Against which the evidence was held.
     unit : str
         As in `Change`.
     scale : float
@@ -263,6 +312,8 @@ def change_of(
     shorter = lengths[place - 1] if place else 0
     longer = lengths[place + 1] if place + 1 < len(lengths) else len(days) + 1
     named = {stream.name: stream for stream in streams}
+    first, last = change_days(named[evidence.streams[0][0]], among=len(streams), budget=budget)
+    since = len(days) - evidence.window
     strongest: dict[str, Blame] = {}
     for name, log_e in evidence.streams:
         stream = named[name]
@@ -285,6 +336,7 @@ def change_of(
         earliest=days[-(longer - 1)],
         latest=days[-(shorter + 1)],
         blame=tuple(strongest.values()),
+        between=Between(level=LEVEL, first=days[min(first, since)], last=days[max(last, since)]),
     )
 
 

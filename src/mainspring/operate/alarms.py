@@ -139,9 +139,12 @@ def replay(workspace: Workspace, alarm_id: str) -> Replayed:
         raise NotReplayable(alarm_id)
     grounds, tables = fetch(workspace.blobs, alarm.grounds)
     came = look(grounds, ModelRef(alarm.product, alarm.version), tables, workspace.blobs)
+    change = came.change
+    if change is not None and alarm.change is not None and alarm.change.between is None:
+        change = replace(change, between=None)  # an alarm from before that was told
     return Replayed(
         alarm_id=alarm_id,
-        same=(came.told, came.change) == (alarm.evidence, alarm.change),
+        same=(came.told, change) == (alarm.evidence, alarm.change),
         grounds=grounds,
         evidence=came.told,
         change=came.change,

@@ -66,7 +66,9 @@ def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fil
     if evidence.outcome is not Outcome.ALARM:
         lacking = "".join(f"; {name}: {why}" for name, why in evidence.insufficient[:1])
         return Look(outcome=evidence.outcome.value, told=weighed + lacking)
-    change = change_of(evidence, streams, list(tables), unit=sight.unit, scale=sight.scale)
+    change = change_of(
+        evidence, streams, list(tables), budget=grounds.budget, unit=sight.unit, scale=sight.scale
+    )
     most = ", ".join(name for name, _ in evidence.streams[:3])
     return Look(
         outcome=evidence.outcome.value,
