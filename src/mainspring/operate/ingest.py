@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NEWEST_READ", "ingest", "log_counts"]
+__all__ = ["LABELS_READ", "NEWEST_READ", "fits", "ingest", "log_counts"]
 
 import math
 from collections import Counter, defaultdict
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 REVISABLE = timedelta(days=90)
 """How long after it was asked a labelled prediction is known, to tell its label from a revised or a repeated one."""
 
-NEWEST_READ = "newest_read"
-"""The value under which the moment of the newest record is kept that was read."""
+NEWEST_READ, LABELS_READ = "newest_read", "labels_read"
+"""The values under which is kept when the newest record came that was read, and how many labels were."""
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _SKEW = timedelta(minutes=1)
@@ -123,7 +123,7 @@ def _ingest_piece(workspace: Workspace, folder: Path) -> int:
         return 0
     with workspace.database.write() as tx:
         log.move(tx, reached)
-        _note_newest(tx, records)
+        _note_read(tx, records)
         unknown = _Counting(tx, workspace.blobs, workspace.specs(tx), workspace.clock.now()).count(records)
         if unknown:
             _wait(tx, [*_early(tx), *unknown])
@@ -148,7 +148,9 @@ def _count_early(workspace: Workspace, waited: int) -> None:
         _wait(tx, counting.count(early[waited:]))
 
 
-def _note_newest(tx: Transaction, records: Sequence[LogRecord]) -> None:
+def _note_read(tx: Transaction, records: Sequence[LogRecord]) -> None:
+    if labels := sum(len(record.labels) for record in records if isinstance(record, LabelRecord)):
+        tx.values.put(LABELS_READ, str(int(tx.values.get(LABELS_READ) or 0) + labels))
     newest = max((record.at for record in records), default=None)
     if newest is not None and time_text(newest) > (tx.values.get(NEWEST_READ) or ""):
         tx.values.put(NEWEST_READ, time_text(newest))

@@ -42,7 +42,7 @@ _MOST_SLICES = 50
 _ATTRIBUTED_ROWS = 3_000
 
 
-class Reference(msgspec.Struct, frozen=True, kw_only=True):
+class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What monitors compare with, as JSON texts.
 
     Attributes

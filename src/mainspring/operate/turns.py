@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.clock import parse_time, time_text
-from mainspring.operate.ingest import NEWEST_READ
+from mainspring.operate.ingest import LABELS_READ, NEWEST_READ
 
 if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
@@ -31,6 +31,8 @@ class NotedTurn(msgspec.Struct, frozen=True, kw_only=True):
     own_instant : bool
         Whether it had read records of the very moment at which it was: where recorded data drives the clock, what is
         asked at a moment may come before the turn of that moment or after it.
+    labels : int
+        How many labels of all products it had read.
     first_of_day : bool
         Whether none was noted on its day before; on that one, monitors look.
     """
@@ -38,6 +40,7 @@ class NotedTurn(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     entries: int
     own_instant: bool
+    labels: int
     first_of_day: bool = False
 
 
@@ -48,6 +51,7 @@ def seen_by(tx: Transaction, at: datetime) -> NotedTurn:
     return NotedTurn(
         at=at,
         entries=last.number if last else 0,
+        labels=int(tx.values.get(LABELS_READ) or 0),
         own_instant=newest is not None and parse_time(newest) >= at,
         first_of_day=before is None or parse_time(before).date() < at.date(),
     )

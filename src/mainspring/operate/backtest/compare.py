@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mainspring.loop import Cycle
+    from mainspring.monitoring import Alarm, Change
     from mainspring.operate.backtest.history import History
     from mainspring.operate.backtest.replay import Replay
     from mainspring.rollouts.interval import Interval
@@ -167,8 +168,9 @@ def found_again(history: History, again: Replay) -> Found:
     alarms = [
         replace(each, acknowledged_by="", snoozed_until=None) for each in history.alarms if each.at <= end
     ]
+    told = {each.alarm_id: each.change for each in alarms}
     own_cycles = {each.cycle_id: each for each in again.cycles}
-    own_alarms = {each.alarm_id: each for each in again.alarms}
+    own_alarms = {each.alarm_id: _as_told(each, told.get(each.alarm_id)) for each in again.alarms}
     other = [_told(each) for each in cycles if own_cycles.get(each.cycle_id) != each]
     other += [
         f"alarm {each.alarm_id} of {each.monitor}" for each in alarms if own_alarms.get(each.alarm_id) != each
@@ -181,6 +183,13 @@ def found_again(history: History, again: Replay) -> Found:
         alarms_again=sum(own_alarms.get(each.alarm_id) == each for each in alarms),
         differs=next(iter(other + [f"{each}, which was not there" for each in new]), ""),
     )
+
+
+def _as_told(alarm: Alarm, then: Change | None) -> Alarm:
+    """Give an alarm without what alarms did not tell then."""
+    if alarm.change is None or then is None or then.between is not None:
+        return alarm
+    return replace(alarm, change=replace(alarm.change, between=None))
 
 
 def _told(cycle: Cycle) -> str:

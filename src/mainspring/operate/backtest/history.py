@@ -86,7 +86,7 @@ class History:
     rows : polars.DataFrame
         What was asked, in the order of time.
     labels : polars.DataFrame
-        Labels of these rows in the order in which they came.
+        Labels of these rows in the order in which they came, each with its `place` among those of all products.
     truth : polars.DataFrame
         `prediction_id` and `value` of the label that counts in the end.
     by_people : int
@@ -158,7 +158,7 @@ def read_history(workspace: Workspace, product: str) -> History:
                 for each in cycles
             },
             rows=rows,
-            labels=labels.sort("at", maintain_order=True),
+            labels=labels,
             truth=truth(labels).select("prediction_id", "value"),
             by_people=people,
         )
@@ -168,7 +168,10 @@ def _log(workspace: Workspace, product: str) -> tuple[pl.DataFrame, pl.DataFrame
     with workspace.database.read() as tx:
         check_product(tx, product)
     rows, labels = prediction_log(workspace, product)
-    return rows, labels.join(rows.select("prediction_id").drop_nulls(), on="prediction_id", how="semi")
+    # Turns tell how many labels they had read, of whichever product.
+    placed = labels.sort("at", maintain_order=True).with_row_index("place")
+    own = rows.select("prediction_id").drop_nulls()
+    return rows, placed.join(own, on="prediction_id", how="semi", maintain_order="left")
 
 
 def _numbers(tx: Transaction, spec: ProductSpec) -> tuple[dict[str, int], dict[str, int], int]:
@@ -192,6 +195,6 @@ def _turns(noted: tuple[NotedTurn, ...], begin: datetime, now: datetime) -> tupl
     midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
     earlier = []
     while midnight + _DAY < first:
-        earlier.append(NotedTurn(at=midnight, entries=0, own_instant=False))
+        earlier.append(NotedTurn(at=midnight, entries=0, own_instant=False, labels=-1))
         midnight += _DAY
     return (*earlier, *(each for each in noted if each.at >= begin))

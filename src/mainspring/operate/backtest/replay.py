@@ -106,7 +106,7 @@ def replay(
                 with scratch.database.read() as tx:
                     route = next((each for each in tx.rollouts.routes() if each.product == name), None)
                     versions = {each.number: each for each in tx.registry.versions(name)}
-                if records := traffic.until(at, route, versions, with_own=noted.own_instant):
+                if records := traffic.until(noted, route, versions):
                     writer.append(records)
                 waiting.publish(scratch, noted)
                 turn(scratch)

@@ -16,14 +16,13 @@ from mainspring.operate.log_table import input_column, label_text
 from mainspring.rollouts.split import CHAMPION, Part, Split
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from numpy.typing import NDArray
 
     from mainspring.clock import Clock
     from mainspring.monitoring.record import LabelValue
     from mainspring.operate.backtest.answers import Answers
     from mainspring.operate.backtest.history import History
+    from mainspring.operate.turns import NotedTurn
     from mainspring.product import ProductSpec
     from mainspring.registry import ModelVersion
     from mainspring.rollouts import Route
@@ -61,26 +60,28 @@ class Traffic:
         self.served = Served(history.rows.height)
 
     def until(
-        self, moment: datetime, route: Route | None, versions: Mapping[int, ModelVersion], *, with_own: bool
+        self, turn: NotedTurn, route: Route | None, versions: Mapping[int, ModelVersion]
     ) -> list[PredictionRecord | LabelRecord]:
-        """Give what came before a moment, or with it, and was not given before.
+        """Give what a turn had seen, and was not given before.
 
         Parameters
         ----------
-        moment : datetime
+        turn : NotedTurn
         route : Route, optional
             Who answers; nobody without one.
         versions : mapping of int to ModelVersion
             Those that it names.
-        with_own : bool
-            Whether what came at the very moment is given, too.
         """
-        side: Literal["left", "right"] = "right" if with_own else "left"
+        moment = turn.at
+        side: Literal["left", "right"] = "right" if turn.own_instant else "left"
         start, self._row = self._row, int(self._rows["at"].search_sorted(moment, side=side))
         records: list[PredictionRecord | LabelRecord] = []
         if route is not None and self._row > start:
             records += self._answered(start, self._row, route, versions)
-        first, self._label = self._label, int(self._labels["at"].search_sorted(moment, side=side))
+        read = self._labels["at"].search_sorted(moment, side=side)
+        if turn.labels >= 0:
+            read = self._labels["place"].search_sorted(turn.labels)
+        first, self._label = self._label, max(self._label, int(read))
         return records + list(_label_records(self._labels[first : self._label], self._spec))
 
     def _answered(
