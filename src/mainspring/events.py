@@ -48,6 +48,7 @@ class EventType(StrEnum):
     ALARM_CONFIRMED = "alarm.confirmed"
     ALARM_ACKNOWLEDGED = "alarm.acknowledged"
     ALARM_SNOOZED = "alarm.snoozed"
+    ALARM_OVER = "alarm.over"
     TRIGGER_HELD = "trigger.held"
     SEGMENT_SEALED = "segment.sealed"
     LOG_DAMAGED = "log.damaged"

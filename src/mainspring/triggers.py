@@ -16,6 +16,7 @@ __all__ = [
     "Trigger",
 ]
 
+import math
 from typing import Literal, TypeAlias, get_args
 
 import msgspec
@@ -83,6 +84,9 @@ class OnNewData(_AsWritten, frozen=True):
         Which dataset, of those that the product reads; by default its own.
     cool_down : str, optional
         In place of the product's, for this trigger.
+    grown : float
+        By which share of the rows that the last cycle read there must be more, such as 0.2. So cycles come often while
+        there is little data, and seldom when there is much.
     """
 
     rows: int = 1
@@ -90,10 +94,12 @@ class OnNewData(_AsWritten, frozen=True):
     fresh: str | None = None
     dataset: str | None = None
     cool_down: str | None = None
+    grown: float = 0.0
 
     def __post_init__(self) -> None:
         need(self.rows >= 1, "The rows of OnNewData", self.rows, "with none it would always fire")
         need(self.days >= 0, "The days of OnNewData", self.days, "event time is counted forward")
+        need(0 <= self.grown < math.inf, "The growth of OnNewData", self.grown, "it is a share, such as 0.2")
 
 
 class OnDegradation(_AsWritten, frozen=True):

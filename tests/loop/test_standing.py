@@ -153,6 +153,17 @@ def test_days_of_event_time_are_counted_from_the_newest_row_that_was_trained_on(
     assert stands(facts, ms.OnNewData(days=2, dataset="weather")).ready == ready
 
 
+@pytest.mark.parametrize(("added", "ready"), [(19, False), (20, True)])
+def test_growth_is_a_share_of_what_the_last_cycle_read(added: int, *, ready: bool) -> None:
+    weather = DataFact(version=6, rows=100 + added, rows_trained=100)
+    facts = replace(QUIET, data={**QUIET.data, "weather": weather})
+    found = stands(facts, ms.OnNewData(grown=0.2, dataset="weather"))
+    assert (found.ready, f"{added}% more rows" in found.has) == (ready, True)
+    first = replace(facts, data={**QUIET.data, "weather": replace(weather, rows_trained=0)})
+    assert stands(first, ms.OnNewData(grown=0.2, dataset="weather")).ready
+    assert not stands(replace(QUIET, data={}), ms.OnNewData(grown=0.2, dataset="weather")).ready
+
+
 def test_where_no_cycle_has_read_the_data_all_its_days_are_new() -> None:
     first = DataFact(version=1, rows=50, newest=NOW)
     facts = replace(QUIET, data={**QUIET.data, "weather": first})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,8 +18,11 @@ from mainspring.loop import Cycle, TriggerKind
 from mainspring.monitoring import AlarmState
 from mainspring.monitors import Quality, Staleness
 from mainspring.operate.alarms import replay
+from mainspring.operate.controller import turn
+from mainspring.operate.end_alarms import end_alarms
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
+from mainspring.operate.request import request_training
 from mainspring.operate.status import product_status
 from mainspring.operate.watch import unanswered, watch
 from mainspring.stores.segments import SegmentWriter
@@ -137,6 +141,27 @@ def test_what_was_said_of_an_earlier_champion_is_over(workspace: Workspace) -> N
         assert unanswered(tx, "tiny", 1) == (alarm,)
         assert unanswered(tx, "tiny", 2) == ()
         assert unanswered(tx, "tiny", None) == ()
+
+
+def test_an_alarm_that_is_over_is_told_once_with_the_reason(workspace: Workspace) -> None:
+    workspace.advance(FIRST + 90 * DAY)
+    (alarm,) = watch(workspace, spec(workspace))
+    for _ in range(2):
+        end_alarms(workspace, spec(workspace))
+    assert over(workspace) == []
+    request_training(workspace, "tiny", request_id="r", actor="ana", reason="it is old")
+    for _ in range(2):
+        turn(workspace)
+    assert over(workspace) == [(alarm.alarm_id, "cycle 2 trains since")]
+
+
+def over(workspace: Workspace) -> list[tuple[str, str]]:
+    with workspace.database.read() as tx:
+        return [
+            (json.loads(each.data)["alarm"], each.reason)
+            for each in tx.ledger.entries()
+            if each.type == "alarm.over"
+        ]
 
 
 def test_before_the_first_champion_there_is_nothing_to_watch(empty: Workspace) -> None:

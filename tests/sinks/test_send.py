@@ -66,13 +66,19 @@ def test_slack_is_given_one_text_in_which_data_can_mention_nobody(heard: Receive
     assert f"<https://ml.example.org/products/tiny/alarms/{1:012x}|" in text
 
 
-def test_pagerduty_has_one_incident_for_each_alarm_and_is_told_who_takes_it_up(heard: Receiver) -> None:
+def test_pagerduty_has_one_incident_for_each_alarm_and_is_told_who_takes_it_up_and_when_it_is_over(
+    heard: Receiver,
+) -> None:
     taken = alert(1, type="alarm.acknowledged", actor="ana")
     grave = alert(2, state="confirmed", reason="x" * 2000)
-    send(PagerDuty(key="${KEY}", url=heard.url), message(alert(1), taken, grave), {"KEY": "k1"})
-    first, second, third = heard.documents
+    over = alert(1, type="alarm.over", reason="tiny@2 serves now")
+    send(PagerDuty(key="${KEY}", url=heard.url), message(alert(1), taken, grave, over), {"KEY": "k1"})
+    first, second, third, last = heard.documents
     assert {each["routing_key"] for each in heard.documents} == {"k1"}
-    assert [each["event_action"] for each in heard.documents] == ["trigger", "acknowledge", "trigger"]
+    assert [each["event_action"] for each in heard.documents] == [
+        *("trigger", "acknowledge", "trigger", "resolve"),
+    ]
+    assert last["dedup_key"] == first["dedup_key"]
     assert first["dedup_key"] == second["dedup_key"] != third["dedup_key"]
     assert (first["payload"]["severity"], third["payload"]["severity"]) == ("warning", "error")
     assert len(third["payload"]["summary"]) == 1024

@@ -227,6 +227,14 @@ def _checks(trigger: OnNewData, name: str, facts: Facts) -> Iterator[_Check]:
         told=f"{trigger.rows:,} needed",
         met=added >= trigger.rows,
     )
+    if trigger.grown:
+        read = data.rows_trained if data else 0
+        yield _Check(
+            needs=f"{trigger.grown:.0%} more rows than the last cycle read",
+            has=f"{added / read:.0%} more rows" if read else "no cycle yet",
+            told=f"{trigger.grown:.0%} needed",
+            met=data is not None and added >= trigger.grown * read,
+        )
     # Where the event time is not known nothing is met: a trigger that cannot see must not fire.
     newest, trained = (data.newest, data.newest_trained) if data else (None, None)
     if trigger.days:

@@ -18,6 +18,7 @@ from mainspring.operate.acts import carry_out
 from mainspring.operate.certify import certify_due
 from mainspring.operate.compact import compact
 from mainspring.operate.declare import declare
+from mainspring.operate.end_alarms import end_alarms
 from mainspring.operate.forecast import plan_begun
 from mainspring.operate.gain import measure_gain
 from mainspring.operate.ingest import ingest
@@ -73,6 +74,7 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
             while (action := decide(observe(workspace, spec))) is not None:
                 carry_out(workspace, spec, action, boundary)
                 acts.append(f"{spec.name}: {type(action).__name__}")
+            end_alarms(workspace, spec)
             plan_begun(workspace, spec)
             measure_gain(workspace, spec)
         except Exception as error:  # noqa: BLE001 - one product's trouble does not keep the others from their turn

@@ -31,7 +31,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     event_id : str
         The ledger's, the same at every delivery.
     type : str
-        `alarm.raised`, `alarm.confirmed` or `alarm.acknowledged`; `alert.test` for a test.
+        `alarm.raised`, `alarm.confirmed`, `alarm.acknowledged` or `alarm.over`; `alert.test` for a test.
     at : datetime
         When it happened.
     actor, reason : str
@@ -68,6 +68,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
                 return f"Now confirmed: {of}"
             case EventType.ALARM_ACKNOWLEDGED:
                 return f"Acknowledged by {self.actor}: {of}"
+            case EventType.ALARM_OVER:
+                return f"Over: {of}"
             case _:
                 return f"Test: {of}"
 

@@ -41,7 +41,12 @@ Picture: TypeAlias = Callable[["Workspace", str], str | None]
 """Draws the alarm of an id as an SVG document, where there is something to draw."""
 
 _log = logging.getLogger(__name__)
-_TOLD = (EventType.ALARM_RAISED, EventType.ALARM_CONFIRMED, EventType.ALARM_ACKNOWLEDGED)
+_TOLD = (
+    EventType.ALARM_RAISED,
+    EventType.ALARM_CONFIRMED,
+    EventType.ALARM_ACKNOWLEDGED,
+    EventType.ALARM_OVER,
+)
 _CURSOR = "alerts_read:"
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=10), timedelta(minutes=15)
 _LEASE_S = 60.0

@@ -23,11 +23,11 @@ def send_pagerduty(route: PagerDuty, message: Message) -> None:
 
 
 def _event(key: str, alert: Alert) -> dict[str, object]:
-    acknowledged = alert.type == EventType.ALARM_ACKNOWLEDGED
+    actions = {EventType.ALARM_ACKNOWLEDGED.value: "acknowledge", EventType.ALARM_OVER.value: "resolve"}
     severity = {AlarmState.CONFIRMED.value: "error", AlarmState.SUSPECTED.value: "warning"}
     return {
         "routing_key": key,
-        "event_action": "acknowledge" if acknowledged else "trigger",
+        "event_action": actions.get(alert.type, "trigger"),
         "dedup_key": f"mainspring-{alert.alarm_id}",
         "client": "mainspring",
         "client_url": alert.url,
