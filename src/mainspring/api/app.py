@@ -30,6 +30,7 @@ from mainspring.governance import verify
 from mainspring.operate import status
 from mainspring.operate.audit import WantedLabel, wanted_labels
 from mainspring.operate.controller import turn
+from mainspring.operate.gain import Gain
 from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.score_data import Scoring, score_data
@@ -233,6 +234,13 @@ OPERATIONS: tuple[Operation, ...] = (
         _why_not,
         gives=WhyNot,
         query=("at",),
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/gains",
+        "What each of its promotions was worth, as last measured",
+        lambda w, r, c: status.gain_rows(w, product_of(r)),
+        gives=list[Gain],
     ),
     Operation(
         "GET",

@@ -18,6 +18,7 @@ __all__ = [
     "event_row",
     "events",
     "explain_cycle",
+    "gain_rows",
     "only_product",
     "product_status",
     "quality_rows",
@@ -35,7 +36,7 @@ import msgspec
 from mainspring.errors import Invalid, NotFound
 from mainspring.operate.budget import BudgetRow, budget_rows
 from mainspring.operate.estimates import EstimateRow, estimate_row
-from mainspring.operate.gain import gains, unhelpful
+from mainspring.operate.gain import Gain, gains, unhelpful
 from mainspring.operate.ingest import log_counts
 from mainspring.operate.logs import log_rows
 from mainspring.operate.observe import observed_of
@@ -265,6 +266,13 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             uncounted=log_counts(tx, product) | log_counts(tx, None),
             damaged_logs=[each.damage for each in log_rows(tx, workspace) if each.damage],
         )
+
+
+def gain_rows(workspace: Workspace, product: str) -> list[Gain]:
+    """Give what was last found of each promotion, oldest first; raises `UnknownProduct`."""
+    with workspace.database.read() as tx:
+        check_product(tx, product)
+        return list(gains(tx, product))
 
 
 def cycle_rows(workspace: Workspace, product: str | None = None) -> list[CycleRow]:

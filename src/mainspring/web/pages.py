@@ -21,6 +21,7 @@ from mainspring.monitoring import AlarmNotFound
 from mainspring.operate import status
 from mainspring.operate.alarms import alarm_rows, alarm_story
 from mainspring.operate.report import rollout_report, rollout_summaries
+from mainspring.web import triggers
 from mainspring.web.alarms import charts_of
 from mainspring.web.chart import STYLE
 from mainspring.web.environment import make_environment
@@ -52,7 +53,7 @@ _HEADERS = {
 
 
 def pages(workspace: Workspace) -> list[BaseRoute]:
-    """Give the pages of a workspace: products, each with cycles, rollouts and alarms, events, and one for the lost.
+    """Give the pages of a workspace: products with triggers, cycles, rollouts and alarms, events, one for the lost.
 
     Nothing under `/v1/` is a page: that is the API's.
     """
@@ -60,6 +61,7 @@ def pages(workspace: Workspace) -> list[BaseRoute]:
     return [
         Route("/", _page(workspace, environment, _start)),
         Route("/products/{product}", _page(workspace, environment, _product)),
+        Route("/products/{product}/triggers", _page(workspace, environment, _triggers)),
         Route("/products/{product}/cycles/{number}", _page(workspace, environment, _cycle)),
         Route("/products/{product}/rollouts/{rollout}", _page(workspace, environment, _rollout)),
         Route("/products/{product}/alarms/{alarm}", _page(workspace, environment, _alarm)),
@@ -113,6 +115,10 @@ def _of_product(workspace: Workspace, product: str) -> tuple[str, dict[str, Any]
         "alarms": alarm_rows(workspace, product)[:-6:-1],
         "events": _newest(workspace),
     }
+
+
+def _triggers(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
+    return "triggers.html", triggers.shown_of(workspace, request.path_params["product"])
 
 
 def _cycle(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
