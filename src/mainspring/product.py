@@ -356,6 +356,9 @@ class Product:
         What starts a cycle.
     train_on : TrainOn
         Which rows a cycle trains on; it is judged on the newest ones in any case.
+    refit : bool
+        Whether a candidate that has passed is made once more from all rows, those of the hold-out among them, before it
+        is registered. What is judged, and what monitors compare with, is the candidate as it was before.
     alarm_budget : FalseAlarms
         Shared among the monitors.
     holdout : str
@@ -392,6 +395,7 @@ class Product:
     cycle_budget: CycleBudget | None = None
     log_sample: float = 1.0
     seed: int = 0
+    refit: bool = False
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -476,6 +480,7 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     quiet_hours: tuple[QuietHours, ...] = ()
     cycle_budget: CycleBudget | None = None
     train_on: TrainOn = AllHistory()
+    refit: bool = False
 
     def to_json(self) -> str:
         """Text that `from_json` reads back to an equal value."""

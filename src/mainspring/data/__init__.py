@@ -1,7 +1,7 @@
 """Datasets: immutable, validated versions of named tables."""
 
 from mainspring.data.schema import columns_of, validate
-from mainspring.data.splits import Split, split, window
+from mainspring.data.splits import Split, split, unsplit, window
 from mainspring.data.version import (
     Batch,
     BatchOutcome,
@@ -23,6 +23,7 @@ __all__ = [
     "Split",
     "columns_of",
     "split",
+    "unsplit",
     "validate",
     "window",
 ]

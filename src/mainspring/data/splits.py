@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["Split", "split", "window"]
+__all__ = ["Split", "split", "unsplit", "window"]
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mainspring.clock import parse_duration
 from mainspring.training import WEIGHT, AllHistory, SinceChange, SlidingWindow, Weighted
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     import polars as pl
 
@@ -52,16 +53,25 @@ def split(
     """
     import polars as pl
 
+    whole = unsplit(rows, event_time=event_time, known_at=known_at, label=label, as_of=as_of)
+    labelled, cut = whole.train, whole.cut - holdout
+    return Split(
+        train=labelled.filter((pl.col(known_at) <= cut) & (pl.col(event_time) <= cut)),
+        holdout=labelled.filter(pl.col(event_time) > cut),
+        cut=cut,
+    )
+
+
+def unsplit(rows: pl.DataFrame, *, event_time: str, known_at: str, label: str, as_of: datetime) -> Split:
+    """Give all labelled rows for training, and none to judge by; as `split` with no hold-out, to the last row."""
+    import polars as pl
+
     labelled = rows.filter(pl.col(label).is_not_null() & (pl.col(known_at) <= as_of)).sort(
         event_time, maintain_order=True
     )
     newest = labelled[event_time].max() if labelled.height else as_of
-    cut = newest - holdout  # type: ignore[operator]  # a Datetime column's maximum is a datetime
-    return Split(
-        train=labelled.filter((pl.col(known_at) <= cut) & (pl.col(event_time) <= cut)),
-        holdout=labelled.filter(pl.col(event_time) > cut),
-        cut=cut,  # type: ignore[arg-type]
-    )
+    assert isinstance(newest, datetime), "a column of moments has a greatest one"
+    return Split(train=labelled, holdout=labelled.clear(), cut=newest)
 
 
 def window(rows: Split, train_on: TrainOn, *, event_time: str, changed_at: datetime | None = None) -> Split:

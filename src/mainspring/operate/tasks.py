@@ -102,7 +102,8 @@ class BuildExamples(_Message, frozen=True):
 class RunStep(_Message, frozen=True):
     """Run one step; `examples` marks the first, which gets the training rows of the split.
 
-    `changed_at` is when what started the cycle had begun, where that matters for what it trains on.
+    `changed_at` is when what started the cycle had begun, where that matters for what it trains on. With `whole` the
+    rows of the hold-out are trained on as well.
     """
 
     product: str
@@ -114,6 +115,7 @@ class RunStep(_Message, frozen=True):
     examples: bool
     as_of: datetime
     changed_at: datetime | None = None
+    whole: bool = False
 
 
 class Built(_Message, frozen=True):

@@ -11,6 +11,7 @@ import io
 import platform
 import sys
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.clock import parse_duration
-from mainspring.data import BatchReport, Split, columns_of, split, validate, window
+from mainspring.data import BatchReport, Split, columns_of, split, unsplit, validate, window
 from mainspring.digest import Digest, canonical_json
 from mainspring.engines import answer_lines, deadline
 from mainspring.errors import MainspringError
@@ -188,16 +189,24 @@ class TaskRunner:
         )
         return Built(output=self._keep(frame))
 
-    def _split(self, spec: ProductSpec, examples: str, as_of: datetime, changed_at: datetime | None) -> Split:
-        whole = split(
+    def _split(
+        self,
+        spec: ProductSpec,
+        examples: str,
+        as_of: datetime,
+        changed_at: datetime | None,
+        *,
+        whole: bool = False,
+    ) -> Split:
+        cut = unsplit if whole else partial(split, holdout=parse_duration(spec.holdout))
+        rows = cut(
             self._frame(examples),
             event_time=spec.data.event_time,
             known_at=spec.data.known_at or spec.data.event_time,
             label=LABEL,
             as_of=as_of,
-            holdout=parse_duration(spec.holdout),
         )
-        return window(whole, spec.train_on, event_time=spec.data.event_time, changed_at=changed_at)
+        return window(rows, spec.train_on, event_time=spec.data.event_time, changed_at=changed_at)
 
     def _run(self, task: RunStep) -> Built:
         import polars as pl
@@ -205,7 +214,7 @@ class TaskRunner:
         product, spec = self._product(task)
         step = next(each for each in product.pipeline.steps if each.name == task.step)
         if task.examples:
-            given = self._split(spec, task.input, task.as_of, task.changed_at).train
+            given = self._split(spec, task.input, task.as_of, task.changed_at, whole=task.whole).train
             if given.is_empty():
                 among = "" if isinstance(spec.train_on, AllHistory) else f" of {spec.train_on!r}"
                 raise MainspringError(

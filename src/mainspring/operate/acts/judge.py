@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["judge_cycle", "read_package"]
+__all__ = ["REFIT", "judge_cycle", "read_package"]
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +21,7 @@ from mainspring.loop import (
     CycleState,
 )
 from mainspring.operate.acts.stage import Stage
+from mainspring.operate.acts.steps import run_steps
 from mainspring.operate.packaging import Package
 from mainspring.operate.suspicion import change_behind
 from mainspring.operate.tasks import JudgeCandidate, Judged, Probed, ProbeModel
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
+
+REFIT = "refit"
+"""The step of a run that has made its candidate again from all rows."""
 
 _PARITY = 1e-5
 
@@ -70,9 +76,10 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
         # A champion exists: the comparison with it could not be made, which must not read as "there is none".
         champion = Evaluation.failed(str(error)) if champion_package else None
     verdict = judge(spec.gates, candidate, champion)
+    again = _made_again(stage, cycle, outputs, as_of, began) if verdict.passed and spec.refit else None
     stage.boundary("within Judge")
     with workspace.database.write() as tx:
-        short = _short(verdict)
+        short = _short(verdict) if again is None or again.step else again.why
         judged_cycle = replace(
             cycle,
             verdict=short,
@@ -88,9 +95,11 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
             package=candidate_package,
             reference=reference,
             verdict=verdict.to_dict(),
+            **({} if again is None else {"made_again": again.step.get("output", ""), "why": again.why}),
         )
-        if verdict.passed:
-            tx.runs.put(replace(run, steps=(*run.steps, {"name": "judge", "output": reference})))
+        if verdict.passed and (again is None or again.step):
+            made = () if again is None else (again.step,)
+            tx.runs.put(replace(run, steps=(*run.steps, *made, {"name": "judge", "output": reference})))
             tx.loop.move(judged_cycle, expected=cycle.state)
         else:
             tx.loop.move(judged_cycle, expected=cycle.state)
@@ -106,7 +115,51 @@ def _champion_package(tx: Transaction, product: str) -> str | None:
     number = tx.registry.aliases(product).get("champion")
     if number is None:
         return None
-    return str(tx.registry.get(ModelRef(product, number)).lineage["package"])
+    lineage = tx.registry.get(ModelRef(product, number)).lineage
+    # One that was made again has seen its hold-out, and might have seen a part of the next: like is held against like.
+    return str(lineage.get("judged", lineage["package"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """What came of making a candidate again from all rows: the step that gave it, or why it cannot be registered."""
+
+    step: Mapping[str, str]
+    why: str
+
+
+def _made_again(
+    stage: Stage, cycle: Cycle, outputs: Mapping[str, str], as_of: datetime, began: datetime | None
+) -> _Again:
+    """Make a candidate that has passed once more from all rows, and see that it passes what it was made by.
+
+    It has seen the hold-out, so that this is no judgement of how good it is: it finds a model that has come out broken.
+    """
+    spec, workspace = stage.spec, stage.workspace
+    try:
+        with workspace.workers.fresh() as ask:
+            made = {**run_steps(stage, cycle, ask, whole=True)[-1], "name": REFIT}
+        judged = workspace.workers.ask(
+            JudgeCandidate(
+                product=spec.name,
+                declared=spec.digest,
+                examples=outputs["examples"],
+                candidate=made["output"],
+                champion=outputs[spec.steps[-1].name],
+                as_of=as_of,
+                changed_at=began,
+            ),
+            Judged,
+        )
+    except (TaskFailed, WorkerDied) as error:
+        return _Again({}, f"it could not be made again from all rows: {error}")
+    evaluation = _evaluation(judged.candidate)
+    if any(isinstance(gate, Servable) for gate in spec.gates):
+        evaluation = replace(evaluation, servability=_servability(stage, made["output"], judged.sample))
+    verdict = judge(spec.gates, evaluation, _evaluation(judged.champion) if judged.champion else None)
+    if not verdict.passed:
+        return _Again({}, f"made again from all rows, it does not pass: {_short(verdict)}")
+    return _Again(made, "made again from all rows")
 
 
 def _servability(stage: Stage, package: str, sample: str) -> Servability:

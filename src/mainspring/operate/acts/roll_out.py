@@ -32,7 +32,7 @@ from mainspring.loop import (
     CycleState,
     RolloutFact,
 )
-from mainspring.operate.acts.judge import read_package
+from mainspring.operate.acts.judge import REFIT, read_package
 from mainspring.operate.acts.stage import LOOP, Stage
 from mainspring.operate.ingest import reference_of
 from mainspring.ref import ModelRef
@@ -56,7 +56,9 @@ def register(stage: Stage, cycle: Cycle) -> None:
     with stage.workspace.database.read() as tx:
         run = tx.runs.get(cycle.run_id)
     outputs = {step["name"]: step["output"] for step in run.steps}
-    package = read_package(stage.workspace, outputs[spec.steps[-1].name])
+    judged = outputs[spec.steps[-1].name]
+    registered = outputs.get(REFIT, judged)
+    package = read_package(stage.workspace, registered)
     stage.boundary("within Register")
     with stage.workspace.database.write() as tx:
         number = 1 + max((each.number for each in tx.registry.versions(spec.name)), default=0)
@@ -70,7 +72,8 @@ def register(stage: Stage, cycle: Cycle) -> None:
             signature=package.signature.to_json(),
             data=run.data,
             lineage={
-                "package": outputs[spec.steps[-1].name],
+                "package": registered,
+                **({"judged": judged} if registered != judged else {}),
                 "snapshot": tx.values.get("code"),
                 "code": {step.name: step.code for step in spec.steps},
                 "environment": tx.values.get("environment"),

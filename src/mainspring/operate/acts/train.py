@@ -4,14 +4,9 @@ from __future__ import annotations
 
 __all__ = ["train"]
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from mainspring.digest import Digest, digest_of_json
 from mainspring.engines import WorkerDied
 from mainspring.events import EventType
 from mainspring.loop import (
@@ -21,17 +16,15 @@ from mainspring.loop import (
 )
 from mainspring.operate.acts.judge import read_package
 from mainspring.operate.acts.stage import Stage
+from mainspring.operate.acts.steps import run_steps
 from mainspring.operate.suspicion import change_behind
-from mainspring.operate.tasks import BuildExamples, Built, RunStep
-from mainspring.operate.workers import Ask, TaskFailed
-from mainspring.pipelines import Run, RunState, StepKey, StepRecord, explain
+from mainspring.operate.workers import TaskFailed
+from mainspring.pipelines import Run, RunState
 from mainspring.ref import DataRef
 from mainspring.training import AllHistory, SinceChange
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from mainspring.product import ProductSpec
+    pass
 
 
 def train(stage: Stage, cycle: Cycle) -> None:
@@ -49,7 +42,7 @@ def train(stage: Stage, cycle: Cycle) -> None:
         tx.runs.put(run)
     try:
         with stage.workspace.workers.fresh() as ask:
-            steps = _run_steps(stage, cycle, ask)
+            steps = run_steps(stage, cycle, ask)
     except (TaskFailed, WorkerDied) as error:
         with stage.workspace.database.write() as tx:
             tx.runs.put(replace(run, state=RunState.FAILED, error=str(error)))
@@ -80,95 +73,3 @@ def train(stage: Stage, cycle: Cycle) -> None:
             steps=steps,
             metrics=metrics,
         )
-
-
-def _run_steps(stage: Stage, cycle: Cycle, ask: Ask) -> list[Mapping[str, str]]:
-    spec, database = stage.spec, stage.workspace.database
-    with database.read() as tx:
-        environment = tx.values.get("environment") or ""
-        versions = {name: tx.data.get(DataRef(name, number)) for name, number in cycle.data.items()}
-        began = change_behind(tx, cycle) if isinstance(spec.train_on, SinceChange) else None
-    as_of = max(version.published_at for version in versions.values())
-    inputs = {name: version.digest for name, version in versions.items()} | {"as_of": as_of.isoformat()}
-    views = [msgspec.structs.replace(view, online=False) for view in spec.features]  # no matter of training
-    declared = msgspec.to_builtins((spec.data, spec.sources, spec.inputs, views, spec.task))
-    key = StepKey(
-        step="examples",
-        code=digest_of_json(declared),
-        environment=environment,
-        params={},
-        seed=0,
-        inputs=inputs,
-    )
-    tables = {name: version.table_version for name, version in versions.items()}
-    build = BuildExamples(product=spec.name, declared=spec.digest, tables=tables, as_of=as_of)
-    records = [_find_or_make(stage, cycle, key, partial(ask, build, Built))]
-    for position, step in enumerate(spec.steps):
-        changed = {
-            name.removeprefix(f"{step.name}."): value
-            for name, value in cycle.params.items()
-            if name.startswith(f"{step.name}.")
-        }
-        before = records[-1][0]
-        key = StepKey(
-            step=step.name,
-            code=step.code,
-            environment=environment,
-            params=step.params | changed,
-            seed=spec.seed,
-            inputs={before.key.step: before.output} | (_cut(spec, began) if position == 0 else {}),
-        )
-        task = RunStep(
-            product=spec.name,
-            declared=spec.digest,
-            step=step.name,
-            params=key.params,
-            seed=spec.seed,
-            input=before.output,
-            examples=position == 0,
-            as_of=as_of,
-            changed_at=began if position == 0 else None,
-        )
-        records.append(_find_or_make(stage, cycle, key, partial(ask, task, Built)))
-    return [_told(record, why, cycle) for record, why in records]
-
-
-def _cut(spec: ProductSpec, began: datetime | None) -> dict[str, str]:
-    """What the first step's rows depend on besides the examples."""
-    cut = {"holdout": spec.holdout}
-    if not isinstance(spec.train_on, AllHistory):
-        cut["train_on"] = repr(spec.train_on)
-    return cut | ({} if began is None else {"changed_at": began.isoformat()})
-
-
-def _find_or_make(
-    stage: Stage, cycle: Cycle, key: StepKey, make: Callable[[], Built]
-) -> tuple[StepRecord, str]:
-    database = stage.workspace.database
-    with database.read() as tx:
-        record = tx.runs.find_step(key.digest)
-        earlier = tx.runs.earlier_steps(stage.spec.name, key.step) if record is None else ()
-    if record is not None and stage.workspace.blobs.has(record.output):
-        return record, record.reason if record.run_id == cycle.run_id else f"same key as in {record.run_id}"
-    built = make()
-    stage.boundary(f"within step {key.step}")
-    with database.write() as tx:
-        record = tx.runs.add_step(
-            StepRecord(
-                key=key,
-                output=Digest(built.output),
-                run_id=cycle.run_id,
-                reason=explain(key, [each.key for each in earlier]),
-            )
-        )
-    return record, record.reason
-
-
-def _told(record: StepRecord, why: str, cycle: Cycle) -> Mapping[str, str]:
-    return {
-        "name": record.key.step,
-        "key": record.key.digest,
-        "output": record.output,
-        "reused": "no" if record.run_id == cycle.run_id else "yes",
-        "why": why,
-    }
