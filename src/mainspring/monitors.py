@@ -51,14 +51,20 @@ About: TypeAlias = Literal[
 ]
 
 
+Strata: TypeAlias = Literal["", "weekend", "weekday"]
+
+
 class InputDrift(Value, frozen=True):
     """Alarm when an input's distribution has moved from the reference's by more than `tolerance` (a share of rows).
 
-    Inputs to `ignore` are those that move by design, such as the day of the week, which no single day is like.
+    Inputs to `ignore` are those that move by design, such as the day of the week, which no single day is like. Where
+    all of them move with the week, `strata` compares like with like: days with those of their `weekday` in the
+    reference, or working days and those of the `weekend` each with their own.
     """
 
     tolerance: float = 0.02
     ignore: tuple[str, ...] = ()
+    strata: Strata = ""
 
     def __post_init__(self) -> None:
         need_tolerance("InputDrift", self.tolerance)
@@ -124,9 +130,13 @@ class AttributionDrift(Value, frozen=True):
 
 
 class PredictionDrift(Value, frozen=True):
-    """Alarm when the predictions' distribution has moved by more than `tolerance` (a share of rows)."""
+    """Alarm when the predictions' distribution has moved by more than `tolerance` (a share of rows).
+
+    `strata` are as in `InputDrift`; the hold-out needs 100 rows of each.
+    """
 
     tolerance: float = 0.02
+    strata: Strata = ""
 
     def __post_init__(self) -> None:
         need_tolerance("PredictionDrift", self.tolerance)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mainspring.data import Split
+    from mainspring.monitoring import Frame
     from mainspring.operate.tasks import JudgeCandidate
     from mainspring.product import ColumnSpec, ProductSpec
     from mainspring.stores.blobs import BlobStore
@@ -58,6 +59,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         they were kept.
     scores : str
         The scores of the hold-out by outcome, and by the slices that monitors declare; empty likewise.
+    strata : list of list of str
+        By weekday, Monday first, the profile of inputs and that of predictions; none where no monitor asks.
     attributions : str
         By how much each input moves answers on the hold-out; empty where no monitor asks.
     """
@@ -68,6 +71,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labelled: str = ""
     scores: str = ""
     attributions: str = ""
+    strata: list[tuple[str, str]] = []
 
     def profiles(self) -> tuple[Profile, Profile]:
         """Profiles of inputs and of predictions."""
@@ -118,6 +122,7 @@ def judge_candidate(
         },
         scores=_scores(spec, holdout.filter(sound), answers[sound], labels[sound]).to_json(),
         labelled=LabelledRows.of(asked, inputs.frame, score=PREDICTION, outcomes=labels[sound]).to_json(),
+        strata=_strata(spec, rows, inputs.frame, answers),
         attributions=_attributions(spec, model, everything, holdout.filter(sound), timeout_s),
     )
     return Judged(
@@ -164,6 +169,27 @@ def slice_value(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # callers may send 1.0 for an integer
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _strata(
+    spec: ProductSpec, rows: Split, frame: Frame, answers: NDArray[np.float32]
+) -> list[tuple[str, str]]:
+    """Profile the rows of each weekday by themselves, by their event time in UTC."""
+    import numpy as np
+    import polars as pl
+
+    if not any(getattr(each, "strata", "") for each in spec.monitors):
+        return []
+    day = pl.col(spec.data.event_time).dt.weekday()
+    given = [column.name for column in spec.inputs if column.name in rows.holdout.columns]
+    everything = pl.concat([each.select(day.alias("__day"), *given) for each in (rows.train, rows.holdout)])
+    of_answers = rows.holdout.select(day).to_series().to_numpy()
+    found = []
+    for number in range(1, 8):
+        inputs = profile(everything.filter(pl.col("__day") == number).drop("__day"), frame)
+        answered = answers[(of_answers == number) & np.isfinite(answers)]
+        found.append((inputs.to_json(), profile({PREDICTION: answered.astype(np.float64)}).to_json()))
+    return found
 
 
 def _attributions(

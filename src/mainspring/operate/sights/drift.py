@@ -4,10 +4,13 @@ from __future__ import annotations
 
 __all__ = ["FaultSight", "InputSight", "PredictionSight"]
 
-from dataclasses import dataclass
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mainspring.monitoring import Profile, drift_streams
+from mainspring.errors import NotFound
+from mainspring.monitoring import Profile, drift_streams, merge
 from mainspring.monitoring.faulty import fault_streams
 from mainspring.operate.sights.sight import DETECTOR, SHARE, tables_before
 
@@ -20,6 +23,25 @@ if TYPE_CHECKING:
     from mainspring.operate.judging import Reference
     from mainspring.ref import ModelRef
     from mainspring.stores.sql.database import Transaction
+
+
+_NO_ROWS = Profile(rows=0, columns={})
+WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+STRATA: dict[str, dict[str, tuple[int, ...]]] = {
+    "weekend": {"working days": (0, 1, 2, 3, 4), "weekends": (5, 6)},
+    "weekday": {name: (number,) for number, name in enumerate(WEEKDAYS)},
+}
+"""By what a monitor declares, the weekdays of each stratum, Monday being 0."""
+
+
+class NoStrata(NotFound):
+    """A version whose reference is not told apart by weekdays."""
+
+    def __str__(self) -> str:
+        return (
+            "The champion was judged before strata were declared, so its reference is not told apart by weekdays: the "
+            "next version is compared with its own."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +59,52 @@ class _ProfileSight:
 
 
 @dataclass(frozen=True, slots=True)
-class InputSight(_ProfileSight):
-    """What `InputDrift` sees."""
+class _DriftSight(_ProfileSight, ABC):
+    """What a monitor of drift sees: with strata, of each the days of its own."""
+
+    monitor: InputDrift | PredictionDrift
+
+    def read(self, tx: Transaction, ref: ModelRef, before: date) -> dict[date, str]:
+        """Read the profiles by day, with strata each with its weekday."""
+        found = tables_before(tx, ref, "profile", before)
+        if not self.monitor.strata:
+            return found
+        return {day: json.dumps([day.weekday(), text]) for day, text in found.items()}
+
+    def streams(self, reference: Reference, tables: Sequence[str]) -> tuple[Stream, ...]:
+        """Count what is watched."""
+        if not self.monitor.strata:
+            days = [Profile.from_json(text) for text in tables]
+            return drift_streams(self._watched(*reference.profiles()), days, tolerance=self.monitor.tolerance)
+        if not reference.strata:
+            raise NoStrata(self.monitor.name)
+        dated = [(weekday, Profile.from_json(text)) for weekday, text in map(json.loads, tables)]
+        return tuple(
+            replace(stream, name=f"{stream.name} on {name}")
+            for name, weekdays in STRATA[self.monitor.strata].items()
+            for stream in drift_streams(
+                merge(*(self._of_weekday(reference, each) for each in weekdays)),
+                [day if weekday in weekdays else _NO_ROWS for weekday, day in dated],
+                tolerance=self.monitor.tolerance,
+            )
+        )
+
+    def _of_weekday(self, reference: Reference, weekday: int) -> Profile:
+        inputs, predictions = map(Profile.from_json, reference.strata[weekday])
+        return self._watched(inputs, predictions)
+
+    @abstractmethod
+    def _watched(self, inputs: Profile, predictions: Profile) -> Profile: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InputSight(_DriftSight):
+    """What `InputDrift` sees: every input that is not ignored."""
 
     monitor: InputDrift
 
-    def streams(self, reference: Reference, tables: Sequence[str]) -> tuple[Stream, ...]:
-        """Count every input that is not ignored."""
-        inputs, _ = reference.profiles()
-        days = [Profile.from_json(text) for text in tables]
-        base = _without(inputs, self.monitor.ignore)
-        return drift_streams(base, days, tolerance=self.monitor.tolerance)
+    def _watched(self, inputs: Profile, predictions: Profile) -> Profile:
+        return _without(inputs, self.monitor.ignore)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +127,10 @@ def _without(profile: Profile, ignored: Sequence[str]) -> Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class PredictionSight(_ProfileSight):
-    """What `PredictionDrift` sees."""
+class PredictionSight(_DriftSight):
+    """What `PredictionDrift` sees: the answers."""
 
     monitor: PredictionDrift
 
-    def streams(self, reference: Reference, tables: Sequence[str]) -> tuple[Stream, ...]:
-        """Count the answers."""
-        _, predictions = reference.profiles()
-        days = [Profile.from_json(text) for text in tables]
-        return drift_streams(predictions, days, tolerance=self.monitor.tolerance)
+    def _watched(self, inputs: Profile, predictions: Profile) -> Profile:
+        return predictions
