@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.gateway.conftest import INPUTS, Process, Workspace, body, model, running, wait_until
 
-from mainspring.operate.ingest import units_of
+from mainspring.operate.unit_outcomes import units_of
 from mainspring.rollouts import Kind, Observed, Rollout, UnitOutcome, advance
 from mainspring.rollouts.route import Challenger, Route
 from mainspring.strategy import Canary, NoMoreErrors, NotSlower

@@ -17,8 +17,9 @@ from mainspring.monitoring.record import LabelRecord
 from mainspring.monitoring.store import DayQuality
 from mainspring.operate.controller import turn
 from mainspring.operate.estimates import EstimateRow, estimate_row
-from mainspring.operate.ingest import ingest, reference_of
+from mainspring.operate.ingest import ingest
 from mainspring.operate.publish import add_batch
+from mainspring.operate.references import reference_of
 from mainspring.operate.status import product_status
 from mainspring.ref import ModelRef
 from mainspring.stores.segments import SegmentWriter

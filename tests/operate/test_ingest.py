@@ -38,9 +38,10 @@ from mainspring.monitoring.record import (
 from mainspring.monitoring.store import DayQuality
 from mainspring.operate.compact import GROUP, compact, prediction_log
 from mainspring.operate.declare import declare
-from mainspring.operate.ingest import ingest, log_counts, reference_of
+from mainspring.operate.ingest import ingest, log_counts
 from mainspring.operate.judging import PREDICTION, read_columns
 from mainspring.operate.log_table import LABELS, STRAYS, predictions_table
+from mainspring.operate.references import reference_of
 from mainspring.operate.review import review
 from mainspring.operate.status import product_status
 from mainspring.ref import ModelRef

@@ -16,7 +16,7 @@ from mainspring.events import EventType
 from mainspring.loop import CycleOutcome, TriggerKind
 from mainspring.monitoring import Profile
 from mainspring.operate.controller import turn
-from mainspring.operate.ingest import reference_of
+from mainspring.operate.references import reference_of
 from mainspring.operate.request import request_training
 from mainspring.operate.suspicion import change_behind
 from mainspring.ref import ModelRef

@@ -13,7 +13,7 @@ from tests.products.tiny.orders import FIRST, orders
 
 from mainspring.monitoring.attribution import AttributionTable
 from mainspring.operate.alarms import replay
-from mainspring.operate.ingest import reference_of
+from mainspring.operate.references import reference_of
 from mainspring.operate.watch import looks, watch
 from mainspring.ref import ModelRef
 from mainspring.workspace import Workspace, open_workspace

@@ -27,8 +27,8 @@ from mainspring.errors import Conflict, Invalid
 from mainspring.events import Event, EventType
 from mainspring.monitoring.alarm import Alarm, AlarmState, Change, Grounds, baseline, mean
 from mainspring.monitors import Rule
-from mainspring.operate.ingest import reference_of
 from mainspring.operate.look import fetch, look
+from mainspring.operate.references import reference_of
 from mainspring.operate.sights import sight_of
 from mainspring.operate.status import EventRow, check_product, event_row
 from mainspring.operate.watch import unanswered

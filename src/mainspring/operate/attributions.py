@@ -12,7 +12,7 @@ from mainspring.monitoring.attribution import AttributionTable
 from mainspring.monitoring.sample import RowSample
 from mainspring.monitors import AttributionDrift
 from mainspring.operate.ablation import ablated, table_of
-from mainspring.operate.ingest import reference_of
+from mainspring.operate.references import reference_of
 from mainspring.operate.review import ask_again
 from mainspring.operate.sights.attribution import ATTRIBUTIONS, Unattributed
 from mainspring.operate.sights.joint import ROWS

@@ -19,7 +19,7 @@ from mainspring.monitoring import (
     estimate,
     merge,
 )
-from mainspring.operate.ingest import reference_of
+from mainspring.operate.references import reference_of
 from mainspring.ref import ModelRef
 from mainspring.stores.blobs import BlobCorrupt, BlobNotFound
 

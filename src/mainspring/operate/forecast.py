@@ -17,7 +17,7 @@ from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.served import feed, is_native
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.compact import prediction_log
-from mainspring.operate.ingest import row_losses
+from mainspring.operate.day_tables import row_losses
 from mainspring.operate.log_table import input_column, label_text, truth
 from mainspring.operate.status import check_product
 from mainspring.ref import ModelRef

@@ -4,41 +4,34 @@ from __future__ import annotations
 
 __all__ = ["LABELS_READ", "NEWEST_READ", "fits", "ingest", "log_counts"]
 
-import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mainspring.clock import time_text
-from mainspring.monitoring import Frame, LossTable, Profile, audit_share, is_audited, merge, profile
-from mainspring.monitoring.operation import OperationTable, latency_bucket
 from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
 from mainspring.monitoring.sample import RowSample
-from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable, group_name
-from mainspring.monitoring.store import DayQuality, KnownLabel, OpenPrediction
+from mainspring.monitoring.scores import OTHER_VALUES, group_name
+from mainspring.monitoring.store import KnownLabel, OpenPrediction
 from mainspring.monitors import attributes_of, needs_rows
-from mainspring.operate.judging import PREDICTION, Reference, read_columns, slice_value
+from mainspring.operate.day_tables import DayTables
+from mainspring.operate.judging import PREDICTION, slice_value
 from mainspring.operate.logs import Log, log_folders, tell
-from mainspring.operate.sights.joint import ROWS
-from mainspring.operate.sights.operation import OPERATION
-from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
-from mainspring.operate.sights.scores import AUDITED, SCORES
+from mainspring.operate.references import reference_of, scores_of
+from mainspring.operate.unit_outcomes import metrics_of, units_of
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
-from mainspring.rollouts import OTHER, Rollout, UnitOutcome
-from mainspring.rollouts.timing import is_timed
+from mainspring.rollouts import Rollout, UnitOutcome
 from mainspring.stores.segments import SegmentCorrupt
-from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
     from pathlib import Path
 
-    from mainspring.digest import Digest
+    from mainspring.monitoring import Frame
     from mainspring.monitoring.record import LabelValue, Values
     from mainspring.product import ProductSpec
     from mainspring.stores.blobs import FileBlobs
@@ -51,11 +44,10 @@ REVISABLE = timedelta(days=90)
 NEWEST_READ, LABELS_READ = "newest_read", "labels_read"
 """The values under which is kept when the newest record came that was read, and how many labels were."""
 
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_DAY = timedelta(days=1)
 _SKEW = timedelta(minutes=1)
 """By how much the clocks of machines may differ before that is worth telling."""
 
-_LONGEST = 24 * 365  # hours in which labels are told apart by how long they took
 _EARLY = "early_labels"
 _COUNTS = "log_counts:"
 _FORGOTTEN = "labels_forgotten"
@@ -124,7 +116,9 @@ def _ingest_piece(workspace: Workspace, folder: Path) -> int:
     with workspace.database.write() as tx:
         log.move(tx, reached)
         _note_read(tx, records)
-        unknown = _Counting(tx, workspace.blobs, workspace.specs(tx), workspace.clock.now()).count(records)
+        unknown = _Counting(
+            tx, workspace.blobs, workspace.specs(tx), workspace.clock.now(), DayTables(tx)
+        ).count(records)
         if unknown:
             _wait(tx, [*_early(tx), *unknown])
     return max(1, len(records))
@@ -142,7 +136,7 @@ def _count_early(workspace: Workspace, waited: int) -> None:
     with workspace.database.write() as tx:
         early = _early(tx)
         specs = workspace.specs(tx)
-        counting = _Counting(tx, workspace.blobs, specs, workspace.clock.now())
+        counting = _Counting(tx, workspace.blobs, specs, workspace.clock.now(), DayTables(tx))
         homeless = counting.count(early[:waited])
         counting.counts[_NOBODY]["labels_without_prediction"] += sum(len(each.labels) for each in homeless)
         _wait(tx, counting.count(early[waited:]))
@@ -164,32 +158,6 @@ def _wait(tx: Transaction, labels: list[LabelRecord]) -> None:
     tx.values.put(_EARLY, msgspec.json.encode(labels).decode())
 
 
-@lru_cache(maxsize=16)
-def reference_of(blobs: FileBlobs, digest: Digest) -> Reference:
-    """The reference of a model version; immutable, so it is read once."""
-    return msgspec.json.decode(blobs.get(digest), type=Reference)
-
-
-@lru_cache(maxsize=64)
-def scores_of(blobs: FileBlobs, digest: Digest) -> ScoreTable:
-    """The scores of a model version's hold-out; none where it was judged before they were kept. Not to be changed."""
-    text = reference_of(blobs, digest).scores
-    return ScoreTable.from_json(text) if text else ScoreTable()
-
-
-def _with_audits(prediction_id: str, product: str, groups: Sequence[str]) -> list[str]:
-    """Groups of a prediction, with those of audits."""
-    audits = zip(AUDITED, (False, True), strict=True)
-    return [
-        *groups,
-        *(
-            name
-            for name, suspected in audits
-            if is_audited(prediction_id, salt=product, share=audit_share(suspected=suspected))
-        ),
-    ]
-
-
 def fits(value: LabelValue, spec: ProductSpec) -> bool:
     """Whether a value can be a label of a product: of the type of its column, and a truth value may be 0 or 1."""
     dtype = next((each.dtype for each in spec.data.columns if each.name == spec.task.label), "")
@@ -199,31 +167,11 @@ def fits(value: LabelValue, spec: ProductSpec) -> bool:
         case "BOOL":
             return not isinstance(value, str) and value in (0, 1)
         case "INT64":
-            return not isinstance(value, str) and value == int(value)
+            return not isinstance(value, str) and float(value).is_integer()
         case "FP32" | "FP64":
             return not isinstance(value, str)
         case _:
             return True
-
-
-class MetricSums(msgspec.Struct, frozen=True):
-    """A business metric of a version on the predictions of one day; exact, in whatever order its values come.
-
-    `millionths` and `squared_millionths` are sums over `rows` values and their squares, each rounded before it is
-    added.
-    """
-
-    rows: int = 0
-    millionths: int = 0
-    squared_millionths: int = 0
-
-    def plus(self, sign: int, value: float) -> MetricSums:
-        """Add a value, or with a sign of -1 take it out again."""
-        return MetricSums(
-            self.rows + sign,
-            self.millionths + sign * round(value * 1e6),
-            self.squared_millionths + sign * round(value * value * 1e6),
-        )
 
 
 @dataclass(slots=True)
@@ -234,13 +182,7 @@ class _Counting:
     blobs: FileBlobs
     specs: dict[str, ProductSpec]
     now: datetime
-    quality: dict[tuple[str, int, date], dict[str, int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )
-    scores: dict[tuple[str, int, date], ScoreTable] = field(default_factory=lambda: defaultdict(ScoreTable))
-    operation: dict[tuple[str, int, date], OperationTable] = field(
-        default_factory=lambda: defaultdict(OperationTable)
-    )
+    days: DayTables
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     rollouts: dict[str, Rollout | None] = field(default_factory=dict)
     slices: dict[tuple[str, int, str], tuple[str, ...]] = field(default_factory=dict)
@@ -262,23 +204,7 @@ class _Counting:
         ]
         self._predictions(predictions)
         unknown = self._labels(labels)
-        for (product, version, day), table in self.scores.items():
-            kept = self.tx.monitoring.table(product, version, SCORES, day)
-            merged = table if kept is None else ScoreTable.from_json(kept).merge(table)
-            self.tx.monitoring.put_table(product, version, SCORES, day, merged.to_json())
-        self.scores.clear()
-        for (product, version, day), added in self.operation.items():
-            kept = self.tx.monitoring.table(product, version, OPERATION, day)
-            whole = added if kept is None else OperationTable.from_json(kept).merge(added)
-            self.tx.monitoring.put_table(product, version, OPERATION, day, whole.to_json())
-        self.operation.clear()
-        self.tx.monitoring.add_quality(
-            [
-                DayQuality(product=product, version=version, day=day, **sums)
-                for (product, version, day), sums in sorted(self.quality.items())
-            ]
-        )
-        self.quality.clear()
+        self.days.flush()
         for name, counts in self.counts.items():
             known = Counter(log_counts(self.tx, name))
             self.tx.values.put(_COUNTS + name, msgspec.json.encode(known + counts, order="sorted").decode())
@@ -303,7 +229,9 @@ class _Counting:
                 continue
             # What was left out or hashed is not missing, and has no distribution: no profile speaks of it.
             given = record.columns
-            self._served(record, fresh)
+            # What nobody could answer has no rows that are known by their ids.
+            if not record.versions or any(each in fresh for each in record.ids):
+                self.days.serve(record)
             self._notice_clock(record)
             logged = tuple(name for name in given if name not in record.redacted)
             for row, version in enumerate(record.versions):
@@ -312,9 +240,11 @@ class _Counting:
                     continue
                 fresh.remove(record.ids[row])
                 day = record.at.date()
-                self.quality[record.product, version, day]["predictions"] += 1
-                self.scores[record.product, version, day].ask(
-                    record.scores[row], _with_audits(record.ids[row], record.product, groups[record.ids[row]])
+                self.days.ask(
+                    (record.product, version, day),
+                    record.ids[row],
+                    record.scores[row],
+                    groups[record.ids[row]],
                 )
                 asked = columns[record.product, version, day, logged]
                 asked[PREDICTION].append(record.scores[row])
@@ -329,11 +259,14 @@ class _Counting:
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
         for (product, version, day, logged), asked in columns.items():
-            self._profile(product, version, day, asked)
-            if needs_rows(self.specs[product].monitors):
-                self._sample(
-                    product, version, day, RowSample.of(*asked_as[product, version, day, logged], asked)
-                )
+            frame = self._frame(product, version)
+            if frame is None:
+                self.counts[product]["of_unknown_version"] += len(asked[PREDICTION])
+                continue
+            place, spec = (product, version, day), self.specs[product]
+            self.days.profile(place, asked, spec.inputs, frame)
+            if needs_rows(spec.monitors):
+                self.days.sample(place, RowSample.of(*asked_as[product, version, day, logged], asked))
 
     def _notice_clock(self, record: PredictionRecord) -> None:
         """Name what another clock has dated: rows of the future, or of days that monitors have looked at already."""
@@ -343,19 +276,6 @@ class _Counting:
             looked = self.tx.values.get(f"watched:{record.product}")
             if looked is not None and record.at.date().isoformat() <= looked:
                 self.counts[record.product]["predictions_of_days_looked_at"] += len(record.ids)
-
-    def _served(self, record: PredictionRecord, fresh: Set[str]) -> None:
-        """Count how the versions have served a request, unless it has been counted before."""
-        if record.versions and not any(each in fresh for each in record.ids):
-            return  # what nobody could answer has no rows that are known by their ids
-        day = record.at.date()
-        asked, failed = Counter(record.versions), Counter(each.version for each in record.failures)
-        for version in {*asked, *failed}:
-            bucket = {} if record.latency_s is None else {latency_bucket(record.latency_s): 1}
-            place = record.product, version, day
-            self.operation[place] = self.operation[place].merge(
-                OperationTable(asked[version], failed[version], bucket if version in asked else {})
-            )
 
     def _open(self, records: list[PredictionRecord]) -> list[OpenPrediction]:
         return [
@@ -395,31 +315,12 @@ class _Counting:
         named = slice_value(value)
         return named if named in self.slices[place] else OTHER_VALUES
 
-    def _profile(self, product: str, version: int, day: date, values: dict[str, list[Any]]) -> None:
-        import numpy as np
-
+    def _frame(self, product: str, version: int) -> Frame | None:
+        """Frame of a version's profiles; None of one that the registry lacks, as where it was restored from a copy."""
         try:
-            frame = self._frame(product, version)
-        except (
-            ModelVersionNotFound
-        ):  # of a registry that was restored from a copy, say; the rows are in the log
-            self.counts[product]["of_unknown_version"] += len(values[PREDICTION])
-            return
-        given = read_columns(self.specs[product].inputs, values)
-        given[PREDICTION] = np.array(values[PREDICTION], dtype=np.float64)
-        added = profile(given, frame)
-        known = self.tx.monitoring.table(product, version, "profile", day)
-        if known is not None:
-            added = merge(Profile.from_json(known), added)
-        self.tx.monitoring.put_table(product, version, "profile", day, added.to_json())
-
-    def _sample(self, product: str, version: int, day: date, added: RowSample) -> None:
-        known = self.tx.monitoring.table(product, version, ROWS, day)
-        sample = added if known is None else RowSample.from_json(known).merge(added)
-        self.tx.monitoring.put_table(product, version, ROWS, day, sample.to_json())
-
-    def _frame(self, product: str, version: int) -> Frame:
-        digest = self.tx.registry.get(ModelRef(product, version)).reference
+            digest = self.tx.registry.get(ModelRef(product, version)).reference
+        except ModelVersionNotFound:
+            return None
         inputs, predictions = reference_of(self.blobs, digest).profiles()
         return {**inputs.frame, **predictions.frame}
 
@@ -435,13 +336,10 @@ class _Counting:
         The sums of a day's quality follow the newest label of each prediction. What detectors and rollouts have been
         told of it stays: evidence that was looked at cannot be taken back.
         """
-        import numpy as np
-
         ids = [entry.prediction_id for _, entry in entries]
         open_to, labels = self.tx.monitoring.find_open(ids), dict(self.tx.monitoring.labels(ids))
         renewed: dict[tuple[str, str], KnownLabel] = {}
         unknown: list[LabelRecord] = []
-        scored: dict[tuple[str, int, str, date], list[tuple[float, int]]] = defaultdict(list)
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
         for record, entry in entries:
             prediction = open_to.get(entry.prediction_id)
@@ -470,134 +368,28 @@ class _Counting:
                 self.counts[prediction.product]["repeated_labels"] += 1
                 continue
             if entry.metric:
-                self._metric(prediction, entry, before)
+                self.days.metric(prediction, entry, before)
                 figures = {entry.metric: float(entry.value)}
             else:
                 positive = self.specs[prediction.product].task.positive
                 outcome = int(entry.value == positive)
-                figures = self._truth(prediction, outcome, 1)
+                figures = self.days.truth(prediction, outcome, 1)
                 if before is not None:
-                    self._truth(prediction, int(before.value == positive), -1)
+                    self.days.truth(prediction, int(before.value == positive), -1)
             if before is not None:
                 self.counts[prediction.product]["revised_labels"] += 1
                 continue
             if not entry.metric:
-                place = prediction.product, prediction.version, prediction.at.date()
-                hours = max(0, (entry.known_at - prediction.at) // _HOUR)
-                self.operation[place] = self.operation[place].merge(
-                    OperationTable(delays={min(hours, _LONGEST): 1})
-                )
-                for by, day in ((BY_LABELLED, record.at.date()), (BY_ASKED, prediction.at.date())):
-                    scored[prediction.product, prediction.version, by, day].append(
-                        (prediction.score, outcome)
-                    )
+                self.days.label(prediction, outcome, entry.known_at, record.at)
             rollout = self._rollout(prediction.product)
             if rollout is not None and prediction.at >= rollout.step_started_at:
-                units[rollout.step_id] += _metrics_of(prediction, rollout, figures)
+                units[rollout.step_id] += metrics_of(prediction, rollout, figures)
         self.tx.monitoring.put_labels(list(renewed.values()))
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
-        for (product, version, by, day), pairs in scored.items():
-            probability, outcome_array = (
-                np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True)
-            )
-            for name in LOSSES:
-                table = LossTable.of(name, probability=probability, outcome=outcome_array)
-                kept = self.tx.monitoring.table(product, version, name + by, day)
-                if kept is not None:
-                    table = LossTable.from_json(kept).merge(table)
-                self.tx.monitoring.put_table(product, version, name + by, day, table.to_json())
         return unknown
-
-    def _truth(self, prediction: OpenPrediction, outcome: int, sign: int) -> dict[str, float]:
-        """Add a label to the sums of the prediction's day, or with a sign of -1 take it out again; give its losses."""
-        losses = row_losses(prediction.score, outcome)
-        sums = self.quality[prediction.product, prediction.version, prediction.at.date()]
-        groups = _with_audits(prediction.prediction_id, prediction.product, prediction.groups)
-        self.scores[prediction.product, prediction.version, prediction.at.date()].label(
-            prediction.score, outcome, groups, sign
-        )
-        sums["labelled"] += sign
-        sums["positives"] += sign * outcome
-        for name in LOSSES:
-            sums[f"{name}_millionths"] += sign * round(losses[name] * 1e6)
-        return losses
-
-    def _metric(self, prediction: OpenPrediction, entry: LabelEntry, before: KnownLabel | None) -> None:
-        """Add the value of a business metric to those of the prediction's day."""
-        place = prediction.product, prediction.version, f"metric:{entry.metric}", prediction.at.date()
-        kept = self.tx.monitoring.table(*place)
-        sums = MetricSums() if kept is None else msgspec.json.decode(kept, type=MetricSums)
-        if before is not None:
-            sums = sums.plus(-1, float(before.value))
-        self.tx.monitoring.put_table(*place, msgspec.json.encode(sums.plus(1, float(entry.value))).decode())
 
     def _rollout(self, product: str) -> Rollout | None:
         if product not in self.rollouts:
             self.rollouts[product] = self.tx.rollouts.running(product)
         return self.rollouts[product]
-
-
-def row_losses(score: float, outcome: int) -> dict[str, float]:
-    """Log loss in nats and Brier loss of one answer, certainty kept 2.2e-16 away from 0 and 1."""
-    came = min(max(score if outcome else 1.0 - score, 2.2e-16), 1.0)
-    return {"log_loss": -math.log(came), "brier": (1.0 - came) ** 2}
-
-
-def _metrics_of(
-    prediction: OpenPrediction, rollout: Rollout, metrics: Mapping[str, float]
-) -> list[UnitOutcome]:
-    """Figures that came for a prediction, if its version was the one that its unit is compared as.
-
-    A prediction whose version the caller has named is kept with no unit, and is part of no comparison.
-    """
-    if not prediction.unit or rollout.shadow_share:
-        return []
-    [version] = rollout.assign([prediction.unit])
-    if version != prediction.version:
-        return []
-    return [UnitOutcome(unit=prediction.unit, version=version, metrics=metrics)]
-
-
-def units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
-    """What a request says of the units that it asked for."""
-    failed = {(failure.row, failure.version) for failure in record.failures}
-    assigned = rollout.assign(record.units)
-    shadow = record.shadow.get(str(rollout.challenger)) if rollout.shadow_share else None
-    given = record.columns if rollout.slices else {}
-    columns = {name: given.get(name, []) for name in rollout.slices}
-    timed = not failed and _is_timed(record, rollout)
-    units = []
-    for row, (unit, version) in enumerate(zip(record.units, assigned, strict=True)):
-        if version is None or (rollout.shadow_share and (shadow is None or shadow[row] is None)):
-            continue
-        answered = record.versions[row] if record.versions else None
-        if version != answered and (row, version) not in failed:
-            continue  # another version was asked: under the route before, or for a request that nobody could answer
-        units.append(
-            UnitOutcome(
-                unit=unit,
-                version=version,
-                failed=(row, version) in failed,
-                took_s=record.took_s.get(str(version)) if timed and row == 0 else None,
-                score=record.scores[row] if version == answered else None,
-                slices={
-                    name: _slice(values[row] if values else None, rollout.slices[name])
-                    for name, values in columns.items()
-                },
-            )
-        )
-    return units
-
-
-def _is_timed(record: PredictionRecord, rollout: Rollout) -> bool:
-    shares = {version: share for version, share in rollout.shares.items() if version != rollout.champion}
-    # The champion's call has the rows of dropped challengers as well.
-    shares[rollout.champion] = 1.0 - sum(shares.values())
-    served = {version: share for version, share in shares.items() if share > 0}
-    return bool(record.versions) and is_timed(record.units, record.versions, served, record.ids[0])
-
-
-def _slice(value: object, known: Sequence[str]) -> str:
-    text = "null" if value is None else str(value)
-    return text if text in known else OTHER

@@ -16,7 +16,7 @@ from mainspring.errors import MainspringError
 from mainspring.monitoring import NO_EVIDENCE, Outcome
 from mainspring.monitoring.alarm import Change, Grounds, change_of
 from mainspring.monitors import Rule
-from mainspring.operate.ingest import reference_of
+from mainspring.operate.references import reference_of
 from mainspring.operate.sights import sight_of
 from mainspring.operate.sights.rules import judge_rule
 from mainspring.ref import ModelRef

@@ -12,7 +12,7 @@ import msgspec
 from mainspring.errors import Invalid
 from mainspring.monitoring import LossTable, Power, loss_levels, power, reference_for
 from mainspring.monitors import Quality
-from mainspring.operate.ingest import reference_of
+from mainspring.operate.references import reference_of
 from mainspring.operate.sights.quality import ReferenceLacks, budget_of_stream
 from mainspring.operate.status import check_product
 from mainspring.operate.watch import alarm_budget

@@ -26,7 +26,7 @@ from mainspring.monitoring import (
     merge,
     profile_slices,
 )
-from mainspring.operate.ingest import reference_of
+from mainspring.operate.references import reference_of
 from mainspring.operate.status import check_product
 from mainspring.ref import DataRef, ModelRef
 

@@ -34,7 +34,7 @@ from mainspring.loop import (
 )
 from mainspring.operate.acts.judge import REFIT, read_package
 from mainspring.operate.acts.stage import LOOP, Stage
-from mainspring.operate.ingest import reference_of
+from mainspring.operate.references import reference_of
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
 from mainspring.rollouts import Challenger, Measurement, Mode, Phase, Rollout, Route, Variant

@@ -1,0 +1,194 @@
+"""The tables by day that monitors look at: what one piece of a log adds to them, and adds up with what is there."""
+
+from __future__ import annotations
+
+__all__ = ["DayTables", "row_losses"]
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import msgspec
+
+from mainspring.monitoring import Frame, LossTable, Profile, audit_share, is_audited, merge, profile
+from mainspring.monitoring.operation import OperationTable, latency_bucket
+from mainspring.monitoring.sample import RowSample
+from mainspring.monitoring.scores import ScoreTable
+from mainspring.monitoring.store import DayQuality
+from mainspring.operate.judging import PREDICTION, read_columns
+from mainspring.operate.sights.joint import ROWS
+from mainspring.operate.sights.operation import OPERATION
+from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
+from mainspring.operate.sights.scores import AUDITED, SCORES
+from mainspring.strategy import LOSSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mainspring.monitoring.record import LabelEntry, PredictionRecord
+    from mainspring.monitoring.store import KnownLabel, OpenPrediction
+    from mainspring.product import ColumnSpec
+    from mainspring.stores.sql.database import Transaction
+
+_Table = TypeVar("_Table", ScoreTable, OperationTable, LossTable, RowSample)
+
+Place: TypeAlias = tuple[str, int, date]
+"""A product, a version, and a day."""
+
+_HOUR = timedelta(hours=1)
+_LONGEST = 24 * 365  # hours in which labels are told apart by how long they took
+
+
+class MetricSums(msgspec.Struct, frozen=True):
+    """A business metric of a version on the predictions of one day; exact, in whatever order its values come.
+
+    `millionths` and `squared_millionths` are sums over `rows` values and their squares, each rounded before it is
+    added.
+    """
+
+    rows: int = 0
+    millionths: int = 0
+    squared_millionths: int = 0
+
+    def plus(self, sign: int, value: float) -> MetricSums:
+        """Add a value, or with a sign of -1 take it out again."""
+        return MetricSums(
+            self.rows + sign,
+            self.millionths + sign * round(value * 1e6),
+            self.squared_millionths + sign * round(value * value * 1e6),
+        )
+
+
+@dataclass(slots=True)
+class DayTables:
+    """What is added to the tables of some days, in one transaction; `flush` puts it there.
+
+    Attributes
+    ----------
+    tx : Transaction
+    quality, scores, operation, losses : dict
+        What is to be added, by place; losses by what their day is one of besides.
+    """
+
+    tx: Transaction
+    quality: dict[Place, dict[str, int]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(int))
+    )
+    scores: dict[Place, ScoreTable] = field(default_factory=lambda: defaultdict(ScoreTable))
+    operation: dict[Place, OperationTable] = field(default_factory=lambda: defaultdict(OperationTable))
+    losses: dict[tuple[str, int, str, date], list[tuple[float, int]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def ask(self, place: Place, prediction_id: str, score: float, groups: Sequence[str]) -> None:
+        """Add a row that was answered."""
+        self.quality[place]["predictions"] += 1
+        self.scores[place].ask(score, _with_audits(prediction_id, place[0], groups))
+
+    def serve(self, record: PredictionRecord) -> None:
+        """Add how the versions have served a request."""
+        day = record.at.date()
+        asked, failed = Counter(record.versions), Counter(each.version for each in record.failures)
+        for version in {*asked, *failed}:
+            bucket = {} if record.latency_s is None else {latency_bucket(record.latency_s): 1}
+            place = record.product, version, day
+            self.operation[place] = self.operation[place].merge(
+                OperationTable(asked[version], failed[version], bucket if version in asked else {})
+            )
+
+    def label(self, prediction: OpenPrediction, outcome: int, known_at: datetime, came_at: datetime) -> None:
+        """Add the first label of a prediction to what detectors have been told, which no later one changes."""
+        place = prediction.product, prediction.version, prediction.at.date()
+        hours = max(0, (known_at - prediction.at) // _HOUR)
+        self.operation[place] = self.operation[place].merge(OperationTable(delays={min(hours, _LONGEST): 1}))
+        for by, day in ((BY_LABELLED, came_at.date()), (BY_ASKED, prediction.at.date())):
+            self.losses[prediction.product, prediction.version, by, day].append((prediction.score, outcome))
+
+    def truth(self, prediction: OpenPrediction, outcome: int, sign: int) -> dict[str, float]:
+        """Add a label to the sums of the prediction's day, or with a sign of -1 take it out again; give its losses."""
+        losses = row_losses(prediction.score, outcome)
+        sums = self.quality[prediction.product, prediction.version, prediction.at.date()]
+        groups = _with_audits(prediction.prediction_id, prediction.product, prediction.groups)
+        self.scores[prediction.product, prediction.version, prediction.at.date()].label(
+            prediction.score, outcome, groups, sign
+        )
+        sums["labelled"] += sign
+        sums["positives"] += sign * outcome
+        for name in LOSSES:
+            sums[f"{name}_millionths"] += sign * round(losses[name] * 1e6)
+        return losses
+
+    def metric(self, prediction: OpenPrediction, entry: LabelEntry, before: KnownLabel | None) -> None:
+        """Add the value of a business metric to those of the prediction's day."""
+        place = prediction.product, prediction.version, f"metric:{entry.metric}", prediction.at.date()
+        kept = self.tx.monitoring.table(*place)
+        sums = MetricSums() if kept is None else msgspec.json.decode(kept, type=MetricSums)
+        if before is not None:
+            sums = sums.plus(-1, float(before.value))
+        self.tx.monitoring.put_table(*place, msgspec.json.encode(sums.plus(1, float(entry.value))).decode())
+
+    def profile(
+        self, place: Place, values: Mapping[str, list[Any]], inputs: Sequence[ColumnSpec], frame: Frame
+    ) -> None:
+        """Add rows to the profile of a day."""
+        import numpy as np
+
+        given = read_columns(inputs, values)
+        given[PREDICTION] = np.array(values[PREDICTION], dtype=np.float64)
+        product, version, day = place
+        added, kept = profile(given, frame), self.tx.monitoring.table(product, version, "profile", day)
+        whole = added if kept is None else merge(Profile.from_json(kept), added)
+        self.tx.monitoring.put_table(product, version, "profile", day, whole.to_json())
+
+    def sample(self, place: Place, added: RowSample) -> None:
+        """Add rows to the sample of a day."""
+        self._add(place, ROWS, added, RowSample.from_json)
+
+    def flush(self) -> None:
+        """Add all to what is kept."""
+        import numpy as np
+
+        for place, scores in self.scores.items():
+            self._add(place, SCORES, scores, ScoreTable.from_json)
+        for place, operation in self.operation.items():
+            self._add(place, OPERATION, operation, OperationTable.from_json)
+        for (product, version, by, day), pairs in self.losses.items():
+            probability, outcome = (np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True))
+            for name in LOSSES:
+                losses = LossTable.of(name, probability=probability, outcome=outcome)
+                self._add((product, version, day), name + by, losses, LossTable.from_json)
+        self.tx.monitoring.add_quality(
+            [
+                DayQuality(product=product, version=version, day=day, **sums)
+                for (product, version, day), sums in sorted(self.quality.items())
+            ]
+        )
+        for each in (self.scores, self.operation, self.losses, self.quality):
+            each.clear()
+
+    def _add(self, place: Place, kind: str, added: _Table, read: Callable[[str], _Table]) -> None:
+        product, version, day = place
+        kept = self.tx.monitoring.table(product, version, kind, day)
+        whole = added if kept is None else read(kept).merge(added)
+        self.tx.monitoring.put_table(product, version, kind, day, whole.to_json())
+
+
+def row_losses(score: float, outcome: int) -> dict[str, float]:
+    """Log loss in nats and Brier loss of one answer, certainty kept 2.2e-16 away from 0 and 1."""
+    came = min(max(score if outcome else 1.0 - score, 2.2e-16), 1.0)
+    return {"log_loss": -math.log(came), "brier": (1.0 - came) ** 2}
+
+
+def _with_audits(prediction_id: str, product: str, groups: Sequence[str]) -> list[str]:
+    """Groups of a prediction, with those of audits."""
+    audits = zip(AUDITED, (False, True), strict=True)
+    return [
+        *groups,
+        *(
+            name
+            for name, suspected in audits
+            if is_audited(prediction_id, salt=product, share=audit_share(suspected=suspected))
+        ),
+    ]
