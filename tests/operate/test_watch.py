@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 from msgspec import structs
-from tests.operate.tiny import ask, head, labels
+from tests.operate.tiny import ask, head, labels, train_first
 from tests.operate.watching import DAY, live, moved, spec
 from tests.products.tiny.orders import FIRST, orders
 
@@ -26,7 +27,7 @@ from mainspring.operate.request import request_training
 from mainspring.operate.status import product_status
 from mainspring.operate.watch import unanswered, watch
 from mainspring.stores.segments import SegmentWriter
-from mainspring.workspace import Workspace
+from mainspring.workspace import Workspace, open_workspace
 
 
 def test_traffic_like_that_of_training_raises_no_alarm(workspace: Workspace) -> None:
@@ -153,6 +154,24 @@ def test_an_alarm_that_is_over_is_told_once_with_the_reason(workspace: Workspace
     for _ in range(2):
         turn(workspace)
     assert over(workspace) == [(alarm.alarm_id, "cycle 2 trains since")]
+
+
+def test_an_alarm_that_starts_a_cycle_within_its_own_turn_is_told_to_be_over(tmp_path: Path) -> None:
+    def answering(text: str) -> str:
+        return text.replace("retrain=[", "retrain=[ms.OnDegradation(cool_down='0s'), ")
+
+    with open_workspace(train_first(tmp_path / "root", answering)) as workspace:
+        for day in range(1, 15):
+            workspace.advance(FIRST + (30 + day) * DAY + timedelta(hours=12))
+            ask(workspace, orders(FIRST + (30 + day) * DAY, days=1, turned=True))
+            if turn(workspace).alarms:
+                break
+        with workspace.database.read() as tx:
+            raised = [alarm.alarm_id for alarm in tx.monitoring.alarms("tiny")]
+            started = tx.loop.cycles("tiny")[-1]
+        assert raised
+        assert started.trigger is TriggerKind.ON_DEGRADATION
+        assert over(workspace) == [(alarm_id, "cycle 2 trains since") for alarm_id in sorted(raised)]
 
 
 def over(workspace: Workspace) -> list[tuple[str, str]]:

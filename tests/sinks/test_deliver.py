@@ -15,6 +15,8 @@ from tests.sinks.receiving import Mailbox, Receiver, closed_port
 
 from mainspring.events import EventType
 from mainspring.operate.alarms import acknowledge, snooze
+from mainspring.operate.controller import turn
+from mainspring.operate.request import request_training
 from mainspring.sinks.deliver import Alerting, deliver, route_rows
 from mainspring.sinks.route import Email, PagerDuty, Slack, Stdout, Webhook
 from mainspring.web.alarms import picture_of
@@ -25,7 +27,12 @@ MINUTE = timedelta(minutes=1)
 
 def told(workspace: Workspace) -> list[str]:
     """Ids of the events that are to be told, in order."""
-    kinds = (EventType.ALARM_RAISED, EventType.ALARM_CONFIRMED, EventType.ALARM_ACKNOWLEDGED)
+    kinds = (
+        EventType.ALARM_RAISED,
+        EventType.ALARM_CONFIRMED,
+        EventType.ALARM_ACKNOWLEDGED,
+        EventType.ALARM_OVER,
+    )
     with workspace.database.read() as tx:
         return [entry.event_id for entry in tx.ledger.entries() if entry.type in kinds]
 
@@ -102,6 +109,39 @@ def test_the_next_message_about_a_product_waits_and_then_has_all_of_them(
     assert route_rows(workspace)[0].waiting == 2
     deliver(workspace, no_picture, NOW + 10 * MINUTE)
     assert heard.documents[1]["text"].count("Acknowledged by ana") == 2
+
+
+def test_an_incident_is_opened_taken_up_and_resolved_under_one_key_whatever_fails_between(
+    opened: Open, heard: Receiver
+) -> None:
+    workspace = opened(ops=PagerDuty(key="k", url=heard.url, every="10m"))
+    deliver(workspace, no_picture, NOW)
+    first = len(heard.came)
+    with workspace.database.read() as tx:
+        alarms = [alarm.alarm_id for alarm in tx.monitoring.alarms("tiny")]
+    acknowledge(workspace, alarms[0], actor="ana", reason="seen")
+    request_training(workspace, "tiny", request_id="r", actor="ana", reason="amounts are in another currency")
+    turn(workspace)
+    deliver(workspace, no_picture, NOW + MINUTE)
+    assert len(heard.came) == first  # the next message waits, as it does for what is new
+    heard.statuses = [202, 500]
+    deliver(workspace, no_picture, NOW + 10 * MINUTE)
+    (row,) = route_rows(workspace)
+    assert (row.waiting, row.error) == (1 + len(alarms), "It answered with status 500.")
+    assert row.retry_at is not None
+    again = len(heard.came)
+    deliver(workspace, no_picture, row.retry_at)
+    assert route_rows(workspace)[0].waiting == 0
+
+    def said(documents: list[Any]) -> list[tuple[str, str]]:
+        return [(each["event_action"], each["dedup_key"].removeprefix("mainspring-")) for each in documents]
+
+    assert {action for action, _ in said(heard.documents[:first])} == {"trigger"}
+    assert {key for _, key in said(heard.documents[:first])} == set(alarms)
+    assert said(heard.documents[again:]) == [
+        ("acknowledge", alarms[0]),
+        *(("resolve", alarm_id) for alarm_id in sorted(alarms)),
+    ]
 
 
 def test_what_was_not_taken_is_shown_and_told_again_under_the_same_ids(opened: Open, heard: Receiver) -> None:

@@ -6,11 +6,9 @@ __all__ = ["end_alarms"]
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mainspring.events import Event, EventType
 from mainspring.operate.acts.stage import LOOP
-from mainspring.operate.watch import unanswered
+from mainspring.operate.watch import put_told_standing, told_standing, unanswered
 from mainspring.ref import ModelRef
 
 if TYPE_CHECKING:
@@ -20,20 +18,16 @@ if TYPE_CHECKING:
 
 
 def end_alarms(workspace: Workspace, spec: ProductSpec) -> None:
-    """Record which of the alarms that stood at the last turn stand no more, so that those who were told are told."""
-    key = f"standing_alarms:{spec.name}"
+    """Record which of the alarms that were told stand no more, so that those who were told are told that too."""
     with workspace.database.read() as tx:
-        before = tx.values.get(key)
-        stand = _standing(tx, spec.name)
-    if before == stand or (before is None and stand == "[]"):
-        return
+        if told_standing(tx, spec.name) == _standing(tx, spec.name):
+            return
     with workspace.database.write() as tx:
-        if tx.values.get(key) != before:
-            return  # another process has recorded it meanwhile
+        # Read anew: another process may have recorded it meanwhile.
+        stand = _standing(tx, spec.name)
         champion = tx.registry.aliases(spec.name).get("champion")
         cycle = next((each.number for each in reversed(tx.loop.cycles(spec.name)) if each.trains), None)
-        ids = msgspec.json.decode(stand, type=set[str])
-        for alarm_id in sorted(msgspec.json.decode(before or "[]", type=set[str]) - ids):
+        for alarm_id in sorted(told_standing(tx, spec.name) - stand):
             alarm = tx.monitoring.alarm(alarm_id)
             served = (
                 f"{ModelRef(spec.name, champion)} serves now" if champion is not None else "no version serves"
@@ -48,10 +42,10 @@ def end_alarms(workspace: Workspace, spec: ProductSpec) -> None:
                     data={"alarm": alarm_id, "about": alarm.about, "state": alarm.state.value},
                 )
             )
-        tx.values.put(key, stand)
+        put_told_standing(tx, spec.name, stand)
 
 
-def _standing(tx: Transaction, product: str) -> str:
-    """Ids of the alarms that stand, as JSON."""
+def _standing(tx: Transaction, product: str) -> frozenset[str]:
+    """Ids of the alarms that stand."""
     champion = tx.registry.aliases(product).get("champion")
-    return msgspec.json.encode(sorted(each.alarm_id for each in unanswered(tx, product, champion))).decode()
+    return frozenset(each.alarm_id for each in unanswered(tx, product, champion))

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["Looks", "alarm_budget", "harm", "looks", "unanswered", "watch"]
+__all__ = [
+    "Looks",
+    "alarm_budget",
+    "harm",
+    "looks",
+    "put_told_standing",
+    "told_standing",
+    "unanswered",
+    "watch",
+]
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -108,6 +117,8 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
                 confirmed = replace(alarm, state=AlarmState.CONFIRMED)
                 tx.monitoring.put_alarm(confirmed)
                 _tell(tx, confirmed, EventType.ALARM_CONFIRMED, now, shown)
+        # With the alarms themselves: a cycle that starts within the same turn ends them before anybody looks again.
+        put_told_standing(tx, spec.name, told_standing(tx, spec.name) | {each.alarm_id for each in raised})
         tx.values.put(key, (today - _DAY).isoformat())
     return tuple(raised)
 
@@ -117,6 +128,20 @@ def unanswered(tx: Transaction, product: str, champion: int | None) -> tuple[Ala
     last = max((each.opened_at for each in tx.loop.cycles(product) if each.trains), default=None)
     alarms = tx.monitoring.alarms(product, since=last)
     return tuple(each for each in alarms if each.version == champion and (last is None or each.at > last))
+
+
+def told_standing(tx: Transaction, product: str) -> frozenset[str]:
+    """Ids of the alarms that the ledger has told of and not yet told to be over."""
+    return msgspec.json.decode(tx.values.get(_standing_key(product)) or "[]", type=frozenset[str])
+
+
+def put_told_standing(tx: Transaction, product: str, alarm_ids: frozenset[str]) -> None:
+    """Record them."""
+    tx.values.put(_standing_key(product), msgspec.json.encode(sorted(alarm_ids)).decode())
+
+
+def _standing_key(product: str) -> str:
+    return f"standing_alarms:{product}"
 
 
 def _read(tx: Transaction, ref: ModelRef, monitor: Monitor, today: date) -> dict[date, str]:
