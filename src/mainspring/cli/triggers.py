@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
     from mainspring.operate.backtest import Backtest, PolicyResult
 
-app = App(name="triggers", help="When cycles start: try other policies on what was recorded.")
+app = App(
+    name="triggers",
+    help="When cycles start: try other policies on what was recorded.",
+    help_epilogue="Example:\n  mainspring triggers backtest late-orders --policy weekly.py",
+)
 
 
 @app.command(
