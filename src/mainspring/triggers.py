@@ -131,7 +131,7 @@ class AnyOf(_AsWritten, frozen=True):
 class AllOf(_AsWritten, frozen=True):
     """Start a cycle when all of these triggers would, such as on a schedule, but only with new data.
 
-    The first of them gives the cycle its kind of trigger, and all of them its evidence.
+    The cycle's kind of trigger is `all_of`, with the kinds of those that spoke as its parts; each gives its evidence.
 
     Attributes
     ----------

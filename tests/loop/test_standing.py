@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given
 from tests.loop.known import (
     DAY,
     DRIFT,
@@ -14,6 +15,7 @@ from tests.loop.known import (
     QUIET,
     REQUEST,
     STALE,
+    any_facts,
     declared,
     grown,
     in_progress,
@@ -191,7 +193,8 @@ def test_all_of_several_triggers_start_one_cycle_with_the_evidence_of_all() -> N
     ready = grown(replace(QUIET, alarms=(QUALITY,)), 150)
     action = decide(with_triggers(ready, trigger))
     assert isinstance(action, Start)
-    assert action.trigger is TriggerKind.ON_SCHEDULE
+    assert action.trigger is TriggerKind.ALL_OF
+    assert action.parts == (TriggerKind.ON_SCHEDULE, TriggerKind.ON_NEW_DATA, TriggerKind.ON_DEGRADATION)
     assert action.evidence == (
         "'0 3 * * *' fell due at 2013-03-05 03:00; 150 new rows up to flights@v3, of 100 needed; "
         "quality:log_loss: log loss has risen"
@@ -199,6 +202,23 @@ def test_all_of_several_triggers_start_one_cycle_with_the_evidence_of_all() -> N
     for lacking in (grown(ready, 99), replace(ready, alarms=())):
         assert decide(with_triggers(lacking, trigger)) is None
         assert stands(lacking, trigger).has == "2 of them"
+
+
+def test_the_kinds_of_what_is_combined_are_told_once_each_however_deep_they_lie() -> None:
+    deep = ms.AllOf((ms.OnNewData(rows=2), NIGHTLY))
+    found = stands(grown(QUIET, 10), ms.AllOf((ms.OnNewData(), ms.AnyOf((deep,)), ms.OnNewData(rows=3))))
+    (cause,) = found.causes
+    assert cause.parts == (TriggerKind.ON_NEW_DATA, TriggerKind.ON_SCHEDULE)
+    assert [each.kind for each in (found, *found.parts)] == ["all_of", "on_new_data", "any_of", "on_new_data"]
+
+
+@given(any_facts())
+def test_a_cause_has_parts_exactly_where_several_speak_together(facts: Facts) -> None:
+    for standing in standings(facts):
+        for cause in standing.causes:
+            assert bool(cause.parts) == (cause.trigger is TriggerKind.ALL_OF)
+            assert TriggerKind.ALL_OF not in cause.parts
+            assert cause.trigger.value == standing.kind
 
 
 def test_a_schedule_that_was_missed_is_no_part_of_all() -> None:

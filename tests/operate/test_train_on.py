@@ -103,12 +103,22 @@ def test_since_a_change_starts_at_the_change_point_of_the_alarm_behind_the_cycle
                 )
                 for trigger in (TriggerKind.ON_DRIFT, TriggerKind.ON_DEMAND)
             }
+            several = replace(
+                first,
+                cycle_id="c2",
+                number=2,
+                trigger=TriggerKind.ALL_OF,
+                parts=(TriggerKind.ON_SCHEDULE, TriggerKind.ON_DRIFT),
+                opened_at=workspace.clock.now(),
+            )
+            begun[TriggerKind.ALL_OF] = change_behind(tx, several)
             changes = [each.change for each in tx.monitoring.alarms("tiny")]
     earliest = min(each.since for each in changes if each is not None)
     assert date(2024, 2, 2) <= earliest <= date(2024, 2, 6)
     assert begun == {
         TriggerKind.ON_DRIFT: datetime.combine(earliest, datetime.min.time(), UTC),
         TriggerKind.ON_DEMAND: None,
+        TriggerKind.ALL_OF: datetime.combine(earliest, datetime.min.time(), UTC),
     }
 
 

@@ -18,6 +18,7 @@ from mainspring.operate.declare import declare
 from mainspring.operate.observe import observe
 from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
+from mainspring.operate.status import cycle_rows
 from mainspring.operate.why_not import TriggerRow, WhyNot, why_not
 from mainspring.workspace import Workspace
 
@@ -104,9 +105,18 @@ def test_a_schedule_that_needs_fresh_data_waits_for_it(workspace: Workspace) -> 
     publish(workspace, 38, 2)
     turn(workspace)
     second = cycles(workspace)[-1]
-    assert (second.number, second.trigger) == (2, TriggerKind.ON_SCHEDULE)
+    assert (second.number, second.trigger) == (2, TriggerKind.ALL_OF)
+    assert second.parts == (TriggerKind.ON_SCHEDULE, TriggerKind.ON_NEW_DATA)
     assert "in Europe/Berlin fell due at" in second.evidence
     assert "old, of 12h allowed" in second.evidence
+    with workspace.database.read() as tx:
+        started = [each for each in tx.ledger.entries() if each.type == EventType.CYCLE_STARTED]
+    told = json.loads(started[-1].data)
+    assert (told["trigger"], told["parts"]) == ("all_of", ["on_schedule", "on_new_data"])
+    assert "parts" not in json.loads(started[0].data)
+    assert only(why_not(workspace, "tiny")).kind == "all_of"
+    row = cycle_rows(workspace, "tiny")[-1]
+    assert (row.trigger, row.trigger_text) == ("all_of", "all_of (on_schedule, on_new_data)")
 
 
 # --- what is recorded ----------------------------------------------------------------------------------------------

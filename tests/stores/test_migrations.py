@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from mainspring.clock import time_text
+from mainspring.loop import TriggerKind
 from mainspring.monitoring import Alarm, AlarmState
 from mainspring.rollouts import UnitOutcome
 from mainspring.stores.sql import Database, migrations
@@ -212,6 +213,36 @@ def test_a_rollout_in_progress_goes_on_after_the_upgrade(
         tx.rollouts.put(rollout.aborted())
         tx.rollouts.put(replace(rollout, rollout_id="c2"))
         assert [each.rollout_id for each in tx.rollouts.rollouts()] == ["c1", "c2"]
+    engine.dispose()
+
+
+def test_a_cycle_of_before_keeps_its_trigger(database: Database, engine: Engine, tmp_path: Path) -> None:
+    newer = shutil.ignore_patterns("__pycache__", *(f"{number:04}_*" for number in range(7, 99)))
+    shutil.copytree(SCRIPTS, tmp_path / "older", ignore=newer)
+    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {REVISION_TABLE}"))
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("DROP FUNCTION events_refuse"))
+    with database._begin("upgrade") as connection:
+        migrate(connection, scripts=tmp_path / "older")
+        columns = ", ".join(f'"{column}"' for column in CYCLE)
+        values = ", ".join(f":{column}" for column in CYCLE)
+        connection.execute(text(f"INSERT INTO cycles ({columns}) VALUES ({values})"), CYCLE)
+    with database._begin("upgrade") as connection:
+        migrate(connection)
+    with database.write() as tx:
+        (kept,) = tx.loop.cycles("late")
+        assert (kept.trigger, kept.parts, kept.version) == (TriggerKind.ON_DEMAND, (), 2)
+        several = replace(
+            kept,
+            cycle_id="c2",
+            product="early",
+            trigger=TriggerKind.ALL_OF,
+            parts=(TriggerKind.ON_SCHEDULE, TriggerKind.ON_DRIFT),
+        )
+        tx.loop.open(several)
+        assert tx.loop.get("c2") == several
     engine.dispose()
 
 

@@ -62,7 +62,7 @@ def list_cycles(product: str | None = None, /, *, options: Options = HERE) -> No
                     row.product,
                     row.number,
                     row.opened_at,
-                    row.trigger,
+                    row.trigger_text,
                     row.evidence,
                     row.version and str(row.version),
                     toned(row.outcome or row.state),
@@ -104,7 +104,7 @@ def _story(cycle: CycleRow, events: list[EventRow]) -> Iterator[RenderableType]:
         {
             "started": cycle.opened_at,
             "by": cycle.actor,
-            "trigger": cycle.trigger,
+            "trigger": cycle.trigger_text,
             "because": cycle.evidence,
             "data": cycle.data or None,
             "params": cycle.params or ("as declared" if cycle.data else None),

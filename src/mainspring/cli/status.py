@@ -58,7 +58,7 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
             else "none yet",
             "hold-out": champion.metrics if champion else None,
             "trained on": champion.data if champion else None,
-            "cycle": f"{cycle.number} is {cycle.state} ({cycle.trigger}: {cycle.evidence})"
+            "cycle": f"{cycle.number} is {cycle.state} ({cycle.trigger_text}: {cycle.evidence})"
             if cycle
             else f"none in progress, {found.cycles} so far",
             "rollout": f"{rollout.challenger} serves {rollout.share:.0%} of the units; {rollout.reason}"

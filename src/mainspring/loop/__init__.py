@@ -10,6 +10,7 @@ from mainspring.loop.cycle import (
     TrainingRequest,
     TriggerKind,
     cycle_id,
+    trigger_text,
 )
 from mainspring.loop.decide import (
     Action,
@@ -70,4 +71,5 @@ __all__ = [
     "quiet_faults",
     "standings",
     "trigger_faults",
+    "trigger_text",
 ]

@@ -12,6 +12,7 @@ __all__ = [
     "TrainingRequest",
     "TriggerKind",
     "cycle_id",
+    "trigger_text",
 ]
 
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from mainspring.digest import digest_of_json
 from mainspring.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 
@@ -49,13 +50,14 @@ class StaleCycle(Conflict):
 
 
 class TriggerKind(StrEnum):
-    """The five reasons to start a cycle."""
+    """The five reasons to start a cycle, and several of them together."""
 
     ON_DEMAND = "on_demand"
     ON_SCHEDULE = "on_schedule"
     ON_NEW_DATA = "on_new_data"
     ON_DEGRADATION = "on_degradation"
     ON_DRIFT = "on_drift"
+    ALL_OF = "all_of"
 
 
 class CycleState(StrEnum):
@@ -124,6 +126,9 @@ class Cycle:
         Whose cycle, counted 1, 2, 3….
     trigger : TriggerKind
         Why it started.
+    parts : tuple of TriggerKind
+        Of `ALL_OF` alone: the kinds that spoke together, each once. A cycle that was recorded before there was
+        `ALL_OF` has the kind of the first of them, and no parts.
     evidence : str
         What the trigger saw, in words.
     actor : str
@@ -162,11 +167,17 @@ class Cycle:
     reason: str = ""
     closed_at: datetime | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    parts: tuple[TriggerKind, ...] = ()
 
     @property
     def run_id(self) -> str:
         """The id of the cycle's run."""
         return f"run-{self.cycle_id}"
+
+    @property
+    def trigger_text(self) -> str:
+        """Its trigger for people, with the parts of a combination."""
+        return trigger_text(self.trigger, self.parts)
 
     @property
     def trains(self) -> bool:
@@ -204,6 +215,19 @@ class LoopStore(Protocol):
     def take_up(self, request_id: str, cycle_id: str) -> None:
         """Record which cycle a request started."""
         ...
+
+
+def trigger_text(trigger: TriggerKind, parts: Sequence[TriggerKind]) -> str:
+    """Print the kind of a trigger, with those of which it is combined.
+
+    Examples
+    --------
+    >>> trigger_text(TriggerKind.ON_DRIFT, ())
+    'on_drift'
+    >>> trigger_text(TriggerKind.ALL_OF, (TriggerKind.ON_SCHEDULE, TriggerKind.ON_NEW_DATA))
+    'all_of (on_schedule, on_new_data)'
+    """
+    return f"{trigger} ({', '.join(parts)})" if parts else trigger.value
 
 
 def cycle_id(product: str, cause: str) -> str:

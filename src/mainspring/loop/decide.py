@@ -40,6 +40,7 @@ class Start:
     trigger: TriggerKind
     evidence: str
     request: TrainingRequest | None = None
+    parts: tuple[TriggerKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Hold:
     trigger: TriggerKind
     evidence: str
     held: tuple[Held, ...]
+    parts: tuple[TriggerKind, ...] = ()
 
     @property
     def keys(self) -> frozenset[str]:
@@ -196,12 +198,24 @@ def decide(facts: Facts) -> Action | None:
     ready = next((each for each in found if each.ready), None)
     if ready is not None:
         cause = ready.causes[0]
-        return Start(cause=cause.name, trigger=cause.trigger, evidence=cause.evidence, request=cause.request)
+        return Start(
+            cause=cause.name,
+            trigger=cause.trigger,
+            parts=cause.parts,
+            evidence=cause.evidence,
+            request=cause.request,
+        )
     for standing in found:
         for cause in standing.causes:
             news = tuple(each for each in standing.held if _key(each, cause.name) not in facts.held)
             if news:
-                return Hold(cause=cause.name, trigger=cause.trigger, evidence=cause.evidence, held=news)
+                return Hold(
+                    cause=cause.name,
+                    trigger=cause.trigger,
+                    parts=cause.parts,
+                    evidence=cause.evidence,
+                    held=news,
+                )
     return None
 
 

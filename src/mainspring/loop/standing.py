@@ -43,6 +43,8 @@ class Cause:
         The same for the same reason, so that it never starts two.
     trigger : TriggerKind
         Of which kind.
+    parts : tuple of TriggerKind
+        Of `ALL_OF` alone: the kinds that speak together, each once.
     evidence : str
         What the trigger saw, in words.
     request : TrainingRequest, optional
@@ -53,6 +55,7 @@ class Cause:
     trigger: TriggerKind
     evidence: str
     request: TrainingRequest | None = None
+    parts: tuple[TriggerKind, ...] = ()
 
 
 class HeldBy(StrEnum):
@@ -109,6 +112,25 @@ class Standing:
     causes: tuple[Cause, ...] = ()
     held: tuple[Held, ...] = ()
     parts: tuple[Standing, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Its kind: that of `TriggerKind` which it gives a cycle, or `any_of`, whose parts each give their own."""
+        match self.trigger:
+            case OnDemand():
+                return TriggerKind.ON_DEMAND.value
+            case OnSchedule():
+                return TriggerKind.ON_SCHEDULE.value
+            case OnNewData():
+                return TriggerKind.ON_NEW_DATA.value
+            case OnDegradation():
+                return TriggerKind.ON_DEGRADATION.value
+            case OnDrift():
+                return TriggerKind.ON_DRIFT.value
+            case AllOf():
+                return TriggerKind.ALL_OF.value
+            case AnyOf():
+                return "any_of"
 
     @property
     def ready(self) -> bool:
@@ -316,9 +338,11 @@ def _combination(trigger: AnyOf | AllOf, parts: tuple[Standing, ...]) -> Standin
 
 
 def _together(causes: Sequence[Cause]) -> Cause:
+    kinds = [kind for each in causes for kind in each.parts or (each.trigger,)]
     return Cause(
         name=" and ".join(each.name for each in causes),
-        trigger=causes[0].trigger,
+        trigger=TriggerKind.ALL_OF,
+        parts=tuple(dict.fromkeys(kinds)),
         evidence="; ".join(each.evidence for each in causes),
     )
 

@@ -66,7 +66,7 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
     cycle : int
         The cycle that promoted it.
     trigger : str
-        What had started that.
+        What had started that, with the parts of a combination.
     version, before : int
         The version, and the one before.
     look : int
@@ -221,7 +221,7 @@ def _measured(workspace: Workspace, spec: ProductSpec, due: _Due) -> Gain:
             reason = _told(interval, finding, metric, before)
     return Gain(
         cycle=due.cycle.number,
-        trigger=due.cycle.trigger.value,
+        trigger=due.cycle.trigger_text,
         version=due.version,
         before=due.before,
         look=due.look,

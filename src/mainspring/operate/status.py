@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.errors import Invalid, NotFound
+from mainspring.loop import TriggerKind, trigger_text
 from mainspring.operate.budget import BudgetRow, budget_rows
 from mainspring.operate.estimates import EstimateRow, estimate_row
 from mainspring.operate.gain import Gain, gains, unhelpful
@@ -124,12 +125,15 @@ class VersionRow(_Row, frozen=True):
 
 
 class CycleRow(_Row, frozen=True):
-    """A cycle. `seconds` are measured ones, and stay out of the ledger."""
+    """A cycle. `parts` are the kinds of triggers that spoke together, where its trigger is `all_of`.
+
+    `seconds` are measured ones, and stay out of the ledger.
+    """
 
     cycle_id: str
     product: str
     number: int
-    trigger: str
+    trigger: TriggerKind
     evidence: str
     actor: str
     opened_at: datetime
@@ -142,6 +146,12 @@ class CycleRow(_Row, frozen=True):
     reason: str
     closed_at: datetime | None
     seconds: float | None
+    parts: list[TriggerKind] = []
+
+    @property
+    def trigger_text(self) -> str:
+        """Its trigger for people, with the parts of a combination."""
+        return trigger_text(self.trigger, self.parts)
 
 
 class RolloutRow(_Row, frozen=True):
@@ -445,7 +455,8 @@ def _cycle(tx: Transaction, cycle: Cycle) -> CycleRow:
         cycle_id=cycle.cycle_id,
         product=cycle.product,
         number=cycle.number,
-        trigger=cycle.trigger.value,
+        trigger=cycle.trigger,
+        parts=list(cycle.parts),
         evidence=cycle.evidence,
         actor=cycle.actor,
         opened_at=cycle.opened_at,

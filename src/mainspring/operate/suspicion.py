@@ -31,7 +31,7 @@ def is_suspected(tx: Transaction, product: str, version: int, at: datetime) -> b
 
 def change_behind(tx: Transaction, cycle: Cycle) -> datetime | None:
     """Begin of the change that alarms had found when a cycle started that they started; None for any other cycle."""
-    if cycle.trigger not in (TriggerKind.ON_DEGRADATION, TriggerKind.ON_DRIFT):
+    if not {cycle.trigger, *cycle.parts} & {TriggerKind.ON_DEGRADATION, TriggerKind.ON_DRIFT}:
         return None
     before = [
         each.opened_at for each in tx.loop.cycles(cycle.product) if each.trains and each.number < cycle.number

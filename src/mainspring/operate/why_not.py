@@ -29,9 +29,14 @@ class HeldRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TriggerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How a trigger stands; `causes` say why it would start a cycle, and what holds it back it is told in any case."""
+    """How a trigger stands; `causes` say why it would start a cycle, and what holds it back it is told in any case.
+
+    `kind` is what the trigger of its cycle is called, such as `on_schedule` or `all_of`; an `any_of` gives a cycle the
+    kinds of its parts.
+    """
 
     trigger: str
+    kind: str
     ready: bool
     needs: str
     has: str
@@ -93,6 +98,7 @@ def why_not(workspace: Workspace, product: str, at: datetime | None = None) -> W
 def _row(standing: Standing) -> TriggerRow:
     return TriggerRow(
         trigger=repr(standing.trigger),
+        kind=standing.kind,
         ready=standing.ready,
         needs=standing.needs,
         has=standing.has,

@@ -84,7 +84,7 @@ def register(stage: Stage, cycle: Cycle) -> None:
             },
             metrics=cycle.metrics,
             reference=Digest(outputs["judge"]),
-            reason=f"cycle {cycle.number} ({cycle.trigger.value}: {cycle.evidence}) {cycle.verdict}",
+            reason=f"cycle {cycle.number} ({cycle.trigger_text}: {cycle.evidence}) {cycle.verdict}",
             registered_at=stage.now,
         )
         tx.registry.add(version)

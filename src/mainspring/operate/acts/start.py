@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["hold", "start"]
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mainspring.events import EventType
 from mainspring.loop import (
@@ -35,6 +35,7 @@ def start(stage: Stage, action: Start) -> None:
             product=spec.name,
             number=number,
             trigger=action.trigger,
+            parts=action.parts,
             evidence=action.evidence,
             actor=request.actor if request else LOOP,
             params=request.params if request else {},
@@ -51,8 +52,8 @@ def start(stage: Stage, action: Start) -> None:
             action.evidence,
             actor=cycle.actor,
             cycle=cycle.cycle_id,
-            trigger=action.trigger.value,
             cause=action.cause,
+            **_kinds(action),
             params=dict(cycle.params),
             data=[str(DataRef(name, version)) for name, version in sorted(data.items())],
         )
@@ -65,6 +66,11 @@ def _newest(tx: Transaction, dataset: str) -> int:
     return version.number
 
 
+def _kinds(action: Start | Hold) -> dict[str, Any]:
+    parts = {"parts": [each.value for each in action.parts]} if action.parts else {}
+    return {"trigger": action.trigger.value, **parts}
+
+
 def hold(stage: Stage, action: Hold) -> None:
     """Record, once, what holds a trigger back."""
     with stage.workspace.database.write() as tx:
@@ -75,7 +81,7 @@ def hold(stage: Stage, action: Hold) -> None:
             EventType.TRIGGER_HELD,
             stage.spec.name,
             "; ".join((action.evidence, *(each.why for each in action.held))),
-            trigger=action.trigger.value,
             cause=action.cause,
+            **_kinds(action),
             held_by=[each.by.value for each in action.held],
         )

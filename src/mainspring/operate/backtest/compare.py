@@ -240,7 +240,7 @@ def _result(
         cycles=[
             CycleOfReplay(
                 number=each.number,
-                trigger=each.trigger.value,
+                trigger=each.trigger_text,
                 opened_at=each.opened_at,
                 evidence=each.evidence,
                 outcome=each.outcome.value if each.outcome else each.state.value,

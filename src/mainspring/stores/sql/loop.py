@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row, select, update
 
 from mainspring.clock import parse_time, time_text
+from mainspring.digest import canonical_json
 from mainspring.errors import Conflict
 from mainspring.loop.cycle import (
     Cycle,
@@ -111,6 +112,7 @@ class SqlLoopStore:
 def _cycle_row(cycle: Cycle) -> dict[str, Any]:
     return fields_of(cycle) | {
         "trigger": cycle.trigger.value,
+        "parts": canonical_json([each.value for each in cycle.parts]),
         "params": json_text(cycle.params),
         "data": json_text(cycle.data),
         "opened_at": time_text(cycle.opened_at),
@@ -126,6 +128,7 @@ def _cycle(row: Row[Any]) -> Cycle:
         **{
             **row._mapping,
             "trigger": TriggerKind(row.trigger),
+            "parts": tuple(map(TriggerKind, json.loads(row.parts))),
             "params": json.loads(row.params),
             "data": json.loads(row.data),
             "opened_at": parse_time(row.opened_at),

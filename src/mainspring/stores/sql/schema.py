@@ -51,7 +51,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0006"
+NEWEST_REVISION = "0007"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -194,6 +194,7 @@ cycles = Table(
     Column("product", TEXT, nullable=False),
     Column("number", Integer, nullable=False),
     Column("trigger", TEXT, nullable=False),
+    Column("parts", TEXT, nullable=False),
     Column("evidence", TEXT, nullable=False),
     Column("actor", TEXT, nullable=False),
     Column("params", TEXT, nullable=False),
@@ -209,7 +210,7 @@ cycles = Table(
     UniqueConstraint("product", "number", name="cycles_number_unique"),
     CheckConstraint("number > 0", name="cycles_count_from_one"),
     CheckConstraint(
-        "trigger IN ('on_demand', 'on_schedule', 'on_new_data', 'on_degradation', 'on_drift')",
+        "trigger IN ('on_demand', 'on_schedule', 'on_new_data', 'on_degradation', 'on_drift', 'all_of')",
         name="cycles_trigger_known",
     ),
     CheckConstraint(

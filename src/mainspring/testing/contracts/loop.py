@@ -72,6 +72,12 @@ class LoopStoreContract:
         store.move(self.closed, expected=CycleState.STARTED)
         assert store.get("c1") == self.closed
 
+    def test_what_spoke_together_comes_back_as_it_was_recorded(self, store: LoopStore) -> None:
+        parts = (TriggerKind.ON_SCHEDULE, TriggerKind.ON_DRIFT)
+        several = replace(self.cycle, trigger=TriggerKind.ALL_OF, parts=parts)
+        store.open(several)
+        assert store.get("c1") == several
+
     def test_an_unknown_cycle_is_not_found(self, store: LoopStore) -> None:
         with pytest.raises(CycleNotFound):
             store.get("c1")
