@@ -131,7 +131,7 @@ class Change:
         if self.between is None:
             return f"about {self.since}, from {self.earliest} to {self.latest}"
         return (
-            f"about {self.since}, between {self.between.first} and {self.between.last} with a level of "
+            f"about {self.since}, between {self.between.first} and {self.between.last} at a level of "
             f"{self.between.level:.0%}"
         )
 
