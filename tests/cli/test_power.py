@@ -29,3 +29,18 @@ def test_power_that_cannot_be_told_says_why(root: Path, mainspring: Command) -> 
     assert "cannot rise by 2" in far.err
     assert mainspring("power", "tony", "--labels-per-day", "9").code == 3
     assert mainspring("power", "tiny@7", "--labels-per-day", "9").code == 3
+
+
+def test_power_is_told_of_every_metric_that_is_watched(root: Path, mainspring: Command) -> None:
+    text = (root / "product.py").read_text()
+    watched = 'ms.Quality("recall"), ms.Quality("accuracy", slices=("kind",)), ms.Quality("roc_auc"),'
+    (root / "product.py").write_text(text.replace("    monitors=[", f"    monitors=[{watched}"))
+    assert mainspring("train", "tiny", "--reason", "to keep the scores").code == 0
+    told = mainspring("power", "tiny@1", "--rise", "0.1", "--labels-per-day", "200", "--json").json
+    named = {each["metric"]: each for each in told}
+    assert named.keys() == {"1 - recall", "1 - accuracy", "1 - roc_auc", "log_loss"}
+    for each in told:
+        assert 0 <= each["probability"] <= 1
+        assert (each["labels_per_day"], each["rise"]) == (200, 0.1)
+    # Only late orders count for recall, so that it takes more labels.
+    assert named["1 - recall"]["probability"] < named["1 - accuracy"]["probability"]

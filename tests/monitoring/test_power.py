@@ -16,6 +16,7 @@ from mainspring.monitoring import (
     quality_stream,
     reference_for,
 )
+from mainspring.monitoring.power import stream_power
 
 budget = Budget(checks=30, alarms=0.25)
 
@@ -78,14 +79,24 @@ def test_the_reference_that_is_named_is_enough_and_the_next_smaller_one_is_not()
         ).probability
 
     def enough(rows_per_check: int) -> int | None:
-        return reference_for(
-            0.9, errors(1000, 100), rise=0.06, tolerance=0.01, rows_per_check=rows_per_check, budget=budget
-        )
+        stream = quality_stream("error", errors(1000, 100), [], tolerance=0.01)
+        return reference_for(0.9, stream, rise=0.06, rows_per_check=rows_per_check, budget=budget)
 
     found = enough(200)
     assert found is not None
     assert chance(found // 4) < 0.9 <= chance(2 * found)
     assert enough(2) is None
+
+
+def test_a_stream_among_others_is_found_later() -> None:
+    stream = quality_stream("error", errors(2000, 200), [], tolerance=0.01)
+    alone, among = (
+        stream_power(stream, rise=0.08, rows_per_check=100, budget=budget, among=n).within(0.5)
+        for n in (1, 50)
+    )
+    assert alone is not None
+    assert among is not None
+    assert alone < among
 
 
 @pytest.mark.slow

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.errors import Invalid
-from mainspring.monitoring.detector import Budget, WindowedBetting
-from mainspring.monitoring.quality import LossTable, loss_levels, quality_stream
+from mainspring.monitoring.detector import Budget, Stream, WindowedBetting
+from mainspring.monitoring.quality import LossTable, quality_stream
 
-__all__ = ["ImpossibleRise", "Power", "power", "reference_for"]
+__all__ = ["ImpossibleRise", "Power", "power", "reference_for", "stream_power"]
 
 _DETECTOR = WindowedBetting()
 _AHEAD = 90
@@ -143,19 +143,25 @@ def power(
     >>> found.reference_rows, found.probability, found.within(0.5)
     (1000, 1.0, 400)
     """
-    rows = reference.rows if reference_rows is None else reference_rows
-    looks = sorted({round(look) for look in np.geomspace(1, min(budget.checks, _AHEAD), 16).tolist()})
-    return _simulated(reference, rise, tolerance, rows_per_check, budget, rows, looks, runs, seed)
+    return stream_power(
+        quality_stream(reference.loss, reference, [], tolerance=tolerance),
+        rise=rise,
+        rows_per_check=rows_per_check,
+        budget=budget,
+        reference_rows=reference_rows,
+        runs=runs,
+        seed=seed,
+    )
 
 
 def reference_for(
     probability: float,
-    reference: LossTable,
+    stream: Stream,
     *,
     rise: float,
-    tolerance: float,
     rows_per_check: int,
     budget: Budget,
+    among: int = 1,
     runs: int = 100,
     seed: int = 0,
 ) -> int | None:
@@ -165,8 +171,8 @@ def reference_for(
     ----------
     probability : float
         Wanted within the budget's checks.
-    reference, rise, tolerance, rows_per_check, budget, runs, seed
-        As in `power`, with fewer runs and looks, since each size is simulated anew.
+    stream, rise, rows_per_check, budget, among, runs, seed
+        As in `stream_power`, with fewer runs and looks, since each size is simulated anew.
 
     Returns
     -------
@@ -183,8 +189,16 @@ def reference_for(
     low, high = 0, len(_SIZES)
     while low < high:
         middle = (low + high) // 2
-        tried = _simulated(
-            reference, rise, tolerance, rows_per_check, budget, _SIZES[middle], looks, runs, seed
+        tried = stream_power(
+            stream,
+            rise=rise,
+            rows_per_check=rows_per_check,
+            budget=budget,
+            among=among,
+            reference_rows=_SIZES[middle],
+            looks=looks,
+            runs=runs,
+            seed=seed,
         )
         if tried.probability >= probability:
             high = middle
@@ -193,58 +207,78 @@ def reference_for(
     return _SIZES[low] if low < len(_SIZES) else None
 
 
-def _simulated(
-    reference: LossTable,
+def stream_power(
+    stream: Stream,
+    *,
     rise: float,
-    tolerance: float,
     rows_per_check: int,
     budget: Budget,
-    reference_rows: int,
-    looks: Sequence[int],
-    runs: int,
-    seed: int,
+    among: int = 1,
+    reference_rows: int | None = None,
+    looks: Sequence[int] | None = None,
+    runs: int = 200,
+    seed: int = 0,
 ) -> Power:
-    """Simulate, looking at few of the checks: what is found by a look is found by then, and perhaps a little sooner."""
+    """Say how likely a rise of a stream's mean is found, as `power` does of a loss.
+
+    Parameters
+    ----------
+    stream : Stream
+        With its reference, and without checks.
+    rise, rows_per_check, budget, reference_rows, runs, seed
+        As in `power`.
+    among : int
+        How many streams share the decision; the evidence of one must be so many times as large.
+    looks : sequence of int, optional
+        The checks after which is looked; by default some sixteen of those of the budget.
+
+    Raises
+    ------
+    ImpossibleRise
+        As in `power`.
+    """
     random = np.random.default_rng(seed)
-    shares, risen = _before_and_after(reference, rise)
-    references = random.multinomial(reference_rows, shares, runs)
+    rows = stream.reference_rows if reference_rows is None else reference_rows
+    if looks is None:
+        looks = sorted({round(look) for look in np.geomspace(1, min(budget.checks, _AHEAD), 16).tolist()})
+    shares, risen = _before_and_after(stream, rise)
+    references = random.multinomial(rows, shares, runs).tolist()
     checks = random.multinomial(rows_per_check, risen, (runs, looks[-1]))
+    needed = budget.log_threshold + math.log(among)
+    # Looked at few of the checks: what is found by a look is found by then, and perhaps a little sooner.
     waiting, found = list(range(runs)), []
     for look in looks:
         streams = [
-            quality_stream(
-                str(run),
-                LossTable(loss=reference.loss, counts=tuple(references[run].tolist())),
-                [
-                    LossTable(loss=reference.loss, counts=tuple(check))
-                    for check in checks[run, :look].tolist()
-                ],
-                tolerance=tolerance,
+            replace(
+                stream,
+                name=str(run),
+                reference=tuple(references[run]),
+                checks=tuple(map(tuple, checks[run, :look].tolist())),
             )
             for run in waiting
         ]
         # Streams of one call share nothing but the end of the grid, which is a little wider for many.
         evidence = _DETECTOR.weigh(streams, budget=budget)
-        waiting = sorted(int(name) for name, log_e in evidence.streams if log_e < evidence.log_threshold)
+        waiting = sorted(int(name) for name, log_e in evidence.streams if log_e < needed)
         found.append((look * rows_per_check, runs - len(waiting)))
     return Power(
-        loss=reference.loss,
+        loss=stream.column,
         rise=rise,
-        reference_rows=reference_rows,
+        reference_rows=rows,
         rows_per_check=rows_per_check,
         found=tuple(found),
         runs=runs,
     )
 
 
-def _before_and_after(reference: LossTable, rise: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares of the levels, and the same where some rows have the greatest loss instead of their own."""
-    counts, values = np.array(reference.counts), np.array(loss_levels(reference.loss).lower)
-    shares = counts / max(reference.rows, 1)
-    greatest = np.flatnonzero(counts).max(initial=0)
+def _before_and_after(stream: Stream, rise: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of the levels, and the same where some rows have the greatest value instead of their own."""
+    counts, values = np.array(stream.reference), np.array(stream.lower)
+    shares = counts / max(stream.reference_rows, 1)
+    greatest = int(np.argmax(np.where(counts > 0, values, -1.0)))
     most = float(values[greatest] - values @ shares)
     if not 0.0 < rise < most:
-        raise ImpossibleRise(reference.loss, rise, most)
+        raise ImpossibleRise(stream.column, rise, most)
     risen = (1 - rise / most) * shares
     risen[greatest] += rise / most
     return shares, risen

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 __all__ = ["LabelPaceUnknown", "MonitorPower", "quality_power"]
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mainspring.errors import Invalid
-from mainspring.monitoring import LossTable, Power, loss_levels, power, reference_for
+from mainspring.monitoring import LossTable, loss_levels, quality_stream
+from mainspring.monitoring.power import reference_for, stream_power
+from mainspring.monitoring.scores import ALL_ROWS, SCORE_METRICS, ScoreTable
 from mainspring.monitors import Quality
 from mainspring.operate.references import reference_of
 from mainspring.operate.sights.quality import ReferenceLacks, budget_of_stream
+from mainspring.operate.sights.scores import ScoreSight
 from mainspring.operate.status import check_product
 from mainspring.operate.watch import alarm_budget
 from mainspring.ref import ModelRef
 from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
+    from mainspring.monitoring import Budget, Stream
+    from mainspring.operate.judging import Reference
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
@@ -47,13 +53,14 @@ class MonitorPower(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     version, metric : str
-        The model version, as a ref, and the loss that is watched.
+        The model version, as a ref, and the loss that is watched, or what rises when a metric gets worse: `1 - recall`.
     tolerance, rise : float
-        What is allowed and what is to be found, on the scale of the loss from 0 to 1.
+        What is allowed and what is to be found, on a scale from 0 to 1.
     rise_in_units : float
         The rise as the metric has it, such as in nats.
     reference_labels, labels_per_day, days : int
-        Labels of the reference and of a day, and the days that are looked ahead: those of the alarm budget, 90 at most.
+        Labels of the reference and of a day, those among them that a metric leaves out, and the days that are looked
+        ahead: those of the alarm budget, 90 at most.
     probability, error : float
         Of an alarm within these days, and two standard errors of its simulation.
     half_within : int or None
@@ -114,7 +121,7 @@ def quality_power(
     Returns
     -------
     list of MonitorPower
-        One for each `Quality` of a loss; empty where the product has none.
+        One for each `Quality`, of all rows; empty where the product has none. Slices share its budget.
 
     Raises
     ------
@@ -138,26 +145,43 @@ def quality_power(
         labels = _pace(workspace, tx, ref.product) if labels_per_day is None else labels_per_day
     if not labels:
         raise LabelPaceUnknown(ref.product)
-    losses = reference_of(workspace.blobs, version.reference).losses
-    told = []
-    for monitor in spec.monitors:
-        if not isinstance(monitor, Quality) or monitor.metric not in LOSSES:
-            continue
-        if monitor.metric not in losses:
-            raise ReferenceLacks(monitor.metric, tuple(losses))
-        reference = LossTable.from_json(losses[monitor.metric])
-        budget = budget_of_stream(monitor, alarm_budget(spec))
-        found = power(reference, rise=rise, tolerance=monitor.tolerance, rows_per_check=labels, budget=budget)
-        enough = reference_for(
-            _WANTED,
-            reference,
-            rise=rise,
-            tolerance=monitor.tolerance,
-            rows_per_check=labels,
-            budget=budget,
+    reference, budget = reference_of(workspace.blobs, version.reference), alarm_budget(spec)
+    return [
+        _told(
+            str(version.ref),
+            monitor,
+            _watched(monitor, reference),
+            labels,
+            budget_of_stream(monitor, budget),
+            rise,
         )
-        told.append(_told(str(version.ref), monitor, found, enough))
-    return told
+        for monitor in spec.monitors
+        if isinstance(monitor, Quality)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """What a monitor looks at: its first stream, of how many, in which unit, and the share of labels that are in it."""
+
+    stream: Stream
+    among: int
+    unit: str
+    scale: float
+    share: float
+
+
+def _watched(monitor: Quality, reference: Reference) -> _Watched:
+    if monitor.metric in LOSSES and not monitor.slices:
+        if monitor.metric not in reference.losses:
+            raise ReferenceLacks(monitor.metric, tuple(reference.losses))
+        table = LossTable.from_json(reference.losses[monitor.metric])
+        stream = quality_stream(monitor.metric, table, [], tolerance=monitor.tolerance)
+        return _Watched(stream, 1, monitor.metric, loss_levels(monitor.metric).unit, 1.0)
+    streams = ScoreSight(monitor).streams(reference, [])
+    unit, scale, *_ = SCORE_METRICS[monitor.metric]
+    labelled = sum(ScoreTable.from_json(reference.scores).rows(ALL_ROWS)[1:])
+    return _Watched(streams[0], len(streams), unit, scale, streams[0].reference_rows / max(1, labelled))
 
 
 def _pace(workspace: Workspace, tx: Transaction, product: str) -> int:
@@ -170,20 +194,31 @@ def _pace(workspace: Workspace, tx: Transaction, product: str) -> int:
     return round(sum(labelled) / len(labelled)) if labelled else 0
 
 
-def _told(version: str, monitor: Quality, found: Power, enough: int | None) -> MonitorPower:
+def _told(
+    version: str, monitor: Quality, watched: _Watched, labels: int, budget: Budget, rise: float
+) -> MonitorPower:
+    rows = max(1, round(labels * watched.share))
+    found = stream_power(watched.stream, rise=rise, rows_per_check=rows, budget=budget, among=watched.among)
+    enough = reference_for(
+        _WANTED, watched.stream, rise=rise, rows_per_check=rows, budget=budget, among=watched.among
+    )
     if found.probability >= _WANTED:  # only round sizes are tried, and the reference may lie between two
         enough = min(enough or found.reference_rows, found.reference_rows)
+
+    def all_labels(some: int | None) -> int | None:
+        return None if some is None else round(some / watched.share)
+
     return MonitorPower(
         version=version,
-        metric=monitor.metric,
+        metric=watched.unit,
         tolerance=monitor.tolerance,
         rise=found.rise,
-        rise_in_units=found.rise * loss_levels(monitor.metric).unit,
-        reference_labels=found.reference_rows,
-        labels_per_day=found.rows_per_check,
+        rise_in_units=found.rise * watched.scale,
+        reference_labels=round(found.reference_rows / watched.share),
+        labels_per_day=labels,
         days=found.rows // found.rows_per_check,
         probability=found.probability,
         error=round(found.error, 3),
-        half_within=found.within(0.5),
-        reference_for_90=enough,
+        half_within=all_labels(found.within(0.5)),
+        reference_for_90=all_labels(enough),
     )
