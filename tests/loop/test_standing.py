@@ -185,6 +185,31 @@ def test_fresh_data_is_new_data_whose_newest_row_is_young(age: timedelta, *, rea
     assert not stands(with_weather(1, None), trigger).ready
 
 
+@given(any_facts())
+def test_what_is_counted_is_all_there_exactly_where_a_trigger_has_a_cause(facts: Facts) -> None:
+    for standing in standings(facts):
+        if standing.near is not None:
+            assert 0 <= standing.near <= 1
+            assert (standing.near == 1) == bool(standing.causes)
+
+
+@given(any_facts())
+def test_the_sentence_tells_what_is_there_or_lacking_and_all_that_holds_back(facts: Facts) -> None:
+    for standing in standings(facts):
+        told = standing.sentence
+        assert told.startswith("It starts a cycle") == standing.ready
+        assert standing.causes or (standing.needs in told and standing.has in told)
+        assert all(each.why in told for each in standing.held)
+
+
+@pytest.mark.parametrize(("rows", "near"), [(0, 0.0), (250, 0.25), (999, 0.999), (1_000, 1.0), (5_000, 1.0)])
+def test_new_data_is_as_near_as_what_lacks_most(rows: int, near: float) -> None:
+    facts = grown(QUIET, rows)
+    assert stands(facts, ms.OnNewData(rows=1_000)).near == near
+    # No event time is known, so no day is there.
+    assert stands(facts, ms.OnNewData(rows=1_000, days=1)).near == 0.0
+
+
 # --- combinations --------------------------------------------------------------------------------------------------
 
 

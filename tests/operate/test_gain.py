@@ -145,3 +145,6 @@ def test_a_trigger_of_which_no_promotion_helped_is_named() -> None:
         ]
     )
     assert told == ("on_schedule: none of 2 promotions is shown to have helped",)
+    apart = [gain("on_schedule", Finding.NOT_SHOWN), gain("on_drift", Finding.HARMED)]
+    assert unhelpful(apart) == ("the policy as a whole: none of 2 promotions is shown to have helped",)
+    assert unhelpful(apart[:1]) == ()

@@ -216,6 +216,29 @@ def test_why_not_says_what_is_lacking_until_the_cycle_starts_and_afterwards(work
     assert [why_not(workspace, "tiny", each) for each in at] == told
 
 
+def test_a_trigger_tells_when_it_last_fired_and_not_when_another_of_its_kind_did(
+    workspace: Workspace,
+) -> None:
+    nightly, weekly = 'ms.OnSchedule("0 3 * * *")', 'ms.OnSchedule("0 3 * * sun", cool_down="1h")'
+    retrain_by(workspace, nightly, weekly, cool_down='"2d"', cycle_budget='ms.CycleBudget(3, per="10d")')
+    before = workspace.clock.now()
+    workspace.advance(TRAINED + 2 * DAY)
+    turn(workspace)
+    first, second = why_not(workspace, "tiny").triggers
+    assert (first.last_fired, second.last_fired) == (TRAINED + 2 * DAY, None)
+    assert first.next_due == FIRST + 33 * DAY + 3 * HOUR
+    assert (first.cool_down, second.cool_down) == ("2d", "1h")
+    assert "held back: " not in second.told
+    budget = why_not(workspace, "tiny").cycle_budget
+    assert budget is not None
+    assert (budget.at_most, budget.per, budget.spent, budget.left) == (3, "10d", 2, 1)
+    assert budget.seconds > 0
+    past = why_not(workspace, "tiny", before)
+    assert [each.last_fired for each in past.triggers] == [None, None]
+    assert past.cycle_budget is not None
+    assert past.cycle_budget.spent == 1
+
+
 def test_a_moment_of_which_nothing_can_be_known_is_refused(workspace: Workspace) -> None:
     for at, said in (
         (workspace.clock.now() + HOUR, "lies in the future"),

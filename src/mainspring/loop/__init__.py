@@ -32,7 +32,7 @@ from mainspring.loop.decide import (
 )
 from mainspring.loop.facts import AlarmFact, DataFact, Facts, RolloutFact
 from mainspring.loop.faults import quiet_faults, trigger_faults
-from mainspring.loop.standing import Cause, Held, HeldBy, Standing, standings
+from mainspring.loop.standing import Cause, Held, HeldBy, Standing, cool_down_of, spent_cycles, standings
 
 __all__ = [
     "Action",
@@ -66,9 +66,11 @@ __all__ = [
     "Train",
     "TrainingRequest",
     "TriggerKind",
+    "cool_down_of",
     "cycle_id",
     "decide",
     "quiet_faults",
+    "spent_cycles",
     "standings",
     "trigger_faults",
     "trigger_text",

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Start a cycle."""
+    """Start a cycle; `declared` is the trigger as it is declared, since several may be of one kind."""
 
+    declared: str
     cause: str
     trigger: TriggerKind
     evidence: str
@@ -199,6 +200,7 @@ def decide(facts: Facts) -> Action | None:
     if ready is not None:
         cause = ready.causes[0]
         return Start(
+            declared=repr(ready.trigger),
             cause=cause.name,
             trigger=cause.trigger,
             parts=cause.parts,

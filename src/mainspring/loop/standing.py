@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Cause", "Held", "HeldBy", "Standing", "standings"]
+__all__ = ["Cause", "Held", "HeldBy", "Standing", "cool_down_of", "spent_cycles", "standings"]
 
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime, tzinfo
 
-    from mainspring.loop.cycle import TrainingRequest
+    from mainspring.loop.cycle import Cycle, TrainingRequest
     from mainspring.loop.facts import AlarmFact, Facts
     from mainspring.monitors import Monitor
-    from mainspring.triggers import Trigger
+    from mainspring.product import ProductSpec
+    from mainspring.triggers import CycleBudget, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,11 @@ class Standing:
         What holds it back, whether it has a cause or not.
     parts : tuple of Standing
         Of a combination; what holds them back all is told of the combination alone.
+    near : float, optional
+        What there is of what it needs, as a share from 0 to 1, where it counts something: of several things the one
+        that lacks most. 1 exactly where it has a cause.
+    next_due : datetime, optional
+        Of a schedule: its next moment after this one.
     """
 
     trigger: Trigger
@@ -112,6 +118,8 @@ class Standing:
     causes: tuple[Cause, ...] = ()
     held: tuple[Held, ...] = ()
     parts: tuple[Standing, ...] = ()
+    near: float | None = None
+    next_due: datetime | None = None
 
     @property
     def kind(self) -> str:
@@ -136,6 +144,22 @@ class Standing:
     def ready(self) -> bool:
         """Whether it starts a cycle, unless another trigger comes first."""
         return bool(self.causes) and not self.held
+
+    @property
+    def sentence(self) -> str:
+        """Why it starts a cycle or does not, in a sentence."""
+        if not self.causes:
+            waits = f"It waits for {self.needs}. So far: {self.has}."
+            return waits + (f" It would be held back too: {self._held_text}." if self.held else "")
+        first, more = self.causes[0].evidence, len(self.causes) - 1
+        why = f"{first}, and {more} more" if more else first
+        if self.held:
+            return f"It would start a cycle ({why}), but is held back: {self._held_text}."
+        return f"It starts a cycle with the loop's next turn: {why}."
+
+    @property
+    def _held_text(self) -> str:
+        return "; ".join(each.why for each in self.held)
 
 
 def standings(facts: Facts) -> tuple[Standing, ...]:
@@ -203,23 +227,36 @@ def _schedule(trigger: OnSchedule, facts: Facts) -> Standing:
     if due is None:
         upcoming = next_due(trigger, facts.now)
         then = f"the next is {_minute(upcoming, tz)}" if upcoming else "there is none in the next 50 years"
-        return Standing(trigger=trigger, needs=needs, has=f"none has passed; {then}")
+        return Standing(trigger=trigger, needs=needs, has=f"none has passed; {then}", next_due=upcoming)
     has = f"{asked} fell due at {_minute(due, tz)}"
     cause = Cause(name=f"schedule {time_text(due)}", trigger=TriggerKind.ON_SCHEDULE, evidence=has)
     held = []
+    upcoming = next_due(trigger, facts.now)
     if trigger.start_within is not None and facts.now - due > parse_duration(trigger.start_within):
         why = f"missed, since no cycle could start within {trigger.start_within}"
-        held.append(Held(by=HeldBy.MISSED, why=why, until=next_due(trigger, facts.now)))
-    return Standing(trigger=trigger, needs=needs, has=has, causes=(cause,), held=tuple(held))
+        held.append(Held(by=HeldBy.MISSED, why=why, until=upcoming))
+    return Standing(
+        trigger=trigger, needs=needs, has=has, causes=(cause,), held=tuple(held), next_due=upcoming
+    )
 
 
 class _Check(NamedTuple):
-    """One of the things that `OnNewData` asks."""
+    """One of the things that `OnNewData` asks; `counted` says how much of it is there, where that is counted."""
 
     needs: str
     has: str
     told: str
     met: bool
+    counted: float = 0.0
+
+    @property
+    def near(self) -> float:
+        # Met decides: a quotient may come out as 1 a little before, or not quite when it is.
+        return 1.0 if self.met else min(max(self.counted, 0.0), _ALMOST)
+
+
+_ALMOST = 0.999
+"""The share of what is needed, at most, where it is not there yet."""
 
 
 def _new_data(trigger: OnNewData, facts: Facts) -> Standing:
@@ -236,6 +273,7 @@ def _new_data(trigger: OnNewData, facts: Facts) -> Standing:
         needs=", ".join(each.needs for each in checks),
         has=", ".join(each.has for each in checks),
         causes=(cause,) if met else (),
+        near=min(each.near for each in checks),
     )
 
 
@@ -248,6 +286,7 @@ def _checks(trigger: OnNewData, name: str, facts: Facts) -> Iterator[_Check]:
         has=f"{added:,} new rows up to {name}@v{data.version}" if data else f"{name} has no version yet",
         told=f"{trigger.rows:,} needed",
         met=added >= trigger.rows,
+        counted=added / trigger.rows,
     )
     if trigger.grown:
         read = data.rows_trained if data else 0
@@ -256,6 +295,7 @@ def _checks(trigger: OnNewData, name: str, facts: Facts) -> Iterator[_Check]:
             has=f"{added / read:.0%} more rows" if read else "no cycle yet",
             told=f"{trigger.grown:.0%} needed",
             met=data is not None and added >= trigger.grown * read,
+            counted=added / (trigger.grown * read) if read else 0.0,
         )
     # Where the event time is not known nothing is met: a trigger that cannot see must not fire.
     newest, trained = (data.newest, data.newest_trained) if data else (None, None)
@@ -267,6 +307,7 @@ def _checks(trigger: OnNewData, name: str, facts: Facts) -> Iterator[_Check]:
             has="the first data" if first else f"{'no' if days is None else days} new days of event time",
             told=f"{trigger.days} needed",
             met=first or (days is not None and days >= trigger.days),
+            counted=(days or 0) / trigger.days,
         )
     if trigger.fresh is not None:
         age = max(timedelta(0), facts.now - newest) if newest else None
@@ -334,6 +375,7 @@ def _combination(trigger: AnyOf | AllOf, parts: tuple[Standing, ...]) -> Standin
         has=f"{len(ready)} of them",
         causes=tuple(causes),
         parts=parts,
+        near=len(ready) / len(parts) if isinstance(trigger, AllOf) else None,
     )
 
 
@@ -357,25 +399,40 @@ def _holds(trigger: Trigger, facts: Facts) -> Iterator[Held]:
     for dataset in spec.datasets:
         if dataset.name not in facts.data:
             yield Held(by=HeldBy.NO_DATA, why=f"dataset {dataset.name!r} has no version yet")
-    if isinstance(trigger, OnDemand):
+    if (cool_down := cool_down_of(trigger, spec)) is None:
         return  # a person's request waits for nothing else
     if facts.last_opened_at is not None:
-        own = None if isinstance(trigger, AnyOf) else trigger.cool_down
-        until = facts.last_opened_at + parse_duration(own or spec.cool_down)
+        until = facts.last_opened_at + parse_duration(cool_down)
         if now < until:
             yield Held(by=HeldBy.COOL_DOWN, why=f"cooling down until {_minute(until)}", until=until)
     if (quiet := quiet_until(spec.quiet_hours, now)) is not None:
         yield Held(by=HeldBy.QUIET_HOURS, why=f"quiet hours until {_minute(quiet)}", until=quiet)
     if (budget := spec.cycle_budget) is not None:
-        span = parse_duration(budget.per)
-        spent = [each.opened_at for each in facts.trainings if each.opened_at + span > now]
+        spent = [each.opened_at for each in spent_cycles(budget, facts)]
         if len(spent) >= budget.at_most:
-            until = spent[-budget.at_most] + span
+            until = spent[-budget.at_most] + parse_duration(budget.per)
             yield Held(
                 by=HeldBy.CYCLE_BUDGET,
                 why=f"{len(spent)} cycles started in {budget.per}, {budget.at_most} allowed, until {_minute(until)}",
                 until=until,
             )
+
+
+def cool_down_of(trigger: Trigger, spec: ProductSpec) -> str | None:
+    """How long a trigger waits after a cycle has started: its own time, or the product's; None: it does not wait."""
+    match trigger:
+        case OnDemand():
+            return None
+        case AnyOf():
+            return spec.cool_down
+        case _:
+            return trigger.cool_down or spec.cool_down
+
+
+def spent_cycles(budget: CycleBudget, facts: Facts) -> tuple[Cycle, ...]:
+    """The cycles that count against a budget now, oldest first."""
+    span = parse_duration(budget.per)
+    return tuple(each for each in facts.trainings if each.opened_at + span > facts.now)
 
 
 def _minute(at: datetime, tz: tzinfo = UTC) -> str:

@@ -111,16 +111,20 @@ def gains(tx: Transaction, product: str) -> tuple[Gain, ...]:
 
 
 def unhelpful(found: Sequence[Gain]) -> tuple[str, ...]:
-    """Say of which triggers no promotion is shown to have helped, though several were measured."""
+    """Say of which triggers no promotion is shown to have helped, though several were measured, and whether of none."""
     by_trigger: dict[str, list[Gain]] = defaultdict(list)
     for each in found:
         if each.estimate is not None:
             by_trigger[each.trigger].append(each)
-    return tuple(
+    told = [
         f"{trigger}: none of {len(measured)} promotions is shown to have helped"
         for trigger, measured in sorted(by_trigger.items())
         if len(measured) > 1 and all(each.finding is not Finding.HELPED for each in measured)
-    )
+    ]
+    every = [each for measured in by_trigger.values() for each in measured]
+    if len(by_trigger) > 1 and all(each.finding is not Finding.HELPED for each in every):
+        told.append(f"the policy as a whole: none of {len(every)} promotions is shown to have helped")
+    return tuple(told)
 
 
 def measure_gain(workspace: Workspace, spec: ProductSpec) -> Gain | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["shown_of"]
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -49,22 +50,23 @@ def _chart(gains: Sequence[Gain], width: int) -> str:
     if not known:
         return ""
     days = [each.since.date() for each in known]
-    ends = [
-        Series(
-            name=f"{name} end", days=list(zip(days, values, strict=True)), kind=Kind.DASHED, tone=0, key=key
-        )
-        for name, values, key in (
-            ("lower", [each.low for each in known], "interval"),
-            ("upper", [each.high for each in known], "interval"),
-        )
+    # A line up from the lower end to the upper one, and a gap before the next.
+    bars = [
+        (day, value) for day, each in zip(days, known, strict=True) for value in (each.low, each.high, None)
     ]
     estimates = [(day, each.estimate) for day, each in zip(days, known, strict=True)]
-    zero = Series(name="", days=[(days[0], 0.0), (days[-1], 0.0)], tone=7, key="no gain")
+    # Points that lie far apart are not joined.
+    between = [days[0] + timedelta(days=n) for n in range(0, (days[-1] - days[0]).days, 28)]
+    zero = Series(name="", days=[(day, 0.0) for day in (*between, days[-1])], tone=7, key="no gain")
     marks = [
         Mark(day=day, label=str(each.cycle), title=each.reason) for day, each in zip(days, known, strict=True)
     ]
     return day_chart(
-        [zero, *ends, Series(name="gain", days=estimates, kind=Kind.DOTS, tone=0, key="gain")],
+        [
+            zero,
+            Series(name="", days=bars, tone=0, key="interval"),
+            Series(name="gain", days=estimates, kind=Kind.DOTS, tone=0, key="gain"),
+        ],
         title=f"Gain in {known[-1].metric} of each promotion over the version before",
         marks=marks,
         width=width,

@@ -43,6 +43,7 @@ def start(stage: Stage, action: Start) -> None:
             opened_at=stage.now,
         )
         tx.loop.open(cycle)
+        tx.values.put(f"fired:{spec.name}:{number:09}", action.declared)
         if request:
             tx.loop.take_up(request.request_id, cycle.cycle_id)
         stage.event(
