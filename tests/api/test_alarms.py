@@ -83,10 +83,17 @@ def test_the_budget_of_each_monitor_is_given(asked: Api) -> None:
     rows = asked.get("/v1/products/tiny/alarm-budget").json()
     assert asked.get("/v1/products/tiny").json()["budget"] == rows
     assert sorted({row["declared"] for row in rows}) == [0, pytest.approx(1 / 3)]
+    days = asked.get("/v1/products/tiny/alarm-budget/days").json()
+    last = {each["monitor"]: (each["looks"], each["spent"]) for each in days}
+    assert last == {row["monitor"]: (row["looks"], row["spent"]) for row in rows if row["declared"]}
 
 
 @pytest.mark.parametrize(
-    "path", ["alarms/x", "alarms/x/replay", "products/none/alarms", "products/none/alarm-budget"]
+    "path",
+    [
+        *("alarms/x", "alarms/x/replay", "products/none/alarms"),
+        *("products/none/alarm-budget", "products/none/alarm-budget/days"),
+    ],
 )
 def test_what_does_not_exist_is_404(asked: Api, path: str) -> None:
     assert asked.get(f"/v1/{path}").status_code == 404

@@ -90,6 +90,10 @@ def test_the_budget_is_shown_by_monitor_and_in_the_status(alarmed: Path, mainspr
     assert [row["declared"] for row in rows] == [pytest.approx(1 / 3)] * 3 + [0]
     said = mainspring("alarms", "budget", "tiny").out
     assert said.splitlines()[0].split()[:4] == ["Monitor", "Declared", "Spent", "Left"]
+    total = said.splitlines()[-1].split()
+    assert total[:4] == ["all", "of", "them", "1"]
+    assert float(total[4]) == pytest.approx(sum(row["spent"] for row in rows), rel=1e-3)
+    assert int(total[7]) == sum(row["raised"] for row in rows)
     assert "of 1 false alarms in 30 days spent by looking" in mainspring("status", "tiny").out
 
 

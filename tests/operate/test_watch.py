@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -19,12 +20,13 @@ from mainspring.loop import Cycle, TriggerKind
 from mainspring.monitoring import AlarmState
 from mainspring.monitors import Quality, Staleness
 from mainspring.operate.alarms import replay
+from mainspring.operate.budget import BudgetDay
 from mainspring.operate.controller import turn
 from mainspring.operate.end_alarms import end_alarms
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
 from mainspring.operate.request import request_training
-from mainspring.operate.status import product_status
+from mainspring.operate.status import budget_days, product_status
 from mainspring.operate.watch import unanswered, watch
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace
@@ -231,6 +233,27 @@ def test_the_budget_says_what_looks_have_spent_and_what_is_left(workspace: Works
         assert row.spent + row.left == pytest.approx(1 / 3)
     # What does not bet cannot be wrong.
     assert (rows["staleness"].spent, rows["staleness"].left) == (0.0, 0.0)
+
+
+def test_the_budget_by_day_begins_with_nothing_never_falls_and_ends_with_what_is_spent(
+    workspace: Workspace,
+) -> None:
+    live(workspace, range(1, 8))
+    live(workspace, range(8, 18), moved)
+    rows = {row.monitor: row for row in product_status(workspace, "tiny").budget}
+    by_monitor: dict[str, list[BudgetDay]] = {}
+    for each in budget_days(workspace, "tiny"):
+        by_monitor.setdefault(each.monitor, []).append(each)
+    assert by_monitor.keys() == {"input_drift", "prediction_drift", "quality:log_loss"}
+    for monitor, days in by_monitor.items():
+        assert [each.day for each in days] == [
+            workspace.clock.now().date() - n * DAY for n in reversed(range(30))
+        ]
+        assert (days[0].looks, days[0].spent) == (0, 0.0)
+        assert all(after.spent >= before.spent for before, after in pairwise(days))
+        assert (days[-1].looks, days[-1].spent) == (rows[monitor].looks, rows[monitor].spent)
+        assert sum(each.raised for each in days) == rows[monitor].raised
+    assert sum(row.raised for row in rows.values()) > 0
 
 
 def test_only_looks_of_the_last_period_count_and_one_that_has_spoken_does_not_look(

@@ -20,8 +20,8 @@ from mainspring.operate.alarms import (
     replay,
     snooze,
 )
-from mainspring.operate.budget import BudgetRow
-from mainspring.operate.status import product_status
+from mainspring.operate.budget import BudgetDay, BudgetRow
+from mainspring.operate.status import budget_days, product_status
 from mainspring.sinks.deliver import RouteRow, route_rows
 
 if TYPE_CHECKING:
@@ -77,6 +77,13 @@ ALARMS: tuple[Operation, ...] = (
         "What each of its monitors may do, has spent by looking, and has left",
         lambda w, r, c: product_status(w, product_of(r)).budget,
         gives=list[BudgetRow],
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/alarm-budget/days",
+        "What each of its monitors that bet had spent by each day of the period that ends now",
+        lambda w, r, c: budget_days(w, product_of(r)),
+        gives=list[BudgetDay],
     ),
     Operation(
         "GET",

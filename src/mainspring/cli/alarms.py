@@ -181,7 +181,7 @@ def snooze(
 
 @app.command(help_epilogue="Example:\n  mainspring alarms budget late-orders")
 def budget(product: str, /, *, options: Options = HERE) -> None:
-    """Show the alarm budget by monitor: false alarms declared, spent by looking, and left; and what was raised.
+    """Show the alarm budget by monitor and in all: false alarms declared, spent by looking, and left; what was raised.
 
     Parameters
     ----------
@@ -195,6 +195,10 @@ def budget(product: str, /, *, options: Options = HERE) -> None:
     if options.json:
         print_json(found)
         return
+    total = {
+        name: sum(getattr(each, name) for each in found)
+        for name in ("declared", "spent", "left", "raised", "confirmed")
+    }
     display(
         table(
             (
@@ -209,18 +213,31 @@ def budget(product: str, /, *, options: Options = HERE) -> None:
                 "",
             ),
             (
+                *(
+                    (
+                        each.monitor,
+                        each.declared,
+                        each.spent,
+                        each.left,
+                        f"{each.looks} of {each.period_days}",
+                        each.raised,
+                        each.confirmed,
+                        toned(each.outcome),
+                        each.told,
+                    )
+                    for each in found
+                ),
                 (
-                    each.monitor,
-                    each.declared,
-                    each.spent,
-                    each.left,
-                    f"{each.looks} of {each.period_days}",
-                    each.raised,
-                    each.confirmed,
-                    toned(each.outcome),
-                    each.told,
-                )
-                for each in found
+                    "all of them",
+                    total["declared"],
+                    total["spent"],
+                    total["left"],
+                    "",
+                    total["raised"],
+                    total["confirmed"],
+                    "",
+                    "",
+                ),
             ),
         )
     )

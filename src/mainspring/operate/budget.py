@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["BudgetRow", "budget_rows"]
+__all__ = ["BudgetDay", "BudgetRow", "budget_rows", "days_of_budget"]
 
-from datetime import timedelta
+from collections import Counter
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ from mainspring.operate.watch import alarm_budget, looks
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mainspring.monitoring import Budget
     from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
 
@@ -58,11 +60,30 @@ class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
     told: str
 
 
-def budget_rows(tx: Transaction, spec: ProductSpec, now: datetime) -> list[BudgetRow]:
-    """Hold what a product's monitors have done against its alarm budget.
+class BudgetDay(msgspec.Struct, frozen=True, kw_only=True):
+    """What a monitor that bets had spent by the end of a day of the period that ends now.
 
-    Of n looks at most (1 + alarms)^(n / checks) - 1 false alarms are expected: see `mainspring.monitoring.Budget`.
+    Attributes
+    ----------
+    monitor, day : str, date
+        Whose, and which.
+    looks : int
+        How often it had looked since the period began.
+    spent : float
+        False alarms that are expected at most of these looks.
+    raised : int
+        Alarms that it raised on that day.
     """
+
+    monitor: str
+    day: date
+    looks: int
+    spent: float
+    raised: int
+
+
+def budget_rows(tx: Transaction, spec: ProductSpec, now: datetime) -> list[BudgetRow]:
+    """Hold what a product's monitors have done against its alarm budget."""
     share = alarm_budget(spec)
     first = now.date() - share.checks * _DAY
     recent = [alarm for alarm in tx.monitoring.alarms(spec.name) if alarm.at.date() > first]
@@ -72,7 +93,7 @@ def budget_rows(tx: Transaction, spec: ProductSpec, now: datetime) -> list[Budge
         noted = looks(tx, spec.name, name)
         count = sum(first < day for day in noted.days) if noted else 0
         bets = isinstance(monitor, Betting)
-        spent = (1 + share.alarms) ** (count / share.checks) - 1 if bets else 0.0
+        spent = _spent(share, count) if bets else 0.0
         raised = [alarm for alarm in recent if alarm.monitor == name]
         rows.append(
             BudgetRow(
@@ -90,3 +111,39 @@ def budget_rows(tx: Transaction, spec: ProductSpec, now: datetime) -> list[Budge
             )
         )
     return rows
+
+
+def days_of_budget(tx: Transaction, spec: ProductSpec, now: datetime) -> list[BudgetDay]:
+    """Tell by day what each monitor that bets has spent in the period that ends now; the last day is as `budget_rows`.
+
+    Days are in order for each monitor, and monitors as they are declared.
+    """
+    share = alarm_budget(spec)
+    days = [now.date() - n * _DAY for n in reversed(range(share.checks))]
+    alarms = tx.monitoring.alarms(spec.name)
+    found = []
+    for monitor in spec.monitors:
+        if not isinstance(monitor, Betting):
+            continue
+        noted = looks(tx, spec.name, monitor.name)
+        looked = frozenset(noted.days) if noted else frozenset()
+        raised = Counter(alarm.at.date() for alarm in alarms if alarm.monitor == monitor.name)
+        count = 0
+        for day in days:
+            count += day in looked
+            found.append(
+                BudgetDay(
+                    monitor=monitor.name,
+                    day=day,
+                    looks=count,
+                    spent=_spent(share, count),
+                    raised=raised[day],
+                )
+            )
+    return found
+
+
+def _spent(share: Budget, count: int) -> float:
+    """False alarms that are expected at most of so many looks: see `mainspring.monitoring.Budget`."""
+    spent: float = (1 + share.alarms) ** (count / share.checks) - 1
+    return spent

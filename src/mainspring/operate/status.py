@@ -12,6 +12,7 @@ __all__ = [
     "RunRow",
     "VersionRow",
     "batch_row",
+    "budget_days",
     "cycle_rows",
     "data_row",
     "data_rows",
@@ -35,7 +36,7 @@ import msgspec
 
 from mainspring.errors import Invalid, NotFound
 from mainspring.loop import TriggerKind, trigger_text
-from mainspring.operate.budget import BudgetRow, budget_rows
+from mainspring.operate.budget import BudgetDay, BudgetRow, budget_rows, days_of_budget
 from mainspring.operate.estimates import EstimateRow, estimate_row
 from mainspring.operate.gain import Gain, gains, unhelpful
 from mainspring.operate.ingest import log_counts
@@ -283,6 +284,13 @@ def gain_rows(workspace: Workspace, product: str) -> list[Gain]:
     with workspace.database.read() as tx:
         check_product(tx, product)
         return list(gains(tx, product))
+
+
+def budget_days(workspace: Workspace, product: str) -> list[BudgetDay]:
+    """Tell by day what its monitors have spent of the alarm budget; raises `UnknownProduct`."""
+    with workspace.database.read() as tx:
+        check_product(tx, product)
+        return days_of_budget(tx, workspace.specs(tx)[product], workspace.clock.now())
 
 
 def cycle_rows(workspace: Workspace, product: str | None = None) -> list[CycleRow]:

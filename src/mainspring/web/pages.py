@@ -21,7 +21,7 @@ from mainspring.monitoring import AlarmNotFound
 from mainspring.operate import status
 from mainspring.operate.alarms import alarm_rows, alarm_story
 from mainspring.operate.report import rollout_report, rollout_summaries
-from mainspring.web import triggers
+from mainspring.web import budget, triggers
 from mainspring.web.alarms import charts_of
 from mainspring.web.chart import STYLE
 from mainspring.web.environment import make_environment
@@ -53,7 +53,7 @@ _HEADERS = {
 
 
 def pages(workspace: Workspace) -> list[BaseRoute]:
-    """Give the pages of a workspace: products with triggers, cycles, rollouts and alarms, events, one for the lost.
+    """Give the pages of a workspace: products with triggers, alarm budget, cycles, rollouts and alarms, and more.
 
     Nothing under `/v1/` is a page: that is the API's.
     """
@@ -62,6 +62,7 @@ def pages(workspace: Workspace) -> list[BaseRoute]:
         Route("/", _page(workspace, environment, _start)),
         Route("/products/{product}", _page(workspace, environment, _product)),
         Route("/products/{product}/triggers", _page(workspace, environment, _triggers)),
+        Route("/products/{product}/alarm-budget", _page(workspace, environment, _budget)),
         Route("/products/{product}/cycles/{number}", _page(workspace, environment, _cycle)),
         Route("/products/{product}/rollouts/{rollout}", _page(workspace, environment, _rollout)),
         Route("/products/{product}/alarms/{alarm}", _page(workspace, environment, _alarm)),
@@ -119,6 +120,10 @@ def _of_product(workspace: Workspace, product: str) -> tuple[str, dict[str, Any]
 
 def _triggers(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
     return "triggers.html", triggers.shown_of(workspace, request.path_params["product"])
+
+
+def _budget(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
+    return "budget.html", budget.shown_of(workspace, request.path_params["product"])
 
 
 def _cycle(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
