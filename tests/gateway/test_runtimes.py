@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import lightgbm
 import numpy as np
 import polars as pl
 import pytest
+import uvloop
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,7 @@ from mainspring.gateway.runtimes import (
     surplus,
 )
 from mainspring.gateway.runtimes.frames import columns_from, columns_to
+from mainspring.gateway.runtimes.worker import _connected
 from mainspring.gateway.score import Served
 
 BY_ROW = faulty.native(faulty.BY_ROW)
@@ -422,3 +425,25 @@ def test_a_request_that_makes_all_answers_beside_it_nan_spoils_only_its_own() ->
         )
 
     with_model(use)
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("unread", [b"", b"requests"])
+def test_an_answer_that_has_come_is_read_though_a_request_is_sent_to_a_process_that_has_ended(
+    runner: Callable[..., None], unread: bytes
+) -> None:
+    async def use() -> None:
+        ours, theirs = socket.socketpair()
+        reader, writer = await _connected(ours)
+        if unread:
+            ours.send(unread)
+        theirs.sendall(b"answer")
+        theirs.close()
+        for _ in range(3):
+            writer.write(b"another request")
+        assert await reader.readexactly(6) == b"answer"
+        with pytest.raises(asyncio.IncompleteReadError):
+            await reader.readexactly(1)
+        writer.close()
+
+    runner(use())

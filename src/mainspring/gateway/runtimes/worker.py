@@ -255,17 +255,30 @@ class WorkerModel:
             self._unanswered.popleft().fail(ModelCrashed(self._down))
 
 
-class _Reader(asyncio.StreamReader):
-    """Gives what has come, also when the process ended with requests unread: that resets the connection."""
+class _Protocol(asyncio.StreamReaderProtocol):
+    """Gives what has come, also when the process ended with requests unread.
 
-    def set_exception(self, exc: Exception) -> None:
-        self.feed_eof()
+    That resets the connection, and a request that is sent then ends it here before the last answers are read: the one
+    who has had their answer would be taken for the one that the process ended at.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, ours: socket.socket, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(reader, loop=loop)
+        self._answers, self._ours = reader, ours
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        with contextlib.suppress(OSError):
+            while come := self._ours.recv(2**16):
+                self._answers.feed_data(come)
+        super().connection_lost(None)
 
 
 async def _connected(ours: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     loop = asyncio.get_running_loop()
-    reader = _Reader(loop=loop)
-    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    reader = asyncio.StreamReader(loop=loop)
+    protocol = _Protocol(reader, ours, loop)
     transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
