@@ -173,3 +173,10 @@ def test_all_that_is_wrong_with_the_files_is_told_at_once(workspace: Workspace, 
 def test_nothing_recorded_is_told(empty: Workspace) -> None:
     with pytest.raises(NothingRecorded, match="has not turned"):
         backtest(empty, "tiny")
+
+
+def test_a_product_that_no_file_declares_any_more_is_told(workspace: Workspace) -> None:
+    file = workspace.settings.root / "product.py"
+    file.write_text(file.read_text().replace('"tiny",', '"other",'))
+    with pytest.raises(DeclarationInvalid, match="'tiny' any more"):
+        backtest(workspace, "tiny")

@@ -196,7 +196,11 @@ def _declare(scratch: Workspace, history: History) -> ProductSpec:
         described = scratch.workers.ask(Describe(), Described)
     except TaskFailed as error:
         raise DeclarationInvalid(str(error)) from None
-    spec = next(each for each in described.products if each.name == history.spec.name)
+    spec = next((each for each in described.products if each.name == history.spec.name), None)
+    if spec is None:
+        raise DeclarationInvalid(
+            f"No product file declares {history.spec.name!r} any more: restore it, and replay it then."
+        )
     with scratch.database.write() as tx:
         tx.values.put(f"product:{spec.name}", spec.to_json())
         tx.values.put(f"declared:{spec.name}", time_text(history.declared_at))
