@@ -14,6 +14,7 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 from mainspring.errors import Faults
 from mainspring.operate.backtest import Backtest, backtest
 from mainspring.operate.backtest.history import NothingRecorded
+from mainspring.operate.backtest.run import _beside
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.controller import turn
 from mainspring.operate.declare import DeclarationInvalid
@@ -180,3 +181,15 @@ def test_a_product_that_no_file_declares_any_more_is_told(workspace: Workspace) 
     file.write_text(file.read_text().replace('"tiny",', '"other",'))
     with pytest.raises(DeclarationInvalid, match="'tiny' any more"):
         backtest(workspace, "tiny")
+
+
+def test_what_a_killed_backtest_left_is_removed_by_the_next_and_what_another_uses_is_not(
+    empty: Workspace,
+) -> None:
+    with _beside(empty) as used:
+        left = used.parent / "left"
+        (left / "blobs").mkdir(parents=True)
+        (left / "lock").touch()
+        with _beside(empty) as own:
+            assert set(used.parent.iterdir()) == {used, own}
+    assert list(used.parent.iterdir()) == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["backtest"]
 
+import fcntl
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
     from mainspring.operate.backtest.history import History
     from mainspring.workspace import Workspace
+
+
+_LOCK = "lock"
+"""The file that is locked while a backtest uses its folder."""
 
 
 def backtest(
@@ -104,11 +110,25 @@ def _check(policies: Sequence[Path]) -> None:
 
 @contextmanager
 def _beside(workspace: Workspace) -> Iterator[Path]:
-    """Give a folder that is gone afterwards, on the file system of the workspace."""
+    """Give a folder that is gone afterwards, on the file system of the workspace; one that was killed left its own."""
     folder = workspace.settings.state / "backtests"
     folder.mkdir(exist_ok=True)
-    with TemporaryDirectory(dir=folder) as own:
+    for left in folder.iterdir():
+        if not _in_use(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(dir=folder) as own, (Path(own) / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(own)
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a process has a folder of its own; one without a lock has just begun."""
+    try:
+        with (folder / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
+        return True
+    return False
 
 
 def _notes(history: History) -> Iterator[str]:
