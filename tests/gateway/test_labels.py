@@ -107,6 +107,7 @@ def test_a_business_metric_has_a_name_and_a_number(shared: Shared) -> None:
     [known] = column(gateway.infer(body()), "prediction_id")
     faulty = [
         {"value": "much", "metric": "paid"},
+        {"value": -1e200, "metric": "paid"},
         {"value": 1, "metric": "Paid in full"},
         {"value": 1, "metric": 7},
         {"value": 1, "metrics": "paid"},
@@ -114,7 +115,7 @@ def test_a_business_metric_has_a_name_and_a_number(shared: Shared) -> None:
     reply = bring(gateway, *({"prediction_id": known, **each} for each in faulty))
     assert reply.status_code == 422
     assert [each["where"] for each in reply.json()["faults"]] == [
-        "labels[0].value", "labels[1].metric", "labels[2].metric", "labels[3].metrics",
+        "labels[0].value", "labels[1].value", "labels[2].metric", "labels[3].metric", "labels[4].metrics",
     ]  # fmt: skip
     assert bring(gateway, {"prediction_id": known, "value": 1, "metric": None}).json() == {"accepted": 1}
 

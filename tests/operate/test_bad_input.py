@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from tests.operate.tiny import PRODUCT, ask, begin, train_first
@@ -16,9 +17,11 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
 from mainspring.operate.alarms import replay
 from mainspring.operate.controller import turn
+from mainspring.operate.day_tables import MetricSums
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest, log_counts
 from mainspring.operate.publish import add_batch
+from mainspring.operate.status import product_status
 from mainspring.operate.watch import looks, watch
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace
@@ -139,6 +142,26 @@ def test_a_segment_that_is_there_twice_counts_once_and_is_named(workspace: Works
     assert (counts(workspace)["repeated_predictions"], counts(workspace)["repeated_labels"]) == (200, 200)
 
 
+def test_a_segment_that_is_read_after_its_ids_are_forgotten_does_not_count_and_is_named(
+    workspace: Workspace,
+) -> None:
+    workspace.advance(NOON)
+    ask(workspace, orders(FIRST + 31 * DAY, days=1))
+    ingest(workspace)
+    before = state(workspace)
+    (segment,) = (workspace.logs / "gateway-0").glob("*.log")
+    workspace.advance(NOON + 92 * DAY)
+    ingest(workspace)  # forgets what has its label
+    (workspace.logs / "gateway-1").mkdir()
+    shutil.copy(segment, workspace.logs / "gateway-1" / "00000001.log")
+    ingest(workspace)
+    ingest(workspace)
+    assert state(workspace) == before
+    assert counts(workspace)["predictions_too_old"] == 100
+    with workspace.database.read() as tx:
+        assert log_counts(tx, None) == {"labels_without_prediction": 100}
+
+
 def test_clocks_that_run_fast_or_slow_are_named_and_stop_nothing(workspace: Workspace) -> None:
     live(workspace, range(1, 4))
     rows = orders(FIRST + 34 * DAY, days=1, seed=1).sample(fraction=1.0, shuffle=True, seed=1)
@@ -183,6 +206,24 @@ def test_a_label_of_another_product_is_named_and_is_no_outcome(
     assert state(workspace) == before
 
 
+def test_a_business_metric_beyond_all_sums_is_named_and_stops_nothing(workspace: Workspace) -> None:
+    workspace.advance(NOON)
+    rows = orders(FIRST + 31 * DAY, days=1)
+    ask(workspace, rows, labelled=False)
+    at = workspace.clock.now()
+    values = [1e200, -1e16, "much", 1e15, -1e15, 5e12]
+    with SegmentWriter(workspace.logs / "gateway-1") as writer:
+        brought = [
+            LabelEntry(each, value, at, metric="paid")
+            for each, value in zip(rows["order_id"], values, strict=False)
+        ]
+        writer.append([LabelRecord(at=at, labels=brought)])
+    ingest(workspace)
+    assert counts(workspace)["unfitting_labels"] == 3
+    (sums,) = tables(workspace, "metric:paid").values()
+    assert msgspec.json.decode(sums, type=MetricSums).rows == 3
+
+
 def test_of_labels_that_contradict_each_other_the_first_stays_and_the_others_are_named(
     workspace: Workspace,
 ) -> None:
@@ -208,6 +249,42 @@ def test_of_labels_that_contradict_each_other_the_first_stays_and_the_others_are
     ingest(workspace)
     assert state(workspace) == before
     assert counts(workspace)["outdated_labels"] == 200
+
+
+# --- what is damaged ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "blinded"),
+    [("profile", {"input_drift", "prediction_drift"}), ("log_loss", {"quality:log_loss"})],
+)
+def test_a_damaged_table_blinds_the_monitors_that_read_it_and_no_other(
+    workspace: Workspace, kind: str, blinded: set[str]
+) -> None:
+    live(workspace, range(1, 4))
+    with workspace.database.write() as tx:
+        days = tx.monitoring.tables("tiny", 1, kind)
+        tx.monitoring.put_table("tiny", 1, kind, max(days), '{"damaged": [1')
+    workspace.advance(FIRST + 34 * DAY + timedelta(hours=12))
+    turn(workspace)
+    monitors = [each.name for each in spec(workspace).monitors]
+    assert {outcome(workspace, each)[0] for each in blinded} == {"could_not_judge"}
+    assert "could_not_judge" not in {outcome(workspace, each)[0] for each in monitors if each not in blinded}
+    assert product_status(workspace, "tiny").budget
+
+
+def test_what_cannot_be_prepared_for_a_monitor_blinds_that_one_alone(tmp_path: Path) -> None:
+    root = train_first(
+        tmp_path / "root", lambda text: text.replace("monitors=[", "monitors=[ms.AttributionDrift(), ")
+    )
+    with open_workspace(root) as workspace:
+        live(workspace, range(1, 3))
+        with workspace.database.write() as tx:
+            tx.monitoring.put_table("tiny", 1, "rows", (FIRST + 32 * DAY).date(), "[]")
+        workspace.advance(FIRST + 33 * DAY + timedelta(hours=12))
+        turn(workspace)
+        assert outcome(workspace, "attribution_drift")[0] == "could_not_judge"
+        assert outcome(workspace, "input_drift")[0] == "quiet"
 
 
 # --- what it is compared with ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import msgspec
 
 from mainspring.clock import parse_time
 from mainspring.errors import Fault, Faults, Invalid
-from mainspring.monitoring.record import LabelEntry
+from mainspring.monitoring.record import LARGEST_METRIC, LabelEntry
 from mainspring.ref import check_name
 
 if TYPE_CHECKING:
@@ -116,6 +116,9 @@ def _entry(
     if not isinstance(value, kinds) or (type(value) is int and not -(2**63) <= value < 2**63):
         what = "a number" if named else "a truth value, a number or a text"
         faults.append(Fault(f"{where}.value", f"it must be {what}."))
+    elif named and not isinstance(value, str) and not abs(value) <= LARGEST_METRIC:
+        what = f"a business metric lies between -{LARGEST_METRIC:g} and {LARGEST_METRIC:g}."
+        faults.append(Fault(f"{where}.value", what, "Send it in a larger unit."))
     moment = now
     if known_at is not _MISSING and known_at is not None:
         try:

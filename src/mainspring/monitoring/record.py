@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "LARGEST_METRIC",
     "Column",
     "Failure",
     "Fetched",
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LabelValue: TypeAlias = bool | int | float | str
 Values: TypeAlias = list[str | int | float | bool | None]
+
+LARGEST_METRIC = 1e15
+"""The greatest magnitude of a business metric; beyond it a double does not hold tenths, and squares soon no number."""
 
 _DTYPES = {
     "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",

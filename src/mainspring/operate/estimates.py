@@ -53,7 +53,8 @@ class EstimateRow(msgspec.Struct, frozen=True, kw_only=True):
         Rows asked, and those whose label has come.
     outcome, reason : str
         ``estimated``; or ``reference_too_small``, ``window_too_small``, ``not_covered``, ``no_reference`` (the version
-        was judged before labelled rows were kept, or they are damaged) or ``other_frame`` (days or
+        was judged before labelled rows were kept, or they are damaged), ``unreadable`` (a day's
+        profile is damaged) or ``other_frame`` (days or
         rows were kept by another release, in another way), with what was found.
     assumption : str
         What the estimate rests on.
@@ -112,6 +113,8 @@ def estimate_row(workspace: Workspace, tx: Transaction, version: ModelRef) -> Es
         return msgspec.structs.replace(row, reason=str(error))
     except (ProfileMismatch, RowsMismatch) as error:
         return msgspec.structs.replace(row, outcome="other_frame", reason=str(error))
+    except msgspec.DecodeError as error:
+        return msgspec.structs.replace(row, outcome="unreadable", reason=f"a profile is damaged: {error}")
     if found is None:
         return row
     return msgspec.structs.replace(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.clock import time_text
-from mainspring.monitoring.record import LabelEntry, LabelRecord, LogRecord, PredictionRecord
+from mainspring.monitoring.record import LARGEST_METRIC, LabelEntry, LabelRecord, LogRecord, PredictionRecord
 from mainspring.monitoring.sample import RowSample
 from mainspring.monitoring.scores import OTHER_VALUES, group_name
 from mainspring.monitoring.store import KnownLabel, OpenPrediction
@@ -94,10 +94,12 @@ def _forget(workspace: Workspace) -> None:
 def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
     """What of a product's traffic was not counted or not logged, by reason; of None what belongs to no product.
 
-    Rows of predictions: `repeated_predictions` (an id that was asked before), `of_unknown_version` (counted, but not in
-    a profile), and what the gateway has left out: `unsampled`. Values that it has left out: `redacted`. Labels:
+    Rows of predictions: `repeated_predictions` (an id that was asked before), `predictions_too_old` (read 90 days after
+    they were asked: nobody can tell any more whether they have counted before), `of_unknown_version` (counted, but not
+    in a profile), and what the gateway has left out: `unsampled`. Values that it has left out: `redacted`. Labels:
     `repeated_labels`, `revised_labels`, `outdated_labels` (known no later than the one at hand, which stays),
-    `unfitting_labels` (no value of the label's type, so of another product maybe). Of no product:
+    `unfitting_labels` (no value of the label's type, so of another product maybe, or a business metric beyond ±1e15).
+    Of no product:
     `of_unknown_product`, `labels_without_prediction`.
 
     Where clocks differ, counted nevertheless: `predictions_of_the_future`, `predictions_of_days_looked_at` (so that
@@ -174,6 +176,13 @@ def fits(value: LabelValue, spec: ProductSpec) -> bool:
             return True
 
 
+def _counts(entry: LabelEntry, spec: ProductSpec) -> bool:
+    """Whether a label can be counted: as a truth, or as a business metric."""
+    if entry.metric:
+        return not isinstance(entry.value, str) and abs(entry.value) <= LARGEST_METRIC
+    return fits(entry.value, spec)
+
+
 @dataclass(slots=True)
 class _Counting:
     """Adds one piece of a log to the tables, in one transaction."""
@@ -212,6 +221,7 @@ class _Counting:
         return unknown
 
     def _predictions(self, records: list[PredictionRecord]) -> None:
+        records = [record for record in records if not self._is_too_old(record)]
         opened = self._open(records)
         groups = {each.prediction_id: each.groups for each in opened}
         fresh = set(self.tx.monitoring.add_open(opened))
@@ -267,6 +277,13 @@ class _Counting:
             self.days.profile(place, asked, spec.inputs, frame)
             if needs_rows(spec.monitors):
                 self.days.sample(place, RowSample.of(*asked_as[product, version, day, logged], asked))
+
+    def _is_too_old(self, record: PredictionRecord) -> bool:
+        """Whether a record may repeat one that is forgotten; counted if so."""
+        if record.product not in self.specs or record.at >= self.now - REVISABLE:
+            return False
+        self.counts[record.product]["predictions_too_old"] += len(record.ids)
+        return True
 
     def _notice_clock(self, record: PredictionRecord) -> None:
         """Name what another clock has dated: rows of the future, or of days that monitors have looked at already."""
@@ -349,7 +366,7 @@ class _Counting:
             if prediction.product not in self.specs:
                 self.counts[_NOBODY]["of_unknown_product"] += 1
                 continue
-            if not entry.metric and not fits(entry.value, self.specs[prediction.product]):
+            if not _counts(entry, self.specs[prediction.product]):
                 self.counts[prediction.product]["unfitting_labels"] += 1
                 continue
             self._notice_label_clock(entry, prediction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COULD_NOT_JUDGE", "Look", "digests", "fetch", "keep", "look"]
+__all__ = ["COULD_NOT_JUDGE", "Look", "blind", "digests", "fetch", "keep", "look"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,16 +51,26 @@ def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fil
     blobs : FileBlobs
         Where the reference is.
     """
+    try:
+        return _look(grounds, ref, tables, blobs)
+    except Exception as error:  # noqa: BLE001 - whatever one monitor stumbles over, the others look
+        return blind(error)
+
+
+def blind(error: Exception) -> Look:
+    """Say that a monitor cannot look, and why."""
+    told = str(error) if isinstance(error, MainspringError) else f"{type(error).__name__}: {error}"
+    return Look(outcome=COULD_NOT_JUDGE, told=told)
+
+
+def _look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: FileBlobs) -> Look:
     monitor = grounds.monitor
     if isinstance(monitor, Rule):
         outcome, told = judge_rule(monitor, grounds, ref, tables)
         return Look(outcome=outcome.value, told=told)
     sight = sight_of(monitor)
-    try:
-        streams = sight.streams(reference_of(blobs, grounds.reference), list(tables.values()))
-        evidence = sight.weigh(streams, grounds.budget)
-    except MainspringError as error:
-        return Look(outcome=COULD_NOT_JUDGE, told=str(error))
+    streams = sight.streams(reference_of(blobs, grounds.reference), list(tables.values()))
+    evidence = sight.weigh(streams, grounds.budget)
     found = f"evidence {evidence.log_e:.1f} nats" if evidence.log_e > NO_EVIDENCE else "no evidence"
     weighed = f"{found}, {evidence.log_threshold:.1f} nats needed"
     if evidence.outcome is not Outcome.ALARM:

@@ -23,9 +23,9 @@ from mainspring.clock import parse_duration
 from mainspring.events import Event, EventType
 from mainspring.monitoring import Budget, Outcome, loss_levels
 from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
-from mainspring.monitors import Betting, Quality, Rule
+from mainspring.monitors import AttributionDrift, Betting, Quality, Rule, ServingSkew
 from mainspring.operate.attributions import attribute_days
-from mainspring.operate.look import Look, digests, keep, look
+from mainspring.operate.look import Look, blind, digests, keep, look
 from mainspring.operate.sights import sight_of
 from mainspring.operate.sights.rules import read_for_rule
 from mainspring.operate.skew import join_days
@@ -82,8 +82,7 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
         if champion is None or (watched is not None and date.fromisoformat(watched) >= today - _DAY):
             return ()
         version = tx.registry.get(ModelRef(spec.name, champion))
-    attribute_days(workspace, spec, version, today)
-    join_days(workspace, spec, version, today)
+    hindered = _prepare(workspace, spec, version, today)
     with workspace.database.read() as tx:
         spoken = {alarm.monitor for alarm in unanswered(tx, spec.name, champion)}
         tables = {
@@ -91,7 +90,10 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
             for monitor in spec.monitors
             if monitor.name not in spoken
         }
-    seen = {monitor: _look(workspace, spec, version, monitor, texts) for monitor, texts in tables.items()}
+    seen = {
+        monitor: _look(workspace, spec, version, monitor, texts, hindered.get(type(monitor)))
+        for monitor, texts in tables.items()
+    }
     alarms = {
         monitor: _alarm(workspace, version, monitor, each)
         for monitor, each in seen.items()
@@ -150,12 +152,26 @@ def _read(tx: Transaction, ref: ModelRef, monitor: Monitor, today: date) -> dict
     return sight_of(monitor).read(tx, ref, today)
 
 
+def _prepare(
+    workspace: Workspace, spec: ProductSpec, version: ModelVersion, today: date
+) -> dict[type[Monitor], Exception]:
+    """Make what monitors look at that is more than counts; give the monitors that cannot look, and why."""
+    hindered: dict[type[Monitor], Exception] = {}
+    for kind, prepare in ((AttributionDrift, attribute_days), (ServingSkew, join_days)):
+        try:
+            prepare(workspace, spec, version, today)
+        except Exception as error:  # noqa: BLE001 - whatever one monitor stumbles over, the others look
+            hindered[kind] = error
+    return hindered
+
+
 def _look(
     workspace: Workspace,
     spec: ProductSpec,
     version: ModelVersion,
     monitor: Monitor,
     tables: Mapping[date, str],
+    hindered: Exception | None,
 ) -> _Seen:
     budget = alarm_budget(spec)
     grounds = Grounds(
@@ -167,7 +183,8 @@ def _look(
         reference=version.reference,
         tables=digests(tables),
     )
-    return _Seen(grounds, tables, look(grounds, version.ref, tables, workspace.blobs))
+    came = blind(hindered) if hindered else look(grounds, version.ref, tables, workspace.blobs)
+    return _Seen(grounds, tables, came)
 
 
 def _alarm(workspace: Workspace, version: ModelVersion, monitor: Monitor, seen: _Seen) -> Alarm:
