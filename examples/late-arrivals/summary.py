@@ -227,7 +227,7 @@ def _by_day(summary: Summary) -> str:
         if row["labelled"]:
             total = totals[date.fromisoformat(row["day"])]
             total[0] += row["labelled"]
-            total[1] += row["labelled"] * row["log_loss"]
+            total[1] += row["labelled"] * row["loss"]
     days = sorted(totals)
     weekly = [
         (

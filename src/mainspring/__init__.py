@@ -55,6 +55,7 @@ __all__ = [
     "Product",
     "Quality",
     "QuietHours",
+    "Regression",
     "SameOutputs",
     "Servable",
     "ServingSkew",
@@ -94,7 +95,6 @@ from mainspring.monitors import (
 )
 from mainspring.product import (
     AtLeast,
-    BinaryClassification,
     Dataset,
     FeatureView,
     Mean,
@@ -122,6 +122,7 @@ from mainspring.strategy import (
     Shadow,
     Threshold,
 )
+from mainspring.task import BinaryClassification, Regression
 from mainspring.training import AllHistory, SinceChange, SlidingWindow, Weighted
 from mainspring.triggers import (
     AllOf,

@@ -14,6 +14,7 @@ import msgspec
 
 from mainspring.clock import time_text
 from mainspring.errors import MainspringError
+from mainspring.task import BinaryClassification, Regression
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,11 +39,19 @@ class Answered(MainspringError):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answered row: its id, under which the label comes, its probability, and the version that answered."""
+    """One answered row: its id, under which the label comes, what was answered, and the version that did.
+
+    `value` is the probability, or of a product that predicts a number the number.
+    """
 
     prediction_id: str
-    probability: float
+    value: float
     version: int
+
+    @property
+    def probability(self) -> float:
+        """What was answered, by its name where it is a probability."""
+        return self.value
 
 
 class Client:
@@ -127,7 +136,10 @@ class Client:
         return [
             Prediction(*row)
             for row in zip(
-                outputs["prediction_id"], outputs["probability"], outputs["model_version"], strict=True
+                outputs["prediction_id"],
+                outputs.get(BinaryClassification.answer) or outputs[Regression.answer],
+                outputs["model_version"],
+                strict=True,
             )
         ]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 __all__ = [
     "AtLeast",
-    "BinaryClassification",
     "ColumnSpec",
     "Dataset",
     "DatasetSpec",
@@ -44,28 +43,11 @@ from mainspring.errors import Invalid
 from mainspring.monitors import FalseAlarms, Monitor
 from mainspring.ref import check_name
 from mainspring.strategy import Canary, Strategy
+from mainspring.task import Task
 from mainspring.training import AllHistory, TrainOn
 from mainspring.triggers import CycleBudget, OnDemand, QuietHours, Trigger
 
 ParamValue: TypeAlias = str | int | float | bool | None
-
-
-# --- what is predicted -------------------------------------------------------------------------------------------
-
-
-class BinaryClassification(Value, frozen=True):
-    """Predict the probability that `label` equals `positive`.
-
-    Attributes
-    ----------
-    label : str
-        The dataset's column that holds the truth; null as long as it is unknown.
-    positive : bool, int or str
-        The value that counts as 1.
-    """
-
-    label: str
-    positive: bool | int | str = True
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -335,8 +317,8 @@ class Product:
     ----------
     name : str
         Unique in a workspace; the model's name at the gateway.
-    task : BinaryClassification
-        What is predicted.
+    task : Task
+        What is predicted: `BinaryClassification` or `Regression`.
     data : Dataset
         One row per prediction that might have been asked.
     inputs : sequence of str
@@ -378,7 +360,7 @@ class Product:
     """
 
     name: str
-    task: BinaryClassification
+    task: Task
     data: Dataset
     inputs: Sequence[str]
     pipeline: Pipeline
@@ -462,7 +444,7 @@ class ProductSpec(Value, frozen=True, kw_only=True):
 
     name: str
     file: str
-    task: BinaryClassification
+    task: Task
     data: DatasetSpec
     sources: tuple[DatasetSpec, ...]
     inputs: tuple[ColumnSpec, ...]

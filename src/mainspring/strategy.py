@@ -32,12 +32,13 @@ import msgspec
 from mainspring.clock import parse_duration
 from mainspring.declared import Value, need, need_alpha, need_margin
 from mainspring.errors import Invalid
+from mainspring.task import BinaryClassification, Regression
 
 CANDIDATE = "candidate"
 """How an `ABTest` names the version that the cycle has made."""
 
-LOSSES = ("log_loss", "brier")
-"""Metrics that are a mean over labelled rows, and better when lower."""
+LOSSES = (*BinaryClassification.losses, *Regression.losses)
+"""Metrics of any task that are a mean over labelled rows, and better when lower."""
 
 # --- guards ------------------------------------------------------------------------------------------------------
 
@@ -98,7 +99,7 @@ class NotWorse(Value, frozen=True):
     Attributes
     ----------
     metric : str
-        `log_loss` or `brier`.
+        A loss of the product's task: `log_loss` or `brier`, or `mae`, `mse` or `mape`.
     margin : float
         How much worse is no harm.
     alpha : float
@@ -177,7 +178,7 @@ class Threshold(Value, frozen=True):
     ----------
     metric : str
         `error_rate` (share of failing units), `latency_p50_ms`, `latency_p95_ms`, `latency_p99_ms`, a mean loss
-        (`log_loss`, `brier`), or the mean of a metric that callers report; of the units of the present step.
+        (`log_loss`, `brier`, `mae`, …), or the mean of a metric that callers report; of the units of the present step.
     at_most, at_least : float, optional
         A measurement within is successful. One of the two is needed.
     grace : float
@@ -395,7 +396,7 @@ class Better(Value, frozen=True):
     Attributes
     ----------
     metric : str
-        A loss (`log_loss`, `brier`; less is better), or a metric that callers report (more is better).
+        A loss (`log_loss`, `brier`, `mae`, …; less is better), or a metric that callers report (more is better).
     by : float
         How much better, at least.
     alpha : float

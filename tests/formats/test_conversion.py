@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,14 +14,15 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import RBFSampler
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import LinearSVC, LinearSVR
 
 from mainspring.formats import sklearn as of_sklearn
 from mainspring.formats import xgboost as of_xgboost
@@ -108,7 +110,7 @@ def test_a_classifier_that_stopped_early_answers_with_its_best_round(
 @pytest.mark.parametrize(
     ("params", "reason"),
     [
-        ({"objective": "reg:squarederror"}, "Only 'binary:logistic'"),
+        ({"objective": "rank:pairwise"}, "Only binary:logistic, reg:squarederror"),
         ({"booster": "gblinear"}, "Only trees"),
     ],
 )
@@ -118,6 +120,23 @@ def test_a_booster_that_cannot_be_converted_is_refused_with_the_reason(
     rows = pl.DataFrame({"x": [0.0, 1.0, 2.0, 3.0] * 40, "y": range(160), "label": [0, 1, 1, 0] * 40})
     with pytest.raises(NotConvertible, match=reason):
         of_xgboost.to_onnx(boosted(rows, ("x", "y"), **params))
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "reg:squarederror",
+        "reg:absoluteerror",
+        "count:poisson",
+        "reg:gamma",
+        "reg:tweedie",
+    ],
+)
+def test_onnx_answers_numbers_as_xgboost_does(parity: Parity, flights: pl.DataFrame, objective: str) -> None:
+    minutes = flights.with_columns(label=pl.col("scheduled_minutes"))
+    fitted = boosted(minutes, ("carrier", "dest", "hour", "temp"), rounds=20, objective=objective)
+    assert parity(fitted, of_xgboost.to_onnx(fitted), flights).passed
+    assert of_xgboost.predict(fitted, flights).std() > 1
 
 
 def test_names_that_do_not_fit_the_booster_are_refused() -> None:
@@ -154,6 +173,19 @@ def test_onnx_answers_as_a_pipeline_does_that_picks_columns_by_name(
     assert onnx == of_sklearn.to_onnx(fitted, ("carrier",))
 
 
+@pytest.mark.parametrize(
+    "model", [Ridge(), GradientBoostingRegressor(n_estimators=10), LinearSVR(max_iter=50)]
+)
+def test_onnx_answers_numbers_as_a_pipeline_does(parity: Parity, model: Any, flights: pl.DataFrame) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted_model = picked(model).fit(flights.select(INPUTS), flights["scheduled_minutes"])
+    fitted = Fitted(model=fitted_model, inputs=INPUTS)
+    assert parity(fitted, of_sklearn.to_onnx(fitted, ("carrier",)), flights).passed
+    again = Fitted(model=of_sklearn.load(of_sklearn.dump(fitted_model, {})), inputs=INPUTS)
+    assert compare(of_sklearn.predict(fitted, flights), of_sklearn.predict(again, flights)).max_abs_diff == 0
+
+
 def test_onnx_answers_as_a_model_of_the_matrix_does(parity: Parity, flights: pl.DataFrame) -> None:
     codes = {"carrier": tuple(flights["carrier"].unique().sort())}
     asked = Fitted(model=None, inputs=INPUTS, encodings=codes)
@@ -167,7 +199,7 @@ def test_onnx_answers_as_a_model_of_the_matrix_does(parity: Parity, flights: pl.
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (LinearSVC(), "it gives no probabilities"),
+        (LinearSVC(), "it gives neither probabilities nor numbers"),
         (make_pipeline(RBFSampler(random_state=0), LogisticRegression()), "skl2onnx"),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainspring.formats.fitted import Fitted, NotConvertible
-from mainspring.formats.lightgbm import dump, to_onnx
+from mainspring.formats.lightgbm import dump, predict, to_onnx
 from mainspring.formats.matrix import encode
 from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.parity import ParityReport
@@ -149,7 +149,8 @@ def test_an_input_of_text_without_categories_is_always_missing(fit: Fit, parity:
 @pytest.mark.parametrize(
     ("params", "reason"),
     [
-        ({"objective": "regression"}, "Only 'binary' can be converted"),
+        ({"objective": "xentropy"}, "Only binary, regression"),
+        ({"objective": "regression", "reg_sqrt": True}, "no root of labels"),
         ({"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, "averages its trees"),
         ({"linear_tree": True, "deterministic": False}, "linear"),
         ({"categorical_feature": [0], "min_data_per_group": 1, "cat_smooth": 0}, "split by category"),
@@ -162,6 +163,21 @@ def test_a_booster_that_cannot_be_converted_is_refused_with_the_reason(
     fitted = fit(rows, ("x", "y"), **params)
     with pytest.raises(NotConvertible, match=reason):
         to_onnx(fitted)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    ["regression", "regression_l1", "huber", "quantile", "mape", "poisson", "gamma", "tweedie"],
+)
+def test_onnx_answers_numbers_as_the_booster_does(
+    fit: Fit, parity: Parity, flights: pl.DataFrame, objective: str
+) -> None:
+    minutes = flights.with_columns(label=pl.col("scheduled_minutes"))
+    inputs = ("carrier", "dest", "hour", "temp")
+    fitted = fit(minutes, inputs, objective=objective)
+    report = parity(fitted, to_onnx(fitted), flights)
+    assert report.passed
+    assert predict(fitted, flights).std() > 1
 
 
 def test_names_that_do_not_fit_the_booster_are_refused(fit: Fit) -> None:

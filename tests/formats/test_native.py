@@ -305,7 +305,7 @@ def test_what_is_not_one_number_for_each_row_is_no_answer(answer: str, rows: pl.
         "model": msgspec.msgpack.encode({"code": code, "state": state}),
     }
     model = NativeModel.load(sealed(msgspec.msgpack.encode(written)), allow_code=True)
-    with pytest.raises(WrongAnswer, match="it must give one probability for each"):
+    with pytest.raises(WrongAnswer, match="it must give one number for each"):
         model.predict(feed(model, rows))
 
 

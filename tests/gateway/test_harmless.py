@@ -14,6 +14,7 @@ from mainspring.operate.unit_outcomes import units_of
 from mainspring.rollouts import Kind, Observed, Rollout, UnitOutcome, advance
 from mainspring.rollouts.route import Challenger, Route
 from mainspring.strategy import Canary, NoMoreErrors, NotSlower
+from mainspring.task import BinaryClassification
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +76,7 @@ def test_a_version_is_seldom_rolled_back_for_being_its_equal(workspace: Workspac
         assert len({record.units[0] for record in of_run if record.ids}) <= BROWSERS, "a cookie was not kept"
         units: dict[str, UnitOutcome] = {}
         for record in of_run:
-            for seen in units_of(record, begun(run)):
+            for seen in units_of(record, begun(run), BinaryClassification("late")):
                 units[seen.unit] = merged(units.get(seen.unit), seen)
             looked += 1
             if advance(begun(run), Observed.of(units.values(), 1), NOON).kind is Kind.ROLL_BACK:

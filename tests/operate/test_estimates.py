@@ -23,6 +23,7 @@ from mainspring.operate.references import reference_of
 from mainspring.operate.status import product_status
 from mainspring.ref import ModelRef
 from mainspring.stores.segments import SegmentWriter
+from mainspring.task import BinaryClassification
 from mainspring.workspace import Workspace
 
 DAY = timedelta(days=1)
@@ -100,7 +101,7 @@ def test_a_version_without_labelled_rows_has_no_estimate_and_says_why(workspace:
         for number, why in ((2, "judged before"), (3, "000000000000")):
             asked = DayQuality(product="tiny", version=number, day=yesterday, predictions=300)
             tx.monitoring.add_quality([asked])
-            row = estimate_row(workspace, tx, ModelRef("tiny", number))
+            row = estimate_row(workspace, tx, ModelRef("tiny", number), BinaryClassification("late"))
             assert row is not None
             assert (row.outcome, row.metrics) == ("no_reference", {})
             assert why in row.reason

@@ -91,16 +91,18 @@ def _budget(found: ProductStatus) -> str | None:
 
 
 def _estimated(found: ProductStatus) -> str | None:
-    """What the log loss is likely to be, before labels; beside it what the labels that have come say."""
+    """What the usual loss is likely to be, before labels; beside it what the labels that have come say."""
     row = found.estimate
     if row is None:
         return None
     days = f"{row.predictions:,} predictions of {row.since} to {row.until}"
-    loss = row.metrics.get("log_loss")
+    loss, name = row.metrics.get(found.metric), found.metric.replace("_", " ")
     if loss is None:
-        return f"not the log loss of {days}: {row.reason} ({row.outcome})"
-    measured = f"; measured on {row.labelled:,} labels {row.measured['log_loss']:.4f}" if row.labelled else ""
+        return f"not the {name} of {days}: {row.reason} ({row.outcome})"
+    measured = (
+        f"; measured on {row.labelled:,} labels {row.measured[found.metric]:.4f}" if row.labelled else ""
+    )
     return (
-        f"log loss {loss.value:.4f}, 90 % from {loss.low:.4f} to {loss.high:.4f}, on {days}, without their labels"
+        f"{name} {loss.value:.4f}, 90 % from {loss.low:.4f} to {loss.high:.4f}, on {days}, without their labels"
         f"{measured}\nif {row.assumption}"
     )

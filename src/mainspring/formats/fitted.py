@@ -26,9 +26,10 @@ class Fitted:
     Attributes
     ----------
     model : object
-        A LightGBM or XGBoost booster or classifier, trained on the matrix of the inputs; a scikit-learn classifier
-        or Pipeline, trained on that matrix or on a frame of the inputs; or any object of the product's own with
-        `predict(frame)`, which is given a polars frame of the inputs and gives a probability for each row.
+        A LightGBM or XGBoost booster, classifier or regressor, trained on the matrix of the inputs; a scikit-learn
+        classifier, regressor or Pipeline, trained on that matrix or on a frame of the inputs; or any object of the
+        product's own with `predict(frame)`, which is given a polars frame of the inputs and gives an answer for each
+        row.
     inputs : tuple of str
         The columns that the model reads, in its own order.
     encodings : mapping of str to tuple of str

@@ -1,4 +1,4 @@
-"""Binary LightGBM boosters: to text and back, and to an ONNX graph that answers alike.
+"""LightGBM boosters of one output: to text and back, and to an ONNX graph that answers alike.
 
 A booster compares doubles, but its inputs were float32 when it was trained. So `x <= threshold` is the same with
 the greatest float32 that is not above the threshold, and the graph needs no doubles [1]_.
@@ -15,7 +15,7 @@ __all__ = ["dump", "load", "predict", "to_onnx"]
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mainspring.errors import Fault
 from mainspring.formats.fitted import Fitted, NotConvertible
@@ -28,6 +28,17 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+_ANSWERS: dict[str, Literal["Sigmoid", "Exp", "Identity"]] = {
+    "binary": "Sigmoid",
+    "regression": "Identity",
+    "regression_l1": "Identity",
+    "huber": "Identity",
+    "quantile": "Identity",
+    "mape": "Identity",
+    "poisson": "Exp",
+    "gamma": "Exp",
+    "tweedie": "Exp",
+}
 _ZERO = 1.0000000180025095e-35
 """LightGBM takes what is not further from zero than this, the float32 nearest to 1e-35, for zero."""
 
@@ -46,23 +57,25 @@ def load(data: bytes) -> Any:
 
 
 def predict(fitted: Fitted, frame: pl.DataFrame) -> NDArray[np.float64]:
-    """Probabilities from the booster itself, shape (rows,)."""
+    """Answers of the booster itself, shape (rows,)."""
     answer: NDArray[np.float64] = _booster(fitted.model).predict(encode(fitted, frame), num_threads=1)
     return answer
 
 
 def to_onnx(fitted: Fitted, texts: Collection[str] = ()) -> bytes:
-    """An ONNX model that takes the columns themselves and gives the probability.
+    """An ONNX model that takes the columns themselves and gives the answer.
 
     Raises
     ------
     NotConvertible
-        The booster is not for a binary objective, has categorical splits or linear leaves, or averages its trees.
+        The booster is for another objective, has categorical splits or linear leaves, or averages its trees.
     """
     described = _booster(fitted.model).dump_model()
     if faults := tuple(_faults(fitted, described)):
         raise NotConvertible("The LightGBM booster", faults)
-    trees = _Trees(len(fitted.inputs), scale=float(described["objective"].split("sigmoid:")[1]))
+    kind, _, scale = str(described["objective"]).partition(" sigmoid:")
+    trees = _Trees(len(fitted.inputs), scale=float(scale or 1.0))
+    trees.ensemble.answer = _ANSWERS[kind.split()[0]]
     for tree in described["tree_info"]:
         trees.add(tree["tree_structure"])
     return graph(fitted, trees.ensemble, zero_is_missing=trees.zero_is_missing, zero=_ZERO)
@@ -138,8 +151,9 @@ def _float32_threshold(threshold: float) -> float:
 
 def _faults(fitted: Fitted, described: Mapping[str, Any]) -> Iterator[Fault]:
     objective = str(described.get("objective", ""))
-    if not objective.startswith("binary sigmoid:"):
-        yield Fault("objective", f"it is {objective!r}.", "Only 'binary' can be converted.")
+    if objective.partition(" ")[0] not in _ANSWERS or "sqrt" in objective:
+        mend = f"Only {', '.join(_ANSWERS)} can be converted, and no root of labels."
+        yield Fault("objective", f"it is {objective!r}.", mend)
     if described.get("average_output"):
         yield Fault("boosting", "it averages its trees, as a random forest does.", "Use gbdt, goss or dart.")
     if (features := described["max_feature_idx"] + 1) != len(fitted.inputs):

@@ -97,7 +97,7 @@ class WrongAnswer(MainspringError):
         self.rows, self.told = rows, told
 
     def __str__(self) -> str:
-        return f"The model answered {self.rows} rows with {self.told}: it must give one probability for each."
+        return f"The model answered {self.rows} rows with {self.told}: it must give one number for each."
 
 
 class Format(Protocol):
@@ -112,7 +112,7 @@ class Format(Protocol):
         ...
 
     def predict(self, fitted: Fitted, frame: pl.DataFrame) -> NDArray[np.floating[Any]]:
-        """Give a probability for each row of a frame that has the inputs."""
+        """Give an answer for each row of a frame that has the inputs."""
         ...
 
     def to_onnx(self, fitted: Fitted, texts: Collection[str] = ()) -> bytes:
@@ -288,7 +288,7 @@ class NativeModel:
         return cls(numbers, texts, fitted, written.inputs, described)
 
     def predict(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Probabilities for rows given as columns.
+        """Answers for rows given as columns.
 
         Parameters
         ----------

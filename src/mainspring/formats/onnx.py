@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import msgspec
 
 from mainspring.errors import Invalid, Refused
-from mainspring.formats.parity import TOLERANCE
+from mainspring.formats.parity import TOLERANCE, apart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 OUTPUT = "probability"
-"""The name of the only output."""
+"""The name of the only output in the graph, whatever it is: callers know it by that of the signature."""
 
 
 _OUTPUTS = (OUTPUT,)
@@ -91,7 +91,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """A model with one input of shape (rows, 1) per column and one output, `probability`, of shape (rows,).
+    """A model with one input of shape (rows, 1) per column and one output of shape (rows,).
 
     Attributes
     ----------
@@ -170,9 +170,9 @@ class OnnxModel:
 
         rows = min(len(sample.expected), 8)
         expected = answers(usual)
-        apart = np.abs(expected[: len(sample.expected)] - np.array(sample.expected))
-        if not (apart <= TOLERANCE).all():
-            raise AnswersOtherwise(float(np.nan_to_num(apart, nan=math.inf).max()))
+        differences = apart(np.array(sample.expected), expected[: len(sample.expected)])
+        if not (differences <= TOLERANCE).all():
+            raise AnswersOtherwise(float(np.nan_to_num(differences, nan=math.inf).max()))
         if tune_s <= 0:
             return usual
         end = time.perf_counter() + tune_s
@@ -236,7 +236,7 @@ class OnnxModel:
         return replace(self, choice=msgspec.structs.replace(self.choice, one_s=one_s, many_s=many_s))
 
     def predict(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Probabilities for rows given as columns.
+        """Answers for rows given as columns.
 
         Parameters
         ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TOLERANCE", "ParityReport", "compare"]
+__all__ = ["TOLERANCE", "ParityReport", "apart", "compare"]
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOLERANCE = 1e-5
-"""By how much two probabilities may differ and still count as alike."""
+"""By how much two answers may differ and still count as alike; where they are above 1, as a share of them."""
 
 
 class ParityReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,7 +24,7 @@ class ParityReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows : int
         How many were compared.
     max_abs_diff : float
-        The greatest difference of two probabilities; infinite where one of them is no number.
+        The greatest difference of two answers, as `apart` tells it; infinite where one of them is no number.
     rows_over : int
         Rows whose answers differ by more than the tolerance.
     passed : bool
@@ -40,6 +40,23 @@ class ParityReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def told(self) -> str:
         """How far apart they are, in words."""
         return "with no number" if self.max_abs_diff == float("inf") else f"by up to {self.max_abs_diff:.2g}"
+
+
+def apart(answers: NDArray[np.floating[Any]], others: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """How far answers are from one another: their difference, and where they are above 1 its share of them.
+
+    Probabilities differ by so much; numbers in units of their own have no other scale than their size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> apart(np.array([0.5, 2000.0]), np.array([0.25, 2001.0])).tolist()
+    [0.25, 0.0005]
+    """
+    import numpy as np
+
+    one, other = answers.astype(np.float64), others.astype(np.float64)
+    return np.asarray(np.abs(one - other) / np.maximum(np.abs(one), 1.0))
 
 
 def compare(
@@ -62,7 +79,7 @@ def compare(
 
     if native.shape != served.shape:
         return ParityReport(len(native), float("inf"), len(native), False)
-    apart = np.abs(native.astype(np.float64) - served.astype(np.float64))
-    apart[np.isnan(apart)] = np.inf
-    over = int((apart > tolerance).sum())
-    return ParityReport(len(apart), float(apart.max(initial=0.0)), over, len(apart) > 0 and over == 0)
+    differences = apart(native, served)
+    differences[np.isnan(differences)] = np.inf
+    over, rows = int((differences > tolerance).sum()), len(differences)
+    return ParityReport(rows, float(differences.max(initial=0.0)), over, rows > 0 and over == 0)

@@ -85,7 +85,7 @@ def load(data: bytes) -> Any:
 
 
 def predict(fitted: Fitted, frame: pl.DataFrame) -> NDArray[np.floating[Any]]:
-    """Probabilities as the object gives them."""
+    """Answers as the object gives them."""
     import numpy as np
 
     return np.asarray(fitted.model.predict(frame))

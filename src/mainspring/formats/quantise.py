@@ -10,7 +10,7 @@ from pathlib import Path
 from mainspring.errors import MainspringError
 
 TOLERANCE = 0.01
-"""By how much a probability of a model with rounded weights may differ: it is judged by its own answers afterwards."""
+"""By how much an answer of a model with rounded weights may be apart: it is judged by its own answers afterwards."""
 
 
 class NotQuantisable(MainspringError):

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mainspring.formats.parity import apart
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 SIZES = (1, 2, 7, 32, 100)
 TOLERANCE = 1e-6
-"""By how much a probability may differ from that of the row alone: kernels for one row and for many add up float32
+"""By how much an answer may be apart from that of the row alone: kernels for one row and for many add up float32
 in another order."""
 
 Columns = Mapping[str, "NDArray[Any]"]
@@ -105,10 +107,10 @@ def rowwise(
         alone = answers(np.arange(rows), 1)
         for size in tried:
             together = answers(random.permutation(rows), size)
-            apart = np.abs(together - alone)
-            if not np.isfinite(apart).all():
+            differences = apart(alone, together)
+            if not np.isfinite(differences).all():
                 return found(f"in batches of {size} an answer was no number")
-            worst = max(worst, float(apart.max()))
+            worst = max(worst, float(differences.max()))
             if worst > tolerance:
                 return found(
                     f"in batches of {size} a row was answered otherwise than alone, by up to {worst:.2g}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from mainspring.errors import Fault, Faults, Invalid
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +54,7 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: tuple[Column, ...]
 
     @classmethod
-    def infer(cls, rows: pl.DataFrame, inputs: Sequence[str]) -> Signature:
+    def infer(cls, rows: pl.DataFrame, inputs: Sequence[str], answer: str = "probability") -> Signature:
         """Read the signature of a model off the rows that it was trained on.
 
         An input is nullable when a null or a NaN was among its training rows. A model that never met one has not
@@ -64,6 +65,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rows : polars.DataFrame
         inputs : sequence of str
             The columns that the model reads, in its own order.
+        answer : str
+            How its answer is named.
 
         Raises
         ------
@@ -92,7 +95,12 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 columns.append(Column(name, dtype, missing))
         if faults:
             raise BadSignature("The signature", tuple(faults))
-        return cls(tuple(columns), (Column("probability", "FP32", False),))
+        return cls(tuple(columns), (Column(answer, "FP32", False),))
+
+    @property
+    def is_probability(self) -> bool:
+        """Whether what it gives is a probability, and not any number."""
+        return self.outputs[0].name == BinaryClassification.answer
 
     def to_json(self) -> str:
         """Text that `from_json` reads back to an equal value."""

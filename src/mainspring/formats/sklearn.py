@@ -1,4 +1,4 @@
-"""Binary scikit-learn classifiers and Pipelines: to skops and back, and to ONNX by skl2onnx.
+"""Binary scikit-learn classifiers, regressors and Pipelines of them: to skops and back, and to ONNX by skl2onnx.
 
 skops writes a model as JSON and arrays, and reads only types that it or we know [1]_. No pickle is ever loaded.
 
@@ -32,11 +32,13 @@ _TRUSTED = (
     "collections.OrderedDict",
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
     "xgboost.core.Booster",
     "xgboost.sklearn.XGBClassifier",
+    "xgboost.sklearn.XGBRegressor",
 )
 _NAMES = re.compile(r'("__id__": |"file": ")([^",.}\s]+)')
 _OPSET = 17
@@ -92,20 +94,21 @@ def load(data: bytes) -> Any:
 
 
 def predict(fitted: Fitted, frame: pl.DataFrame) -> NDArray[np.float64]:
-    """Probabilities from the model itself, shape (rows,): of the second of its two classes."""
+    """Answers of the model itself, shape (rows,): the probabilities of the second of its two classes, or numbers."""
     model = fitted.model
     given = encoded(fitted, frame) if _reads_names(model) else encode(fitted, frame, "float64")
-    answer: NDArray[np.float64] = model.predict_proba(given)[:, 1]
+    answer: NDArray[np.float64]
+    answer = model.predict_proba(given)[:, 1] if _is_classifier(model) else model.predict(given)
     return answer
 
 
 def to_onnx(fitted: Fitted, texts: Collection[str] = ()) -> bytes:
-    """An ONNX model that takes the columns themselves and gives the probability.
+    """An ONNX model that takes the columns themselves and gives the answer.
 
     Raises
     ------
     NotConvertible
-        It is no classifier of two classes, or skl2onnx does not know a part of it.
+        It is neither a regressor nor a classifier of two classes, or skl2onnx does not know a part of it.
     """
     from onnx import TensorProto, checker, helper, load_from_string
 
@@ -123,14 +126,18 @@ def to_onnx(fitted: Fitted, texts: Collection[str] = ()) -> bytes:
     else:
         front, values = matrix_nodes(fitted)
         front.append(helper.make_node("Concat", values, [converted.input[0].name], axis=1))
+    if _is_classifier(fitted.model):
+        column = helper.make_node("Gather", [converted.output[1].name, "/second"], ["/column"], axis=1)
+        answers = [column, helper.make_node("Reshape", ["/column", "/flat"], [OUTPUT])]
+    else:
+        answers = [helper.make_node("Reshape", [converted.output[0].name, "/flat"], [OUTPUT])]
     read_as_text = texts if by_name else fitted.encodings
     model = helper.make_model(
         helper.make_graph(
             [
                 *front,
                 *converted.node,
-                helper.make_node("Gather", [converted.output[1].name, "/second"], ["/column"], axis=1),
-                helper.make_node("Reshape", ["/column", "/flat"], [OUTPUT]),
+                *answers,
             ],
             "mainspring",
             [
@@ -172,7 +179,7 @@ def _converted(fitted: Fitted, texts: Collection[str] | None) -> bytes:
             fitted.model,
             "mainspring",
             initial_types=types,
-            options={id(fitted.model): {"zipmap": False}},
+            options={id(fitted.model): {"zipmap": False}} if _is_classifier(fitted.model) else None,
             target_opset={"": _OPSET, "ai.onnx.ml": 3},
         )
     except Exception as error:  # whatever skl2onnx stumbles over, the model stays native
@@ -185,8 +192,12 @@ def _converted(fitted: Fitted, texts: Collection[str] | None) -> bytes:
 
 
 def _faults(fitted: Fitted) -> Iterator[Fault]:
-    if not hasattr(fitted.model, "predict_proba"):
-        yield Fault("model", "it gives no probabilities.", "Use a classifier with predict_proba.")
+    from sklearn.base import is_regressor
+
+    if not _is_classifier(fitted.model):
+        if not is_regressor(fitted.model):
+            mend = "Use a regressor, or a classifier with predict_proba."
+            yield Fault("model", "it gives neither probabilities nor numbers.", mend)
     elif len(fitted.model.classes_) != 2:
         yield Fault("model", f"it has {len(fitted.model.classes_)} classes.", "Train it on labels 0 and 1.")
     if fitted.encodings and _picks_columns(fitted.model):
@@ -194,6 +205,11 @@ def _faults(fitted: Fitted) -> Iterator[Fault]:
         yield Fault("encodings", "its columns are picked by name and encoded before.", mend)
     if OUTPUT in fitted.inputs:
         yield Fault("inputs", f"{OUTPUT!r} is the name of the output.", "Rename the column.")
+
+
+def _is_classifier(model: Any) -> bool:
+    """Whether it gives probabilities."""
+    return hasattr(model, "predict_proba")
 
 
 def _reads_names(model: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Tree ensembles as ONNX graphs that take the columns themselves and give the probability."""
+"""Tree ensembles as ONNX graphs that take the columns themselves and give the answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["Ensemble", "Node", "graph"]
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mainspring.formats.matrix import matrix_nodes
 from mainspring.formats.onnx import OUTPUT
@@ -32,7 +32,7 @@ class Node(NamedTuple):
 
 @dataclass(slots=True)
 class Ensemble:
-    """Trees as flat lists of nodes and of leaves, which add up to the log odds.
+    """Trees as flat lists of nodes and of leaves, which add up to what the answer is a function of.
 
     Attributes
     ----------
@@ -40,11 +40,14 @@ class Ensemble:
     leaves : list of (tree, node, value)
     base : float
         What the leaves are added to.
+    answer : {"Sigmoid", "Exp", "Identity"}
+        That function, by the name of its operator: of log odds, of a logarithm, or of the answer itself.
     """
 
     nodes: list[Node] = field(default_factory=list)
     leaves: list[tuple[int, int, float]] = field(default_factory=list)
     base: float = 0.0
+    answer: Literal["Sigmoid", "Exp", "Identity"] = "Sigmoid"
 
     def attributes(self) -> dict[str, list[Any]]:
         """The attributes of the ONNX operator."""
@@ -87,7 +90,7 @@ def graph(
     -------
     bytes
         A graph with an input of shape (rows, 1) for each column, text for those with an encoding and float32 for
-        the others, and the output `probability`, float32, shape (rows,). The same fit gives the same bytes.
+        the others, and one output, float32, shape (rows,). The same fit gives the same bytes.
     """
     from onnx import TensorProto, checker, helper
 
@@ -100,17 +103,15 @@ def graph(
             helper.make_node("Where", [at, "/nan", value], [kept]),
         ]
         values.append(kept)
-    trees = helper.make_node(
-        "TreeEnsembleRegressor", ["/matrix"], ["/log_odds"], domain="ai.onnx.ml", n_targets=1
-    )
+    trees = helper.make_node("TreeEnsembleRegressor", ["/matrix"], ["/sum"], domain="ai.onnx.ml", n_targets=1)
     trees.attribute.extend(
         helper.make_attribute(name, values) for name, values in ensemble.attributes().items()
     )
     nodes += [
         helper.make_node("Concat", values, ["/matrix"], axis=1),
         trees,
-        helper.make_node("Sigmoid", ["/log_odds"], ["/probability"]),
-        helper.make_node("Reshape", ["/probability", "/flat"], [OUTPUT]),
+        helper.make_node(ensemble.answer, ["/sum"], ["/answer"]),
+        helper.make_node("Reshape", ["/answer", "/flat"], [OUTPUT]),
     ]
     model = helper.make_model(
         helper.make_graph(

@@ -1,4 +1,4 @@
-"""Binary XGBoost boosters: to JSON and back, and to an ONNX graph that answers alike.
+"""XGBoost boosters of one output: to JSON and back, and to an ONNX graph that answers alike.
 
 A booster compares float32 with float32, `x < threshold` goes left, and so does the operator [1]_.
 
@@ -13,8 +13,8 @@ __all__ = ["dump", "load", "predict", "to_onnx"]
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from mainspring.errors import Fault
 from mainspring.formats.fitted import Fitted, NotConvertible
@@ -26,6 +26,22 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
+
+
+_ANSWERS: dict[str, Literal["Sigmoid", "Exp", "Identity"]] = {
+    "binary:logistic": "Sigmoid",
+    "reg:squarederror": "Identity",
+    "reg:absoluteerror": "Identity",
+    "count:poisson": "Exp",
+    "reg:gamma": "Exp",
+    "reg:tweedie": "Exp",
+}
+_BEFORE: dict[str, Callable[[float], float]] = {
+    "Sigmoid": lambda base: math.log(base / (1 - base)),
+    "Exp": math.log,
+    "Identity": float,
+}
+"""What the base score is a function's value of."""
 
 
 def dump(model: Any, code: Mapping[str, str]) -> bytes:
@@ -43,7 +59,7 @@ def load(data: bytes) -> Any:
 
 
 def predict(fitted: Fitted, frame: pl.DataFrame) -> NDArray[np.float32]:
-    """Probabilities from the booster itself, shape (rows,)."""
+    """Answers of the booster itself, shape (rows,)."""
     answer: NDArray[np.float32] = _booster(fitted.model).inplace_predict(
         encode(fitted, frame), missing=math.nan, validate_features=False
     )
@@ -51,12 +67,12 @@ def predict(fitted: Fitted, frame: pl.DataFrame) -> NDArray[np.float32]:
 
 
 def to_onnx(fitted: Fitted, texts: Collection[str] = ()) -> bytes:
-    """An ONNX model that takes the columns themselves and gives the probability.
+    """An ONNX model that takes the columns themselves and gives the answer.
 
     Raises
     ------
     NotConvertible
-        The booster is not `binary:logistic`, is linear, or has splits by category.
+        The booster is for another objective, is linear, or has splits by category.
     """
     learner = json.loads(dump(fitted.model, {}))["learner"]
     if faults := tuple(_faults(fitted, learner)):
@@ -65,7 +81,8 @@ def to_onnx(fitted: Fitted, texts: Collection[str] = ()) -> bytes:
     weights = booster.get("weight_drop")
     trees = (booster["gbtree"] if weights else booster)["model"]["trees"]
     base = float(learner["learner_model_param"]["base_score"].strip("[]"))
-    ensemble = Ensemble(base=math.log(base / (1 - base)))
+    answer = _ANSWERS[learner["objective"]["name"]]
+    ensemble = Ensemble(base=_BEFORE[answer](base), answer=answer)
     for number, tree in enumerate(trees):
         _add(ensemble, number, tree, scale=weights[number] if weights else 1.0)
     return graph(fitted, ensemble)
@@ -102,8 +119,8 @@ def _add(ensemble: Ensemble, number: int, tree: Mapping[str, Any], *, scale: flo
 
 
 def _faults(fitted: Fitted, learner: Mapping[str, Any]) -> Iterator[Fault]:
-    if (objective := learner["objective"]["name"]) != "binary:logistic":
-        yield Fault("objective", f"it is {objective!r}.", "Only 'binary:logistic' can be converted.")
+    if (objective := learner["objective"]["name"]) not in _ANSWERS:
+        yield Fault("objective", f"it is {objective!r}.", f"Only {', '.join(_ANSWERS)} can be converted.")
     if (kind := learner["gradient_booster"]["name"]) not in ("gbtree", "dart"):
         yield Fault("booster", f"it is {kind!r}.", "Only trees can be converted.")
         return

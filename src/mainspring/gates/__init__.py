@@ -2,7 +2,19 @@
 
 from mainspring.gates.evaluation import OVERALL, POOL, Evaluation, Servability, Slice
 from mainspring.gates.judge import judge
-from mainspring.gates.metrics import METRICS, UnknownMetric, brier, higher_is_better, log_loss, roc_auc
+from mainspring.gates.metrics import (
+    METRICS,
+    UnknownMetric,
+    brier,
+    higher_is_better,
+    log_loss,
+    mae,
+    mape,
+    mse,
+    r2,
+    rmse,
+    roc_auc,
+)
 from mainspring.gates.slices import evaluate, evaluate_for, pool
 from mainspring.gates.verdict import Check, Outcome, Verdict
 
@@ -23,6 +35,11 @@ __all__ = [
     "higher_is_better",
     "judge",
     "log_loss",
+    "mae",
+    "mape",
+    "mse",
     "pool",
+    "r2",
+    "rmse",
     "roc_auc",
 ]

@@ -1,9 +1,22 @@
-"""Metrics of a binary classifier's probabilities; where one is undefined it is NaN, and nothing else."""
+"""Metrics of a binary classifier's probabilities, and of predicted numbers; where one is undefined it is NaN."""
 
 from __future__ import annotations
 
-__all__ = ["METRICS", "UnknownMetric", "brier", "higher_is_better", "log_loss", "roc_auc"]
+__all__ = [
+    "METRICS",
+    "UnknownMetric",
+    "brier",
+    "higher_is_better",
+    "log_loss",
+    "mae",
+    "mape",
+    "mse",
+    "r2",
+    "rmse",
+    "roc_auc",
+]
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -123,16 +136,126 @@ def roc_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
     return above / (n_positive * n_negative)
 
 
+def mae(labels: ArrayLike, predictions: ArrayLike) -> float:
+    """Mean absolute error; lower is better.
+
+    Parameters
+    ----------
+    labels, predictions : array-like of float, shape (n_rows,)
+
+    Returns
+    -------
+    float
+        In the labels' unit. NaN without rows, and where a label or a prediction is no finite number.
+
+    Raises
+    ------
+    Invalid
+        The two have different lengths.
+
+    Examples
+    --------
+    >>> mae([10.0, 20.0], [12.0, 16.0])
+    3.0
+    """
+    truth, given = _numbers(labels, predictions)
+    return float(np.mean(np.abs(given - truth))) if truth.size else float("nan")
+
+
+def mse(labels: ArrayLike, predictions: ArrayLike) -> float:
+    """Mean squared error; lower is better. Parameters and errors are those of `mae`.
+
+    Returns
+    -------
+    float
+        In the square of the labels' unit, or NaN.
+
+    Examples
+    --------
+    >>> mse([10.0, 20.0], [12.0, 16.0])
+    10.0
+    """
+    truth, given = _numbers(labels, predictions)
+    return float(np.mean((given - truth) ** 2)) if truth.size else float("nan")
+
+
+def rmse(labels: ArrayLike, predictions: ArrayLike) -> float:
+    """Root of `mse`, in the labels' unit.
+
+    Examples
+    --------
+    >>> round(rmse([10.0, 20.0], [12.0, 16.0]), 4)
+    3.1623
+    """
+    return math.sqrt(mse(labels, predictions))
+
+
+def mape(labels: ArrayLike, predictions: ArrayLike) -> float:
+    """Mean absolute error relative to the label's size, each at most 1; lower is better.
+
+    Parameters and errors are those of `mae`. A label of 0 makes an error of 1, unless it is met.
+
+    Returns
+    -------
+    float
+        From 0 to 1, or NaN.
+
+    Examples
+    --------
+    >>> mape([10.0, 20.0], [12.0, 16.0])
+    0.2
+    >>> mape([0.0, 1.0], [1.0, 100.0])
+    1.0
+    """
+    truth, given = _numbers(labels, predictions)
+    if not truth.size:
+        return float("nan")
+    error, size = np.abs(given - truth), np.abs(truth)
+    relative = np.divide(error, size, out=(error > 0).astype(np.float64), where=size > 0)
+    return float(np.mean(np.minimum(relative, 1.0)))
+
+
+def r2(labels: ArrayLike, predictions: ArrayLike) -> float:
+    """Share of the labels' variance that is explained: 1 less `mse` over that of their own mean; higher is better.
+
+    Parameters and errors are those of `mae`.
+
+    Returns
+    -------
+    float
+        At most 1; below 0 for what is worse than their mean. NaN where `mae` is, and where all labels are equal.
+
+    Examples
+    --------
+    >>> r2([10.0, 20.0], [12.0, 16.0])
+    0.6
+    """
+    truth, given = _numbers(labels, predictions)
+    spread = float(np.var(truth)) if truth.size else 0.0
+    return 1.0 - float(np.mean((given - truth) ** 2)) / spread if spread > 0 else float("nan")
+
+
+def _numbers(labels: ArrayLike, predictions: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as float64; empty when any row cannot be measured, since the error of the others would hide it."""
+    truth, given = _paired(labels, predictions)
+    if np.isfinite(truth).all() and np.isfinite(given).all():
+        return truth, given
+    return truth[:0], given[:0]
+
+
 def _rows(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both as float64; empty when any row cannot be scored, since a score of the others would hide it."""
-    truth, given = np.asarray(labels, np.float64).ravel(), np.asarray(probabilities, np.float64).ravel()
-    if truth.size != given.size:
-        raise Invalid(
-            f"{truth.size} labels do not belong to {given.size} probabilities: give one each per row."
-        )
+    truth, given = _paired(labels, probabilities)
     if np.all((truth == 0) | (truth == 1)) and np.all((given >= 0) & (given <= 1)):
         return truth, given
     return truth[:0], given[:0]
+
+
+def _paired(labels: ArrayLike, answers: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    truth, given = np.asarray(labels, np.float64).ravel(), np.asarray(answers, np.float64).ravel()
+    if truth.size != given.size:
+        raise Invalid(f"{truth.size} labels do not belong to {given.size} answers: give one each per row.")
+    return truth, given
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +268,17 @@ _METRICS = {
     "log_loss": _Metric(log_loss, higher_is_better=False),
     "brier": _Metric(brier, higher_is_better=False),
     "roc_auc": _Metric(roc_auc, higher_is_better=True),
+    "mae": _Metric(mae, higher_is_better=False),
+    "mse": _Metric(mse, higher_is_better=False),
+    "rmse": _Metric(rmse, higher_is_better=False),
+    "mape": _Metric(mape, higher_is_better=False),
+    "r2": _Metric(r2, higher_is_better=True),
 }
 
 METRICS: Mapping[str, Callable[[ArrayLike, ArrayLike], float]] = {
     name: each.compute for name, each in _METRICS.items()
 }
-"""Every metric that a gate can name, from labels and probabilities to its value."""
+"""Every metric that a gate can name, from labels and answers to its value; which ones, a task says."""
 
 
 def higher_is_better(metric: str) -> bool:

@@ -1,4 +1,4 @@
-"""From labels and probabilities to an `Evaluation`: overall, and on slices large enough to be judged."""
+"""From labels and answers to an `Evaluation`: overall, and on slices large enough to be judged."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mainspring.errors import Invalid
 from mainspring.gates.evaluation import POOL, Evaluation, Slice
 from mainspring.gates.metrics import METRICS
 from mainspring.product import AtLeast, Gate
+from mainspring.task import BinaryClassification
 
 
 def pool(values: Sequence[object], below: int) -> list[str]:
@@ -45,21 +46,25 @@ def pool(values: Sequence[object], below: int) -> list[str]:
 
 def evaluate(
     labels: ArrayLike,
-    probabilities: ArrayLike,
+    answers: ArrayLike,
     slices: Mapping[str, Sequence[object]] | None = None,
     pool_below: int = 0,
+    metrics: Sequence[str] = BinaryClassification.metrics,
 ) -> Evaluation:
-    """Measure every metric, overall and on every slice.
+    """Measure some metrics, overall and on every slice.
 
     Parameters
     ----------
-    labels : array-like of 0 and 1, shape (n_rows,)
-    probabilities : array-like of float, shape (n_rows,)
-        Of label 1.
+    labels : array-like of float, shape (n_rows,)
+        Of a binary classifier 0 and 1.
+    answers : array-like of float, shape (n_rows,)
+        Of a binary classifier the probabilities of label 1.
     slices : mapping of str to sequence, each of length n_rows
         Columns to slice by.
     pool_below : int
         Slices with fewer rows are measured together, as `other`.
+    metrics : sequence of str
+        Those of the task.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def evaluate(
     >>> [(each.subject, each.rows, each.metrics["roc_auc"]) for each in found.slices]
     [('carrier=AA', 2, 1.0), ('carrier=HA', 1, None)]
     """
-    truth, given = np.asarray(labels, np.float64).ravel(), np.asarray(probabilities, np.float64).ravel()
+    truth, given = np.asarray(labels, np.float64).ravel(), np.asarray(answers, np.float64).ravel()
     found: list[Slice] = []
     for column, values in (slices or {}).items():
         if len(values) != truth.size:
@@ -93,12 +98,12 @@ def evaluate(
                     value=name,
                     pool_below=pool_below,
                     rows=int(here.sum()),
-                    metrics=_measure(truth[here], given[here]),
+                    metrics=_measure(truth[here], given[here], metrics),
                 )
             )
     return Evaluation(
         rows=int(truth.size),
-        metrics=_measure(truth, given),
+        metrics=_measure(truth, given, metrics),
         slices=tuple(found),
     )
 
@@ -106,8 +111,9 @@ def evaluate(
 def evaluate_for(
     gates: Sequence[Gate],
     labels: ArrayLike,
-    probabilities: ArrayLike,
+    answers: ArrayLike,
     columns: Mapping[str, Sequence[object]],
+    metrics: Sequence[str] = BinaryClassification.metrics,
 ) -> Evaluation:
     """Measure all that the gates will ask, each with its own pooling.
 
@@ -117,7 +123,7 @@ def evaluate_for(
     Parameters
     ----------
     gates : sequence of Gate
-    labels, probabilities
+    labels, answers, metrics
         As for `evaluate`.
     columns : mapping of str to sequence, each of length n_rows
         At least the columns that gates slice by; others are passed over.
@@ -131,9 +137,9 @@ def evaluate_for(
     found: list[Slice] = []
     for below, column in sorted(asked):
         if column in columns:
-            found += evaluate(labels, probabilities, {column: columns[column]}, below).slices
-    return replace(evaluate(labels, probabilities), slices=tuple(found))
+            found += evaluate(labels, answers, {column: columns[column]}, below, metrics).slices
+    return replace(evaluate(labels, answers, metrics=metrics), slices=tuple(found))
 
 
-def _measure(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
-    return {name: compute(labels, probabilities) for name, compute in METRICS.items()}
+def _measure(labels: ArrayLike, answers: ArrayLike, metrics: Sequence[str]) -> dict[str, float]:
+    return {name: METRICS[name](labels, answers) for name in metrics}

@@ -251,12 +251,19 @@ class Follower:
             model = await self._model(variant, registered)
             timeout_s = self._limits.model_timeout_s
             served.append(
-                Served(variant.version, model, never_null, rowwise=registered.rowwise, timeout_s=timeout_s)
+                Served(
+                    variant.version,
+                    model,
+                    never_null,
+                    rowwise=registered.rowwise,
+                    timeout_s=timeout_s,
+                    answer=registered.signature.outputs[0].name,
+                )
             )
         challengers = tuple(served[1 : 1 + len(route.challengers)])
         shadow_split = Split(route.salt, [Part(0.0, route.shadow_share)])
         shadow = served[-1] if route.shadow else None
-        inputs_of = _inputs(tuple(columns.values()), route.online, route.entities)
+        inputs_of = _inputs(tuple(columns.values()), route.online, route.entities, served[0].answer)
         return Serving(route, inputs_of, served[0], challengers, shadow, route.split, shadow_split)
 
     async def _read_snapshots(self, routes: tuple[Route, ...], named: Mapping[str, Digest]) -> bool:
@@ -314,10 +321,13 @@ class Follower:
 
 @lru_cache(_FORMS)
 def _inputs(
-    columns: tuple[ColumnSpec, ...], online: tuple[FeatureViewSpec, ...], entities: tuple[ColumnSpec, ...]
+    columns: tuple[ColumnSpec, ...],
+    online: tuple[FeatureViewSpec, ...],
+    entities: tuple[ColumnSpec, ...],
+    answer: str,
 ) -> Inputs:
     """What requests must hold; the same for products that ask for the same, so that their forms are read alike."""
-    return Inputs(columns, online, entities)
+    return Inputs(columns, online, entities, answer)
 
 
 async def _let_go(model: Model) -> None:

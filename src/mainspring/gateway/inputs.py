@@ -28,6 +28,7 @@ import numpy as np
 
 from mainspring.errors import Fault, Faults
 from mainspring.monitoring.record import Packed, listed
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -193,9 +194,13 @@ class Inputs:
         Views whose features, which are among the columns, may be left out all together.
     entities : iterable of ColumnSpec
         What may be sent besides, and must be for a view that is left out.
+    answer : str
+        How the model's answer is named.
 
     Attributes
     ----------
+    outputs : dict of str
+        Names and datatypes of what can be answered, each with one value per row.
     datatypes : dict of str
         By the name of the column, those of entities last.
     names : list of str
@@ -211,7 +216,9 @@ class Inputs:
         columns: Iterable[ColumnSpec],
         online: Sequence[FeatureViewSpec] = (),
         entities: Iterable[ColumnSpec] = (),
+        answer: str = BinaryClassification.answer,
     ) -> None:
+        self.outputs = {answer: "FP64", "prediction_id": "BYTES", "model_version": "INT64"}
         self.datatypes = {each.name: each.dtype if each.dtype != "TIMESTAMP" else "BYTES" for each in columns}
         self.names = [*self.datatypes]
         self._online = online

@@ -22,7 +22,6 @@ import msgspec
 from mainspring.errors import Invalid, NotFound, Refused
 from mainspring.gateway.http import Reply
 from mainspring.gateway.metrics import statistics
-from mainspring.gateway.protocols.oip import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +120,7 @@ class Models:
                 "versions": [str(each.version) for each in versions],
                 "platform": versions[0].platform,
                 "inputs": _inputs(serving),
-                "outputs": _tensors(OUTPUTS),
+                "outputs": _tensors(serving.inputs.outputs),
             }
         )
 
@@ -223,7 +222,7 @@ def _config(serving: Serving, versions: Sequence[Served]) -> dict[str, object]:
             {**each, "optional": True} if each["name"] in serving.inputs.optional else each
             for each in tensors(serving.inputs.datatypes)
         ],
-        "output": tensors(OUTPUTS),
+        "output": tensors(serving.inputs.outputs),
     }
 
 

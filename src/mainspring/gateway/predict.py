@@ -20,6 +20,7 @@ from mainspring.gateway.score import ChampionFailed, Scored, ask_shadow, score
 from mainspring.gateway.together import Request, Together
 from mainspring.monitoring.record import Fetched, PredictionRecord
 from mainspring.rollouts.split import CHAMPION
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,17 +55,20 @@ class Prediction(msgspec.Struct, frozen=True):
     ids : list of str
         Under which labels come.
     scores : list of float
-        Probabilities.
+        Probabilities, or numbers.
     versions : list of int
         Who answered.
     route : int
         The number of the route that was in force.
+    answer : str
+        How the scores are named.
     """
 
     ids: list[str]
     scores: list[float]
     versions: list[int]
     route: int
+    answer: str = BinaryClassification.answer
 
     @property
     def version(self) -> int | None:
@@ -141,7 +145,9 @@ class Predictor:
         if served is not None and served.answers_at_once(rows):
             scores = await self._together.ask(served, asked)
             if scores:
-                return Prediction(ids, scores, [served.version] * rows.count, serving.route.number)
+                return Prediction(
+                    ids, scores, [served.version] * rows.count, serving.route.number, served.answer
+                )
         return await self._predict(asked)
 
     async def _predict(self, asked: Request) -> Prediction:
@@ -180,7 +186,8 @@ class Predictor:
             if shadowed:
                 await ask_shadow(rows, serving.shadow, shadowed, scored)
         await self._write_down(asked, scored)
-        return Prediction(asked.ids, scored.scores, scored.versions, serving.route.number)
+        answer = serving.champion.answer
+        return Prediction(asked.ids, scored.scores, scored.versions, serving.route.number, answer)
 
     def _keep(self, served: Served, batch: Sequence[Request]) -> None:
         """Write down what one version answered to several requests."""

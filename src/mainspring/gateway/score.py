@@ -18,6 +18,7 @@ from mainspring.gateway.inputs import as_text
 from mainspring.gateway.runtimes import OnnxModel, WorkerModel
 from mainspring.gateway.together import MOST_ROWS
 from mainspring.monitoring.record import Failure
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,11 +49,14 @@ class Served:
         call.
     timeout_s : float
         How long a model in a process of its own may work on one call.
+    answer : str
+        How its answers are named: `probability` has to be one, `prediction` is any number.
     """
 
     __slots__ = (
         "_in_loop",
         "_timeout_s",
+        "answer",
         "batcher",
         "calls",
         "model",
@@ -70,7 +74,9 @@ class Served:
         *,
         rowwise: bool = False,
         timeout_s: float = 5.0,
+        answer: str = BinaryClassification.answer,
     ) -> None:
+        self.answer = answer
         self.version, self.model, self.never_null, self.rowwise = version, model, never_null, rowwise
         self.calls = self.requests = 0
         self._timeout_s = timeout_s
@@ -92,7 +98,7 @@ class Served:
         Raises
         ------
         Exception
-            Of any class: the model failed, or an answer is no probability.
+            Of any class: the model failed, or an answer is not as it must be.
         """
         self.calls, self.requests = self.calls + 1, self.requests + len(asked)
         first, model = asked[0], self.model
@@ -107,9 +113,16 @@ class Served:
         if answered.shape != matrix.shape[1:]:
             raise ValueError(f"answered {matrix.shape[1]} rows with the shape {answered.shape}")
         scores: list[float] = answered.tolist()
-        if not _are_probabilities(scores):
-            raise ValueError("not every answer is a probability")
+        if not self.are_sound(scores):
+            raise ValueError(f"not every answer is a {self.answer}")
         return scores
+
+    def are_sound(self, scores: list[float]) -> bool:
+        """Whether all answers are probabilities, or finite numbers where the answer is any number."""
+        if self.answer != BinaryClassification.answer:
+            return all(map(math.isfinite, scores))
+        # A NaN makes the sum one, wherever the least and the greatest have passed over it.
+        return min(scores) >= 0 and max(scores) <= 1 and not math.isnan(sum(scores))
 
     async def predict(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
         """Ask the model."""
@@ -123,15 +136,15 @@ class Served:
         Raises
         ------
         Exception
-            Of any class: the model failed, or an answer is no probability, whosever row it was that spoilt it.
+            Of any class: the model failed, or an answer is not as it must be, whosever row it was that spoilt it.
         """
         model = self.model
         if isinstance(model, WorkerModel):
             answered = await model.ask(columns, self._timeout_s / 4)
         else:
             answered = await self._ask(columns, rows)
-        if not _are_probabilities(answered.tolist()):
-            raise ValueError("not every answer is a probability")
+        if not self.are_sound(answered.tolist()):
+            raise ValueError(f"not every answer is a {self.answer}")
         return answered
 
     async def _ask(self, columns: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
@@ -272,20 +285,15 @@ async def _ask(served: Served, rows: Rows, which: Sequence[int]) -> _Asked:
     if why:
         return _Asked([], [], nulls, [Failure(row, served.version, why) for row in which], measured_s)
     broken = []
-    if scores and not _are_probabilities(scores):
-        sound = {row: score for row, score in zip(which, scores, strict=True) if 0 <= score <= 1}
+    if scores and not served.are_sound(scores):
+        sound = {row: score for row, score in zip(which, scores, strict=True) if served.are_sound([score])}
         broken = [
-            Failure(row, served.version, f"{score} is no probability")
+            Failure(row, served.version, f"{score} is no {served.answer}")
             for row, score in zip(which, scores, strict=True)
             if row not in sound
         ]
         which, scores = list(sound), list(sound.values())
     return _Asked(which, scores, nulls, broken, measured_s)
-
-
-def _are_probabilities(scores: list[float]) -> bool:
-    # A NaN makes the sum one, wherever the least and the greatest have passed over it.
-    return min(scores) >= 0 and max(scores) <= 1 and not math.isnan(sum(scores))
 
 
 def _nulls(served: Served, rows: Rows, which: Sequence[int]) -> list[Failure]:

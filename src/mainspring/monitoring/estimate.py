@@ -102,7 +102,7 @@ class Estimates:
         Of the window, with a score.
     metrics : mapping of str to Estimate
         Of ``log_loss`` (nats), ``brier``, ``accuracy``, ``precision``, ``recall``, ``f1`` (all four at a score of 0.5)
-        and ``roc_auc`` those that could be estimated.
+        and ``roc_auc`` those that could be estimated; of predicted numbers of the losses that are kept.
     withheld : mapping of str to str
         The others, each with its reason.
     """
@@ -199,7 +199,7 @@ class _Head(msgspec.Struct):
     format: int
 
 
-class _Document(_Head):
+class _Document(_Head, omit_defaults=True):
     """The text of labelled rows; numbers as their bytes, the least first."""
 
     score: str
@@ -207,6 +207,7 @@ class _Document(_Head):
     codes: bytes
     scores: bytes
     outcomes: bytes
+    losses: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -228,13 +229,16 @@ class LabelledRows:
         Predicted probability of the positive outcome.
     outcomes : ndarray of bool, shape (n,)
         Whether it came.
+    losses : mapping of str to ndarray of float32, shape (n,)
+        Where numbers were predicted, of each metric the loss of each row, and no `scores` and `outcomes`.
     """
 
     score: str
     cells: Mapping[str, _Numbers | _Categories]
     codes: NDArray[np.uint8]
-    scores: NDArray[np.float32]
-    outcomes: NDArray[np.bool_]
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    outcomes: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
+    losses: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -266,13 +270,56 @@ class LabelledRows:
         """
         y = np.asarray(outcomes, dtype=np.float64)
         scores = np.asarray(columns[score], dtype=np.float64)
-        for name, values in columns.items():
-            if len(values) != len(y):
-                raise RowsMismatch(f"column {name!r} has {len(values)} rows, and there are {len(y)} outcomes")
         if not ((scores >= 0) & (scores <= 1)).all():
             raise RowsMismatch("a score is not in [0, 1]")
         if not ((y == 0) | (y == 1)).all():
             raise RowsMismatch("an outcome is neither 0 nor 1")
+        cells, codes, step = cls._cells(columns, frame, score, len(y))
+        return cls(
+            score=score,
+            cells=cells,
+            codes=codes,
+            scores=scores[::step].astype(np.float32),
+            outcomes=(y == 1)[::step],
+        )
+
+    @classmethod
+    def of_numbers(
+        cls,
+        columns: Mapping[str, NDArray[Any] | Sequence[str | None]],
+        frame: Frame,
+        *,
+        score: str,
+        losses: Mapping[str, NDArray[np.float64]],
+    ) -> Self:
+        """Keep rows of which numbers were predicted; of more than 10,000, as many at even steps.
+
+        Parameters
+        ----------
+        columns, frame, score
+            As for `of`; a score is a prediction, and any number.
+        losses : mapping of str to ndarray, each of shape (n,)
+            By metric.
+
+        Raises
+        ------
+        RowsMismatch
+            Columns differ in length, or a loss is no finite number.
+        """
+        if not all(np.isfinite(each).all() for each in losses.values()):
+            raise RowsMismatch("a loss is no finite number")
+        cells, codes, step = cls._cells(columns, frame, score, len(next(iter(losses.values()))))
+        kept = {name: each[::step].astype(np.float32) for name, each in losses.items()}
+        return cls(score=score, cells=cells, codes=codes, losses=kept)
+
+    @staticmethod
+    def _cells(
+        columns: Mapping[str, NDArray[Any] | Sequence[str | None]], frame: Frame, score: str, rows: int
+    ) -> tuple[dict[str, _Numbers | _Categories], NDArray[np.uint8], int]:
+        """Cells of each column, those of the rows that are kept, and the step at which these are taken."""
+        for name, values in columns.items():
+            if len(values) != rows:
+                raise RowsMismatch(f"column {name!r} has {len(values)} rows, and there are {rows} outcomes")
         summary = profile(columns, frame)
         cells: dict[str, _Numbers | _Categories] = {}
         codes = []
@@ -286,19 +333,13 @@ class LabelledRows:
                 categories = _Categories.of(column)
                 codes.append(categories.codes(columns[name]))
                 cells[name] = categories
-        step = -(-len(y) // _MOST_ROWS) or 1
-        return cls(
-            score=score,
-            cells=cells,
-            codes=np.stack(codes)[:, ::step],
-            scores=scores[::step].astype(np.float32),
-            outcomes=(y == 1)[::step],
-        )
+        step = -(-rows // _MOST_ROWS) or 1
+        return cells, np.stack(codes)[:, ::step], step
 
     @property
     def rows(self) -> int:
         """How many there are."""
-        return len(self.outcomes)
+        return int(self.codes.shape[1])
 
     def is_category(self, name: str) -> bool:
         """Whether a column is one of categories, and not of numbers."""
@@ -336,6 +377,7 @@ class LabelledRows:
             codes=self.codes.tobytes(),
             scores=self.scores.astype("<f4").tobytes(),
             outcomes=self.outcomes.tobytes(),
+            losses={name: each.astype("<f4").tobytes() for name, each in self.losses.items()},
         )
         return msgspec.json.encode(document).decode()
 
@@ -351,23 +393,23 @@ class LabelledRows:
         if (found := msgspec.json.decode(text, type=_Head).format) != _FORMAT:
             raise RowsMismatch(f"the text has format {found}, this version reads {_FORMAT}")
         document = msgspec.json.decode(text, type=_Document)
-        outcomes = np.frombuffer(document.outcomes, dtype=np.bool_)
         return cls(
             score=document.score,
             cells=document.cells,
-            codes=np.frombuffer(document.codes, dtype=np.uint8).reshape(len(document.cells), len(outcomes)),
+            codes=np.frombuffer(document.codes, dtype=np.uint8).reshape(len(document.cells), -1),
             scores=np.frombuffer(document.scores, dtype="<f4"),
-            outcomes=outcomes,
+            outcomes=np.frombuffer(document.outcomes, dtype=np.bool_),
+            losses={name: np.frombuffer(each, dtype="<f4") for name, each in document.losses.items()},
         )
 
 
 def estimate(reference: LabelledRows, window: Profile) -> Estimates:
-    """Estimate a binary classifier's metrics on rows that have no labels yet.
+    """Estimate a model's metrics on rows that have no labels yet.
 
     Parameters
     ----------
     reference : LabelledRows
-        Rows that the model was not trained on: 500 and more, 50 and more of each outcome.
+        Rows that the model was not trained on: 500 and more, of a binary classifier 50 and more of each outcome.
     window : Profile
         Of 200 rows and more, in the reference's frame. A column that it lacks, or that was left out of the log, is not
         weighed by.
@@ -415,15 +457,8 @@ def estimate(reference: LabelledRows, window: Profile) -> Estimates:
     """
     scored = window.columns.get(reference.score)
     rows = scored.valid if isinstance(scored, NumberProfile) else 0
-    positives = int(reference.outcomes.sum())
-    fewest = min(positives, reference.rows - positives)
-    if reference.rows < _LEAST_ROWS or fewest < _LEAST_OUTCOMES:
-        return _refused(
-            Estimability.REFERENCE_TOO_SMALL,
-            f"there are {reference.rows:,} labelled rows, {fewest:,} of the rarer outcome, and "
-            f"{_LEAST_ROWS} and {_LEAST_OUTCOMES} are needed",
-            rows,
-        )
+    if lacking := _lacking(reference):
+        return _refused(Estimability.REFERENCE_TOO_SMALL, lacking, rows)
     if rows < _LEAST_WINDOW:
         return _refused(
             Estimability.WINDOW_TOO_SMALL,
@@ -463,9 +498,24 @@ def estimate(reference: LabelledRows, window: Profile) -> Estimates:
                 "no labelled row that counts differs from the others, so its spread is not known"
             )
             continue
-        most = math.inf if metric == "log_loss" else 1.0
+        most = math.inf if metric == "log_loss" or reference.losses else 1.0
         metrics[metric] = Estimate(value=value, low=max(0.0, value - half), high=min(most, value + half))
     return Estimates(outcome=Estimability.ESTIMATED, rows=rows, metrics=metrics, withheld=withheld)
+
+
+def _lacking(reference: LabelledRows) -> str:
+    """Say what labelled rows lack; empty where they are enough."""
+    if reference.losses:
+        enough = reference.rows >= _LEAST_ROWS
+        return "" if enough else f"there are {reference.rows:,} labelled rows, and {_LEAST_ROWS} are needed"
+    positives = int(reference.outcomes.sum())
+    fewest = min(positives, reference.rows - positives)
+    if reference.rows >= _LEAST_ROWS and fewest >= _LEAST_OUTCOMES:
+        return ""
+    return (
+        f"there are {reference.rows:,} labelled rows, {fewest:,} of the rarer outcome, and "
+        f"{_LEAST_ROWS} and {_LEAST_OUTCOMES} are needed"
+    )
 
 
 def _refused(outcome: Estimability, reason: str, rows: int) -> Estimates:
@@ -563,6 +613,11 @@ def _spread(events: Floats, weights: Floats) -> Callable[[Floats, int], float]:
 
 def _influences(reference: LabelledRows, weights: Floats) -> dict[str, tuple[float, float, Floats]]:
     """Of each metric the share of rows that its rarest divisor counts, its value, and each row's influence on it."""
+    if reference.losses:
+        values = {
+            name: (each.astype(np.float64), float(weights @ each)) for name, each in reference.losses.items()
+        }
+        return {name: (1.0, value, losses - value) for name, (losses, value) in values.items()}
     return dict(_each_influence(reference.scores.astype(np.float64), reference.outcomes, weights))
 
 

@@ -71,6 +71,12 @@ class Levels:
     unit: float
 
 
+def _finer(power: int) -> Levels:
+    """Levels that are finer the nearer to 0: of errors, which mostly are a small part of their range."""
+    ends = [(level / _LEVELS) ** power for level in range(_LEVELS + 1)]
+    return Levels(lower=tuple(ends[:-1]), upper=tuple(ends[1:]), unit=1.0)
+
+
 _EVEN = Levels(
     lower=tuple(level / _LEVELS for level in range(_LEVELS)),
     upper=tuple((level + 1) / _LEVELS for level in range(_LEVELS)),
@@ -81,12 +87,18 @@ _LOSSES: Mapping[str, Levels] = MappingProxyType(
         "error": Levels(lower=(0.0, 1.0), upper=(0.0, 1.0), unit=1.0),
         "brier": _EVEN,
         "log_loss": Levels(lower=_EVEN.lower, upper=_EVEN.upper, unit=_LOG_LOSS_NATS),
+        "mae": _finer(2),
+        "mse": _finer(4),
+        "mape": _finer(2),
     }
 )
 
 
 def loss_levels(loss: str) -> Levels:
-    """Levels of a loss: ``error`` (0 or 1), ``brier`` (in [0, 1]), ``log_loss`` (clipped at 4 nats).
+    """Levels of a loss.
+
+    There are ``error`` (0 or 1), ``brier`` (in [0, 1]), ``log_loss`` (clipped at 4 nats), and ``mae``, ``mse`` and
+    ``mape``, as shares of the greatest that a row can have.
 
     Raises
     ------
@@ -106,7 +118,7 @@ class LossTable:
     Parameters
     ----------
     loss : str
-        ``error``, ``brier`` or ``log_loss``.
+        One that `loss_levels` has.
     counts : tuple of int, shape (n_levels,)
         Labelled rows in each level.
     awaited : int, optional
@@ -185,6 +197,30 @@ class LossTable:
             placed = np.minimum(np.minimum(value, 1.0) * _LEVELS, _LEVELS - 1).astype(np.int64)
         counts = np.bincount(placed, minlength=len(levels.lower))
         return cls(loss=loss, counts=tuple(counts.tolist()))
+
+    @classmethod
+    def of_shares(cls, loss: str, shares: NDArray[np.float64]) -> Self:
+        """Count losses that are known.
+
+        Parameters
+        ----------
+        loss : str
+            One that `loss_levels` has.
+        shares : ndarray, shape (n,)
+            Of the loss at 1 on the detector's scale; those above 1 count as 1.
+
+        Raises
+        ------
+        LossMismatch
+            One is NaN, or below 0.
+        UnknownLoss
+            The loss has no levels.
+        """
+        levels = loss_levels(loss)
+        if not (shares >= 0).all():
+            raise LossMismatch(loss, "one is no number from 0")
+        placed = np.searchsorted(np.array(levels.lower), shares, side="right") - 1
+        return cls(loss=loss, counts=tuple(np.bincount(placed, minlength=len(levels.lower)).tolist()))
 
     @property
     def rows(self) -> int:

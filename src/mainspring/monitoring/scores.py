@@ -1,4 +1,4 @@
-"""Scores and outcomes of a binary classifier, counted by level and by group: what every metric of it is made from."""
+"""Scores and outcomes, or errors of predicted numbers, by level and by group: what every metric is made from."""
 
 from __future__ import annotations
 
@@ -133,6 +133,17 @@ class ScoreTable:
     def label(self, score: float, outcome: int, groups: Iterable[str], sign: int = 1) -> None:
         """Count the label of a prediction likewise; with a sign of -1 take it out again."""
         self._add(score, _POSITIVE if outcome else _NEGATIVE, sign, groups)
+
+    def label_number(self, error: float, groups: Iterable[str], sign: int = 1) -> None:
+        """Count the label of a predicted number by its absolute error, a share of the range from 0 to 1.
+
+        An error is a score whose right outcome is 0. Levels are finer the nearer to 0, since errors mostly are a small
+        part of their range. Before the label came the prediction was asked with a score of 0.
+        """
+        score = math.sqrt(error)
+        self._add(0.0, _ASKED, -sign, groups)
+        self._add(score, _ASKED, sign, groups)
+        self._add(score, _NEGATIVE, sign, groups)
 
     def _add(self, score: float, what: int, count: int, groups: Iterable[str]) -> None:
         level = score_level(score)
@@ -274,6 +285,14 @@ def _roc_auc(reference: Ints) -> Sequence[_Cells]:
     )
 
 
+def _absolute_error(_: Ints) -> Sequence[_Cells]:
+    return (_Cells(np.stack([_LOW**2, _OUT], axis=1), np.stack([_HIGH**2, _OUT], axis=1)),)
+
+
+def _squared_error(_: Ints) -> Sequence[_Cells]:
+    return (_Cells(np.stack([_LOW**4, _OUT], axis=1), np.stack([_HIGH**4, _OUT], axis=1)),)
+
+
 _METRICS: Mapping[str, tuple[_Metric, str, float]] = MappingProxyType(
     {
         "log_loss": (_log_loss, "log_loss", _NATS),
@@ -283,6 +302,8 @@ _METRICS: Mapping[str, tuple[_Metric, str, float]] = MappingProxyType(
         "recall": (_recall, "1 - recall", 1.0),
         "f1": (_f1, "share of mistakes where either says yes", 1.0),
         "roc_auc": (_roc_auc, "1 - roc_auc", 1.0),
+        "mae": (_absolute_error, "mae", 1.0),
+        "mse": (_squared_error, "mse", 1.0),
     }
 )
 SCORE_METRICS: Mapping[str, tuple[str, float]] = MappingProxyType(
@@ -421,6 +442,7 @@ _GAPS: Mapping[str, _Cells] = MappingProxyType(
         "recall": _recall(_NOTHING)[0].turned,
         "false_positive_rate": _false_positive_rate(_NOTHING)[0],
         "error": _error(_NOTHING)[0],
+        "mae": _absolute_error(_NOTHING)[0],
     }
 )
 GAPS: tuple[str, ...] = tuple(_GAPS)
@@ -441,7 +463,8 @@ def fairness_streams(
     Parameters
     ----------
     metric : str
-        One of `GAPS`; ``positive_rate``, the share of scores of at least 0.5, needs no labels.
+        One of `GAPS`; ``positive_rate``, the share of scores of at least 0.5, needs no labels. ``mae`` is of predicted
+        numbers, the others are of probabilities.
     attribute : str
         Whose values are the groups.
     values : sequence of str

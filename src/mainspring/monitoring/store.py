@@ -7,11 +7,14 @@ __all__ = ["DayQuality", "Gap", "KnownLabel", "LogCursor", "MonitoringStore", "O
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mainspring.task import BinaryClassification
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date, datetime
 
     from mainspring.monitoring.alarm import Alarm
+    from mainspring.task import Task
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,6 +71,8 @@ class DayQuality:
         Counts of rows.
     log_loss_millionths, brier_millionths : int
         Sums over labelled rows of the loss in millionths, each rounded before it is added.
+    mae_millionths, mse_millionths, mape_millionths : int
+        Likewise of predicted numbers, in millionths of the greatest loss that a row can have.
     """
 
     product: str
@@ -78,6 +83,14 @@ class DayQuality:
     positives: int = 0
     log_loss_millionths: int = 0
     brier_millionths: int = 0
+    mae_millionths: int = 0
+    mse_millionths: int = 0
+    mape_millionths: int = 0
+
+    def loss(self, metric: str, task: Task) -> float:
+        """Sum of a loss of the task over the labelled rows, in its own unit."""
+        total: int = getattr(self, f"{metric}_millionths")
+        return total / 1e6 * (1.0 if isinstance(task, BinaryClassification) else task.span(metric))
 
 
 class MonitoringStore(Protocol):

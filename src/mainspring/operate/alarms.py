@@ -29,7 +29,7 @@ from mainspring.monitoring.alarm import Alarm, AlarmState, Change, Grounds, base
 from mainspring.monitors import Rule
 from mainspring.operate.look import fetch, look
 from mainspring.operate.references import reference_of
-from mainspring.operate.sights import sight_of
+from mainspring.operate.sights import scale_of, sight_of
 from mainspring.operate.status import EventRow, check_product, event_row
 from mainspring.operate.watch import unanswered
 from mainspring.ref import ModelRef
@@ -171,12 +171,13 @@ def alarm_curve(workspace: Workspace, alarm_id: str) -> AlarmCurve | None:
     reference = reference_of(workspace.blobs, grounds.reference)
     name = alarm.change.blame[0].stream
     stream = next(each for each in sight.streams(reference, list(tables.values())) if each.name == name)
+    scale = scale_of(grounds.monitor, reference)
     return AlarmCurve(
         name=name,
         unit=sight.unit,
-        before=baseline(stream, len(stream.checks), scale=sight.scale),
+        before=baseline(stream, len(stream.checks), scale=scale),
         days=[
-            (day, mean(stream, [table], scale=sight.scale))
+            (day, mean(stream, [table], scale=scale))
             for day, table in zip(tables, stream.checks, strict=True)
             if sum(table)
         ],

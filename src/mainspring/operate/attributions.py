@@ -17,6 +17,7 @@ from mainspring.operate.review import ask_again
 from mainspring.operate.sights.attribution import ATTRIBUTIONS, Unattributed
 from mainspring.operate.sights.joint import ROWS
 from mainspring.operate.workers import TaskFailed
+from mainspring.task import answer_shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mainspring.monitoring.attribution import Baseline
     from mainspring.product import ProductSpec
     from mainspring.registry import ModelVersion
+    from mainspring.task import Task
     from mainspring.workspace import Workspace
 
 
@@ -35,7 +37,7 @@ def attribute_days(workspace: Workspace, spec: ProductSpec, version: ModelVersio
     """
     if not any(isinstance(each, AttributionDrift) for each in spec.monitors):
         return
-    reference = reference_of(workspace.blobs, version.reference).attributions
+    reference = reference_of(workspace.blobs, version.reference)
     with workspace.database.read() as tx:
         done = tx.monitoring.tables(spec.name, version.number, ATTRIBUTIONS)
         samples = {
@@ -43,9 +45,15 @@ def attribute_days(workspace: Workspace, spec: ProductSpec, version: ModelVersio
             for day, text in tx.monitoring.tables(spec.name, version.number, ROWS).items()
             if day < today and (day not in done or Unattributed.read(done[day]))
         }
-    if not reference or not samples:
+    if not reference.attributions or not samples:
         return
-    texts = _texts(workspace, version, AttributionTable.from_json(reference).baseline, samples)
+    texts = _texts(
+        workspace,
+        reference.task or spec.task,
+        version,
+        AttributionTable.from_json(reference.attributions).baseline,
+        samples,
+    )
     with workspace.database.write() as tx:
         for day, text in texts.items():
             tx.monitoring.put_table(spec.name, version.number, ATTRIBUTIONS, day, text)
@@ -53,6 +61,7 @@ def attribute_days(workspace: Workspace, spec: ProductSpec, version: ModelVersio
 
 def _texts(
     workspace: Workspace,
+    task: Task,
     version: ModelVersion,
     baseline: Mapping[str, Baseline],
     samples: Mapping[date, RowSample],
@@ -81,7 +90,7 @@ def _texts(
     start, found = 0, {}
     for day, each in samples.items():
         end = start + len(each.hashes)
-        found[day] = table_of(answered, baseline, rows.height, start, end).to_json()
+        found[day] = table_of(answer_shares(task, answered), baseline, rows.height, start, end).to_json()
         start = end
     return found
 

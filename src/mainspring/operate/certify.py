@@ -16,13 +16,14 @@ from mainspring.events import EventType
 from mainspring.operate.acts.roll_out import keep_champion
 from mainspring.operate.acts.stage import LOOP, Stage
 from mainspring.operate.compact import prediction_log
-from mainspring.operate.log_table import input_column, label_text, truth
+from mainspring.operate.log_table import input_column, outcome, truth
 from mainspring.operate.status import check_product
 from mainspring.operate.steer import NoRollout
 from mainspring.ref import ModelRef
 from mainspring.rollouts import Mode, Phase
 from mainspring.rollouts.certificate import Certificate, LossTerm, Pair, Terms, Verdict, certify
 from mainspring.strategy import LOSSES, NoMoreErrors, NotWorse, SameOutputs
+from mainspring.task import Regression
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mainspring.product import ProductSpec
     from mainspring.rollouts import Rollout
     from mainspring.stores.sql.database import Transaction
+    from mainspring.task import Task
     from mainspring.workspace import Workspace
 
 _AGAIN = timedelta(hours=1)
@@ -114,7 +116,7 @@ def _certify(
         rollout.champion,
         rollout.challenger,
         pairs,
-        terms_of(rollout),
+        terms_of(rollout, spec.task),
         champion_failed=champion_failed,
     )
     digest = workspace.blobs.put(msgspec.json.encode(found, order="deterministic"))
@@ -177,7 +179,7 @@ def _asked(rollout: Rollout) -> str:
     return f"certificate-asked:{rollout.rollout_id}"
 
 
-def terms_of(rollout: Rollout) -> Terms:
+def terms_of(rollout: Rollout, task: Task) -> Terms:
     """Say what a rollout's guards ask of its shadow.
 
     `NotWorse` asks of the loss, `NoMoreErrors` of failures and `SameOutputs` of the answers. `NotSlower` and
@@ -212,6 +214,7 @@ def terms_of(rollout: Rollout) -> Terms:
         failures=failures,
         same_outputs=same_outputs,
         slices={column: rollout.slices.get(column, ()) for column in sorted(columns)},
+        numbers=task if isinstance(task, Regression) else None,
     )
 
 
@@ -237,8 +240,7 @@ def read_pairs(workspace: Workspace, spec: ProductSpec, rollout: Rollout) -> tup
         .with_columns(pl.col("shadow").struct.field("score").alias("theirs"))
         # Without an answer and without a failure it was not asked: its share has no room for that unit.
         .filter(pl.col("theirs").is_not_null() | _failed(rollout.challenger))
-        .join(truth(labels), on="prediction_id", how="left")
-        .with_columns((pl.col("value") == label_text(spec.task.positive)).cast(pl.Int8).alias("outcome"))
+        .join(truth(labels).with_columns(outcome(spec)), on="prediction_id", how="left")
         .sort("at", "prediction_id", maintain_order=True)
     )
     columns = [pl.col(input_column(name)).cast(pl.String) for name in rollout.slices]
@@ -249,13 +251,13 @@ def read_pairs(workspace: Workspace, spec: ProductSpec, rollout: Rollout) -> tup
             unit=unit,
             champion=score,
             shadow=theirs,
-            outcome=outcome,
+            outcome=known,
             values={
                 name: "null" if value is None else value
                 for name, value in zip(rollout.slices, values, strict=True)
             },
         )
-        for example, unit, score, theirs, outcome, *values in given.iter_rows()
+        for example, unit, score, theirs, known, *values in given.iter_rows()
     ]
     return pairs, champion_failed
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["DayTables", "row_losses"]
+__all__ = ["DayTables"]
 
-import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -22,7 +21,7 @@ from mainspring.operate.sights.joint import ROWS
 from mainspring.operate.sights.operation import OPERATION
 from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
 from mainspring.operate.sights.scores import AUDITED, SCORES
-from mainspring.strategy import LOSSES
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from mainspring.monitoring.store import KnownLabel, OpenPrediction
     from mainspring.product import ColumnSpec
     from mainspring.stores.sql.database import Transaction
+    from mainspring.task import Task
 
 _Table = TypeVar("_Table", ScoreTable, OperationTable, LossTable, RowSample)
 
@@ -69,7 +69,7 @@ class DayTables:
     ----------
     tx : Transaction
     quality, scores, operation, losses : dict
-        What is to be added, by place; losses by what their day is one of besides.
+        What is to be added, by place; losses, as shares of the greatest, by the kind of their table.
     """
 
     tx: Transaction
@@ -78,14 +78,13 @@ class DayTables:
     )
     scores: dict[Place, ScoreTable] = field(default_factory=lambda: defaultdict(ScoreTable))
     operation: dict[Place, OperationTable] = field(default_factory=lambda: defaultdict(OperationTable))
-    losses: dict[tuple[str, int, str, date], list[tuple[float, int]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    losses: dict[tuple[str, int, str, date], list[float]] = field(default_factory=lambda: defaultdict(list))
 
-    def ask(self, place: Place, prediction_id: str, score: float, groups: Sequence[str]) -> None:
+    def ask(self, place: Place, prediction_id: str, score: float, groups: Sequence[str], task: Task) -> None:
         """Add a row that was answered."""
         self.quality[place]["predictions"] += 1
-        self.scores[place].ask(score, _with_audits(prediction_id, place[0], groups))
+        level = score if isinstance(task, BinaryClassification) else 0.0
+        self.scores[place].ask(level, _with_audits(prediction_id, place[0], groups))
 
     def serve(self, record: PredictionRecord) -> None:
         """Add how the versions have served a request."""
@@ -98,26 +97,40 @@ class DayTables:
                 OperationTable(asked[version], failed[version], bucket if version in asked else {})
             )
 
-    def label(self, prediction: OpenPrediction, outcome: int, known_at: datetime, came_at: datetime) -> None:
+    def label(
+        self,
+        prediction: OpenPrediction,
+        losses: Mapping[str, float],
+        known_at: datetime,
+        came_at: datetime,
+        task: Task,
+    ) -> None:
         """Add the first label of a prediction to what detectors have been told, which no later one changes."""
         place = prediction.product, prediction.version, prediction.at.date()
         hours = max(0, (known_at - prediction.at) // _HOUR)
         self.operation[place] = self.operation[place].merge(OperationTable(delays={min(hours, _LONGEST): 1}))
         for by, day in ((BY_LABELLED, came_at.date()), (BY_ASKED, prediction.at.date())):
-            self.losses[prediction.product, prediction.version, by, day].append((prediction.score, outcome))
+            for name, loss in losses.items():
+                self.losses[prediction.product, prediction.version, name + by, day].append(
+                    loss / task.span(name)
+                )
 
-    def truth(self, prediction: OpenPrediction, outcome: int, sign: int) -> dict[str, float]:
+    def truth(self, prediction: OpenPrediction, outcome: float, sign: int, task: Task) -> dict[str, float]:
         """Add a label to the sums of the prediction's day, or with a sign of -1 take it out again; give its losses."""
-        losses = row_losses(prediction.score, outcome)
-        sums = self.quality[prediction.product, prediction.version, prediction.at.date()]
+        losses = task.row_losses(prediction.score, outcome)
+        place = prediction.product, prediction.version, prediction.at.date()
+        sums, scores = self.quality[place], self.scores[place]
         groups = _with_audits(prediction.prediction_id, prediction.product, prediction.groups)
-        self.scores[prediction.product, prediction.version, prediction.at.date()].label(
-            prediction.score, outcome, groups, sign
-        )
         sums["labelled"] += sign
-        sums["positives"] += sign * outcome
-        for name in LOSSES:
-            sums[f"{name}_millionths"] += sign * round(losses[name] * 1e6)
+        if isinstance(task, BinaryClassification):
+            scores.label(prediction.score, int(outcome), groups, sign)
+            sums["positives"] += sign * int(outcome)
+            for name, loss in losses.items():
+                sums[f"{name}_millionths"] += sign * round(loss * 1e6)
+        else:
+            scores.label_number(losses["mae"] / task.span("mae"), groups, sign)
+            for name, loss in losses.items():
+                sums[f"{name}_millionths"] += sign * round(loss / task.span(name) * 1e6)
         return losses
 
     def metric(self, prediction: OpenPrediction, entry: LabelEntry, before: KnownLabel | None) -> None:
@@ -154,11 +167,9 @@ class DayTables:
             self._add(place, SCORES, scores, ScoreTable.from_json)
         for place, operation in self.operation.items():
             self._add(place, OPERATION, operation, OperationTable.from_json)
-        for (product, version, by, day), pairs in self.losses.items():
-            probability, outcome = (np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True))
-            for name in LOSSES:
-                losses = LossTable.of(name, probability=probability, outcome=outcome)
-                self._add((product, version, day), name + by, losses, LossTable.from_json)
+        for (product, version, kind, day), shares in self.losses.items():
+            losses = LossTable.of_shares(kind.removesuffix(BY_ASKED), np.array(shares))
+            self._add((product, version, day), kind, losses, LossTable.from_json)
         self.tx.monitoring.add_quality(
             [
                 DayQuality(product=product, version=version, day=day, **sums)
@@ -173,12 +184,6 @@ class DayTables:
         kept = self.tx.monitoring.table(product, version, kind, day)
         whole = added if kept is None else read(kept).merge(added)
         self.tx.monitoring.put_table(product, version, kind, day, whole.to_json())
-
-
-def row_losses(score: float, outcome: int) -> dict[str, float]:
-    """Log loss in nats and Brier loss of one answer, certainty kept 2.2e-16 away from 0 and 1."""
-    came = min(max(score if outcome else 1.0 - score, 2.2e-16), 1.0)
-    return {"log_loss": -math.log(came), "brier": (1.0 - came) ** 2}
 
 
 def _with_audits(prediction_id: str, product: str, groups: Sequence[str]) -> list[str]:

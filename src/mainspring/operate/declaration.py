@@ -26,6 +26,7 @@ from mainspring.monitoring.scores import GAPS, SCORE_METRICS
 from mainspring.monitors import (
     AttributionDrift,
     AuditedQuality,
+    ConceptDrift,
     DataQuality,
     Fairness,
     InputDrift,
@@ -51,12 +52,12 @@ from mainspring.product import (
 )
 from mainspring.ref import InvalidName, check_name
 from mainspring.rollouts.choice import strategy_faults
+from mainspring.task import BinaryClassification, Regression, Task
 from mainspring.training import WEIGHT, Weighted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-METRICS = ("log_loss", "brier", "roc_auc")
 POLICY = (
     "retrain",
     "cool_down",
@@ -334,10 +335,10 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             'Add one, such as ms.AtLeast("roc_auc", 0.6).',
         )
     for gate in product.gates:
-        if isinstance(gate, AtLeast | NotWorseThan) and gate.metric not in METRICS:
-            yield Fault(
-                f"gate {type(gate).__name__}", f"knows no metric {gate.metric!r}.", f"Use one of {METRICS}."
-            )
+        if isinstance(gate, AtLeast | NotWorseThan) and gate.metric not in product.task.metrics:
+            kind = type(product.task).__name__
+            mend = f"Use one of {', '.join(product.task.metrics)}."
+            yield Fault(f"gate {type(gate).__name__}", f"knows no metric {gate.metric!r} of {kind}.", mend)
         if isinstance(gate, NotWorseThan) and gate.alias != "champion":
             yield Fault("gate NotWorseThan", f"knows no {gate.alias!r}.", "Only 'champion' is measured too.")
     for name in ("holdout", "cool_down"):
@@ -356,6 +357,10 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
         "is not in its schema.",
     )
     yield from _missing("label", own, (product.task.label,), f"is no column of dataset {own.name!r}.")
+    kept = next((each.dtype for each in own.columns if each.name == product.task.label), "FP64")
+    if isinstance(product.task, Regression) and kept not in ("INT64", "FP32", "FP64"):
+        mend = "Predict a number, or use ms.BinaryClassification."
+        yield Fault("label", f"{product.task.label!r} is {kept}, and Regression predicts numbers.", mend)
     if own.known_at is None:
         yield Fault(
             f"dataset {own.name!r}",
@@ -390,9 +395,9 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             )
     if not product.inputs:
         yield Fault("inputs", "there are none, so the model could use nothing.")
-    yield from strategy_faults(product.rollout, product.inputs, columns)
+    yield from strategy_faults(product.rollout, product.inputs, columns, product.task.losses)
     for monitor in product.monitors:
-        yield from _monitor_faults(monitor, product.inputs, columns)
+        yield from _monitor_faults(monitor, product.task, product.inputs, columns)
         if isinstance(monitor, ServingSkew) and not of_views.intersection(product.inputs):
             mend = "Leave it out, or join a view."
             yield Fault("ServingSkew", "has nothing to compare: no input is a feature of a view.", mend)
@@ -406,13 +411,15 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
 
 
 def _monitor_faults(
-    monitor: Monitor, inputs: Sequence[str], columns: Mapping[str, ColumnSpec]
+    monitor: Monitor, task: Task, inputs: Sequence[str], columns: Mapping[str, ColumnSpec]
 ) -> Iterator[Fault]:
     where = type(monitor).__name__
-    known = {Quality: tuple(SCORE_METRICS), AuditedQuality: tuple(SCORE_METRICS), Fairness: GAPS}
-    metric = getattr(monitor, "metric", None)
-    if metric is not None and metric not in known[type(monitor)]:
-        yield Fault(where, f"cannot watch {metric!r}.", f"Use one of {', '.join(known[type(monitor)])}.")
+    metric, known = getattr(monitor, "metric", None), _watched_metrics(monitor, task)
+    if metric is not None and metric not in known:
+        yield Fault(where, f"cannot watch {metric!r}.", f"Use one of {', '.join(known)}.")
+    if isinstance(monitor, ConceptDrift) and isinstance(task, Regression):
+        mend = 'Use Quality("mae"), which rises with it.'
+        yield Fault(where, "looks at outcomes of equal probability, and Regression has none.", mend)
     for name in attributes_of([monitor]):
         if name not in inputs:
             yield Fault(f"{where} slices {name!r}", "is no input, so no prediction is logged with it.")
@@ -426,6 +433,16 @@ def _monitor_faults(
         for name in monitor.ignore:
             if name not in inputs:
                 yield Fault(f"{where} ignore {name!r}", "is no input, so there is nothing to ignore.")
+
+
+def _watched_metrics(monitor: Monitor, task: Task) -> tuple[str, ...]:
+    """Metrics of the task that a monitor can watch: of a sliced or audited one those that score tables give."""
+    if isinstance(monitor, Fairness):
+        return tuple(each for each in GAPS if (each == "mae") == isinstance(task, Regression))
+    if isinstance(task, BinaryClassification):
+        return tuple(each for each in SCORE_METRICS if each not in Regression.losses)
+    sliced = isinstance(monitor, AuditedQuality) or (isinstance(monitor, Quality) and bool(monitor.slices))
+    return tuple(each for each in task.losses if not sliced or each in SCORE_METRICS)
 
 
 def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> Iterator[Fault]:

@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mainspring.clock import time_text
-from mainspring.errors import Invalid
+from mainspring.errors import Fault, Faults, Invalid
 from mainspring.events import Event, EventType
 from mainspring.operate.publish import renew_snapshots
 from mainspring.operate.tasks import Describe, Described
 from mainspring.operate.workers import TaskFailed, TaskUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
@@ -37,7 +39,8 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
     Raises
     ------
     DeclarationInvalid
-        A file does not import or contradicts itself; what was declared before stays in force.
+        A file does not import, contradicts itself, or gives a product that has versions a task of another kind. What
+        was declared before stays in force.
     """
     try:
         described = workspace.workers.ask(Describe(), Described)
@@ -45,11 +48,12 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
         raise  # nothing is wrong with the files
     except TaskFailed as error:
         raise DeclarationInvalid(str(error)) from None
-    renew_snapshots(workspace, described.products)
     now = workspace.clock.now()
     with workspace.database.read() as tx:
         known = tx.values.items("product:")
+        _need_same_tasks(tx, workspace.specs(tx), described.products)
         ground = {name: tx.values.get(name) for name in ("environment", "code")}
+    renew_snapshots(workspace, described.products)
     changed = [spec for spec in described.products if known.get(f"product:{spec.name}") != spec.to_json()]
     if not changed and ground == {"environment": described.environment, "code": described.code}:
         return described.products
@@ -73,6 +77,25 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
                 )
             )
     return described.products
+
+
+def _need_same_tasks(
+    tx: Transaction, known: Mapping[str, ProductSpec], products: Iterable[ProductSpec]
+) -> None:
+    """Refuse a task of another kind than a product's versions are for: their answers cannot be held against others."""
+    faults = tuple(
+        Fault(
+            spec.name,
+            f"is declared as {type(spec.task).__name__}, and its versions are for {type(before.task).__name__}.",
+            "Declare a product of another name.",
+        )
+        for spec in products
+        if (before := known.get(spec.name)) is not None
+        and type(before.task) is not type(spec.task)
+        and tx.registry.versions(spec.name)
+    )
+    if faults:
+        raise DeclarationInvalid(str(Faults("The declaration", faults)))
 
 
 def _serve_as_declared(tx: Transaction, spec: ProductSpec) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mainspring.digest import Digest
     from mainspring.stores.blobs import FileBlobs
     from mainspring.stores.sql.database import Transaction
+    from mainspring.task import Task
     from mainspring.workspace import Workspace
 
 ASSUMPTION = "the same inputs have the same outcomes as on the hold-out; a change of that is not seen"
@@ -61,7 +62,7 @@ class EstimateRow(msgspec.Struct, frozen=True, kw_only=True):
     metrics, withheld : dict
         Estimates by metric, and why those that are left out are.
     measured : dict of float
-        ``log_loss`` and ``brier`` on the labelled rows.
+        The losses of the task on the labelled rows.
     """
 
     version: int
@@ -77,7 +78,7 @@ class EstimateRow(msgspec.Struct, frozen=True, kw_only=True):
     measured: dict[str, float] = {}
 
 
-def estimate_row(workspace: Workspace, tx: Transaction, version: ModelRef) -> EstimateRow | None:
+def estimate_row(workspace: Workspace, tx: Transaction, version: ModelRef, task: Task) -> EstimateRow | None:
     """Estimate the quality of a version on the last 7 days that are over; None where it was not asked then."""
     today = workspace.clock.now().date()
     days = [today - timedelta(days=back) for back in range(_DAYS, 0, -1)]
@@ -100,10 +101,7 @@ def estimate_row(workspace: Workspace, tx: Transaction, version: ModelRef) -> Es
         labelled=labelled,
         outcome="no_reference",
         reason="it was judged before labelled rows were kept; the next version will have them",
-        measured={
-            "log_loss": sum(row.log_loss_millionths for row in rows) / labelled / 1e6,
-            "brier": sum(row.brier_millionths for row in rows) / labelled / 1e6,
-        }
+        measured={name: sum(row.loss(name, task) for row in rows) / labelled for name in task.losses}
         if labelled
         else {},
     )

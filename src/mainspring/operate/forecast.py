@@ -17,15 +17,15 @@ from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.served import feed, is_native
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.compact import prediction_log
-from mainspring.operate.day_tables import row_losses
-from mainspring.operate.log_table import input_column, label_text, truth
+from mainspring.operate.log_table import input_column, outcome, truth
 from mainspring.operate.status import check_product
 from mainspring.ref import ModelRef
 from mainspring.rollouts import OTHER, Rollout, latency_bucket
 from mainspring.rollouts.observed import answer_bin
 from mainspring.rollouts.plan import Baseline, Harm, Moments, Pace, Plan, plan
 from mainspring.rollouts.simulate import Answers, Effect, Simulation, Traffic, simulate
-from mainspring.strategy import LOSSES, Shadow
+from mainspring.strategy import Shadow
+from mainspring.task import answer_shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -265,10 +265,7 @@ class _Log:
             .group_by("prediction_id")
             .agg(pl.col("at").min().alias("known"))
         )
-        positive = label_text(spec.task.positive)
-        outcomes = truth(labels).select(
-            "prediction_id", (pl.col("value") == positive).cast(pl.Int8).alias("outcome")
-        )
+        outcomes = truth(labels).select("prediction_id", outcome(spec))
         rows = (
             predictions.join(came, on="prediction_id", how="left")
             .join(outcomes, on="prediction_id", how="left")
@@ -311,7 +308,8 @@ class _Log:
         first = of_champion.unique("unit", keep="first", maintain_order=True)
         outputs: dict[int, float] = {}
         for score in first["score"].drop_nulls().to_list():
-            outputs[answer_bin(score)] = outputs.get(answer_bin(score), 0.0) + 1
+            place = answer_bin(self.spec.task.share(score))
+            outputs[place] = outputs.get(place, 0.0) + 1
         return Baseline(
             failing=failing,
             latencies=latencies,
@@ -329,10 +327,10 @@ class _Log:
         )
         if labelled.height > 1:
             losses = [
-                row_losses(score, outcome)
-                for score, outcome in labelled.select("score", "outcome").iter_rows()
+                self.spec.task.row_losses(score, known)
+                for score, known in labelled.select("score", "outcome").iter_rows()
             ]
-            for metric in LOSSES:
+            for metric in self.spec.task.losses:
                 figures = pl.Series([loss[metric] for loss in losses])
                 found[metric] = _moments(figures, units)
         for metric, part in self.reported.items():
@@ -407,17 +405,18 @@ class _Log:
             )
             scores[unknown] = model.predict(feed(model, inputs))
         scores[failed] = np.nan
-        outcome = rows["outcome"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        metrics = {metric: np.full(rows.height, np.nan) for metric in LOSSES}
-        for row in np.flatnonzero(np.isfinite(outcome) & np.isfinite(scores)).tolist():
-            for metric, loss in row_losses(float(scores[row]), int(outcome[row])).items():
+        task = self.spec.task
+        known = rows["outcome"].fill_null(float("nan")).to_numpy()
+        metrics = {metric: np.full(rows.height, np.nan) for metric in task.losses}
+        for row in np.flatnonzero(np.isfinite(known) & np.isfinite(scores)).tolist():
+            for metric, loss in task.row_losses(float(scores[row]), float(known[row])).items():
                 metrics[metric][row] = loss
         for metric, part in self.reported.items():
             joined = rows.select("prediction_id").join(
                 part, on="prediction_id", how="left", maintain_order="left"
             )
             metrics[metric] = joined["figure"].fill_null(float("nan")).to_numpy()
-        return Answers(scores=scores, took_s=self._took(latencies), metrics=metrics)
+        return Answers(scores=answer_shares(task, scores), took_s=self._took(latencies), metrics=metrics)
 
     def _took(self, latencies: dict[int, float]) -> NDArray[np.float64]:
         """Durations drawn from those that are known: the log has those of requests, and not of a version's call."""

@@ -21,23 +21,21 @@ from mainspring.engines import WorkerDied
 from mainspring.events import EventType
 from mainspring.formats.signature import Signature
 from mainspring.loop import Cycle, CycleOutcome
-from mainspring.monitoring import loss_levels
 from mainspring.monitors import Quality
 from mainspring.operate.acts.stage import LOOP, Stage
 from mainspring.operate.compact import prediction_log
-from mainspring.operate.log_table import input_column, label_text, truth
+from mainspring.operate.log_table import input_column, outcome, truth
 from mainspring.operate.review import ask_again
 from mainspring.operate.workers import TaskFailed
 from mainspring.ref import ModelRef
 from mainspring.rollouts.interval import Interval, bounded_mean
 from mainspring.stores.segments import SegmentCorrupt
-from mainspring.strategy import LOSSES
+from mainspring.task import counted_losses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
-    import polars as pl
     from numpy.typing import NDArray
 
     from mainspring.product import ProductSpec
@@ -72,7 +70,8 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
     look : int
         How many times the promotion has been measured, this time included.
     metric : str
-        The loss: that of the product's first `Quality`, or else the log loss, which is clipped at 4 nats.
+        The loss: that of the product's first `Quality`, or else the task's first. Each row's counts up to its span; a
+        log loss up to 4 nats.
     since, until : datetime
         The time in which the rows were answered.
     units : int
@@ -200,9 +199,10 @@ def _key(cycle: Cycle) -> str:
 
 
 def metric_of(spec: ProductSpec) -> str:
-    """The loss by which versions of a product are compared: that of its first `Quality`, or else the log loss."""
-    watched = (each.metric for each in spec.monitors if isinstance(each, Quality) and each.metric in LOSSES)
-    return next(watched, "log_loss")
+    """The loss by which versions of a product are compared: that of its first `Quality`, or else the task's first."""
+    losses = spec.task.losses
+    watched = (each.metric for each in spec.monitors if isinstance(each, Quality) and each.metric in losses)
+    return next(watched, losses[0])
 
 
 def _measured(workspace: Workspace, spec: ProductSpec, due: _Due) -> Gain:
@@ -216,7 +216,7 @@ def _measured(workspace: Workspace, spec: ProductSpec, due: _Due) -> Gain:
         reason = f"{before} cannot be asked again for the rows of its successor: {error}"
     else:
         if differences.size:
-            span = loss_levels(metric).unit
+            span = spec.task.span(metric)
             # A unit's mean changes as more of its rows come, so that looks are no steps of one test: each spends a part
             # of the whole, 1/2, 1/6, 1/12…, which add up to 1.
             alpha = ALPHA / (due.look * (due.look + 1))
@@ -260,7 +260,8 @@ def _differences(workspace: Workspace, spec: ProductSpec, due: _Due, metric: str
             ~pl.col("pinned"),
             pl.col("score").is_not_null(),
         )
-        .join(truth(labels).drop("at"), on="prediction_id")
+        .join(truth(labels).with_columns(outcome(spec)).drop("at"), on="prediction_id")
+        .filter(pl.col("outcome").is_not_null())
         .sort("at", "prediction_id")
     )
     if hidden := sorted(set(rows["redacted"].explode().drop_nulls())):
@@ -276,9 +277,12 @@ def _differences(workspace: Workspace, spec: ProductSpec, due: _Due, metric: str
     rows = rows.with_columns(pl.Series("theirs", ask_again(workspace, version, inputs), pl.Float64))
     if unanswered := rows["theirs"].null_count():
         raise _NotComparable(f"it has no answer to {unanswered:,} of {rows.height:,} rows")
-    outcome = (pl.col("value") == label_text(spec.task.positive)).cast(pl.Float64)
+    theirs, ours = (
+        counted_losses(spec.task, metric, rows[name].to_numpy(), rows["outcome"].to_numpy())
+        for name in ("theirs", "score")
+    )
     by_unit = (
-        rows.with_columns((_loss("theirs", outcome, metric) - _loss("score", outcome, metric)).alias("gain"))
+        rows.with_columns(pl.Series("gain", theirs - ours))
         .group_by("unit", maintain_order=True)
         .agg(pl.col("gain").mean())
     )
@@ -286,16 +290,6 @@ def _differences(workspace: Workspace, spec: ProductSpec, due: _Due, metric: str
     if not np.isfinite(found).all():
         raise _NotComparable("an answer is no number")
     return found
-
-
-def _loss(score: str, outcome: pl.Expr, metric: str) -> pl.Expr:
-    """Loss of each row, no more than the monitors count it."""
-    import polars as pl
-
-    wrong = (pl.col(score) - outcome).abs().clip(0.0, 1.0)
-    if metric == "brier":
-        return wrong**2
-    return -(1.0 - wrong).clip(lower_bound=1e-300).log().clip(lower_bound=-loss_levels(metric).unit)
 
 
 def _finding(interval: Interval) -> Finding:

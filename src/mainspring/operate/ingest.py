@@ -21,7 +21,7 @@ from mainspring.monitors import attributes_of, needs_rows
 from mainspring.operate.day_tables import DayTables
 from mainspring.operate.judging import PREDICTION, slice_value
 from mainspring.operate.logs import Log, log_folders, tell
-from mainspring.operate.references import reference_of, scores_of
+from mainspring.operate.references import reference_of, scores_of, task_of
 from mainspring.operate.unit_outcomes import metrics_of, units_of
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mainspring.product import ProductSpec
     from mainspring.stores.blobs import FileBlobs
     from mainspring.stores.sql.database import Transaction
+    from mainspring.task import Task
     from mainspring.workspace import Workspace
 
 REVISABLE = timedelta(days=90)
@@ -195,6 +196,7 @@ class _Counting:
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     rollouts: dict[str, Rollout | None] = field(default_factory=dict)
     slices: dict[tuple[str, int, str], tuple[str, ...]] = field(default_factory=dict)
+    tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
 
     def count(self, records: Sequence[LogRecord]) -> list[LabelRecord]:
         """Count predictions first, then labels: a label never comes before its prediction was answered.
@@ -255,6 +257,7 @@ class _Counting:
                     record.ids[row],
                     record.scores[row],
                     groups[record.ids[row]],
+                    self._task(record.product, version),
                 )
                 asked = columns[record.product, version, day, logged]
                 asked[PREDICTION].append(record.scores[row])
@@ -265,7 +268,7 @@ class _Counting:
                     asked[name].append(given[name][row])
             rollout = self._rollout(record.product)
             if rollout is not None and record.at >= rollout.step_started_at and not record.pinned:
-                units[rollout.step_id] += units_of(record, rollout)
+                units[rollout.step_id] += units_of(record, rollout, self.specs[record.product].task)
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
         for (product, version, day, logged), asked in columns.items():
@@ -332,6 +335,13 @@ class _Counting:
         named = slice_value(value)
         return named if named in self.slices[place] else OTHER_VALUES
 
+    def _task(self, product: str, version: int) -> Task:
+        place = product, version
+        if place not in self.tasks:
+            ref = ModelRef(product, version)
+            self.tasks[place] = task_of(self.tx, self.blobs, ref, self.specs[product].task)
+        return self.tasks[place]
+
     def _frame(self, product: str, version: int) -> Frame | None:
         """Frame of a version's profiles; None of one that the registry lacks, as where it was restored from a copy."""
         try:
@@ -388,16 +398,15 @@ class _Counting:
                 self.days.metric(prediction, entry, before)
                 figures = {entry.metric: float(entry.value)}
             else:
-                positive = self.specs[prediction.product].task.positive
-                outcome = int(entry.value == positive)
-                figures = self.days.truth(prediction, outcome, 1)
+                task = self._task(prediction.product, prediction.version)
+                figures = self.days.truth(prediction, task.outcome(entry.value), 1, task)
                 if before is not None:
-                    self.days.truth(prediction, int(before.value == positive), -1)
+                    self.days.truth(prediction, task.outcome(before.value), -1, task)
             if before is not None:
                 self.counts[prediction.product]["revised_labels"] += 1
                 continue
             if not entry.metric:
-                self.days.label(prediction, outcome, entry.known_at, record.at)
+                self.days.label(prediction, figures, entry.known_at, record.at, task)
             rollout = self._rollout(prediction.product)
             if rollout is not None and prediction.at >= rollout.step_started_at:
                 units[rollout.step_id] += metrics_of(prediction, rollout, figures)

@@ -15,12 +15,19 @@ from mainspring.engines import deadline
 from mainspring.formats.sample import Sample
 from mainspring.formats.served import Served, feed, load
 from mainspring.gates import Evaluation, evaluate_for
-from mainspring.monitoring import LabelledRows, LossTable, Profile, frame, profile
-from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable
+from mainspring.monitoring import (
+    LabelledRows,
+    LossTable,
+    Profile,
+    frame,
+    profile,
+)
+from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable, group_name
 from mainspring.monitors import AttributionDrift, attributes_of
 from mainspring.operate.ablation import ablated, baseline_of, table_of
 from mainspring.operate.packaging import Package
 from mainspring.operate.tasks import LABEL, Judged
+from mainspring.task import BinaryClassification, Task, answer_shares, counted_losses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +70,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         By weekday, Monday first, the profile of inputs and that of predictions; none where no monitor asks.
     attributions : str
         By how much each input moves answers on the hold-out; empty where no monitor asks.
+    task : Task or None
+        By which it was judged, and is weighed as long as it serves; None where a version was judged before it was kept.
     """
 
     inputs: str
@@ -72,6 +81,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scores: str = ""
     attributions: str = ""
     strata: list[tuple[str, str]] = []
+    task: Task | None = None
 
     def profiles(self) -> tuple[Profile, Profile]:
         """Profiles of inputs and of predictions."""
@@ -99,29 +109,33 @@ def judge_candidate(
     columns = {name: values.tolist() for name, values in _slices(spec, holdout).items()}
     with deadline(timeout_s):
         model, answers = _answers(task.candidate, holdout, blobs, allow_code=allow_code)
-    candidate = evaluate_for(spec.gates, labels, answers, columns)
+    candidate = evaluate_for(spec.gates, labels, answers, columns, spec.task.metrics)
     champion: Evaluation | None = None
     if task.champion is not None:
         with deadline(timeout_s):
             _, answered = _answers(task.champion, holdout, blobs, allow_code=allow_code)
-        champion = evaluate_for(spec.gates, labels, answered, columns)
+        champion = evaluate_for(spec.gates, labels, answered, columns, spec.task.metrics)
     given = [column.name for column in spec.inputs if column.name in holdout.columns]
     everything = pl.concat([each.select(given) for each in (rows.train, holdout)])
     sound = np.isfinite(answers)
+    given_answers, truths = answers[sound].astype(np.float64), labels[sound]
     inputs = profile(everything, frame(everything))
     asked = read_columns(spec.inputs, holdout.filter(sound).to_dict(as_series=False))
-    asked[PREDICTION] = answers[sound].astype(np.float64)
+    asked[PREDICTION] = given_answers
+    losses = {
+        name: counted_losses(spec.task, name, given_answers, truths.astype(np.float64))
+        for name in spec.task.losses
+    }
     reference = Reference(
         inputs=inputs.to_json(),
         predictions=profile({PREDICTION: answers.astype(np.float64)}).to_json(),
         losses={
-            loss: LossTable.of(
-                loss, probability=answers[sound].astype(np.float64), outcome=labels[sound]
-            ).to_json()
-            for loss in ("log_loss", "brier")
+            name: LossTable.of_shares(name, each / spec.task.span(name)).to_json()
+            for name, each in losses.items()
         },
-        scores=_scores(spec, holdout.filter(sound), answers[sound], labels[sound]).to_json(),
-        labelled=LabelledRows.of(asked, inputs.frame, score=PREDICTION, outcomes=labels[sound]).to_json(),
+        scores=_scores(spec, holdout.filter(sound), given_answers, truths).to_json(),
+        labelled=_labelled(spec.task, asked, inputs.frame, truths, losses).to_json(),
+        task=spec.task,
         strata=_strata(spec, rows, inputs.frame, answers),
         attributions=_attributions(spec, model, everything, holdout.filter(sound), timeout_s),
     )
@@ -151,15 +165,36 @@ def read_columns(
     return columns
 
 
+def _labelled(
+    task: Task,
+    columns: Mapping[str, NDArray[Any] | list[str | None]],
+    frame: Frame,
+    truths: NDArray[Any],
+    losses: Mapping[str, NDArray[np.float64]],
+) -> LabelledRows:
+    """Keep the rows for estimates, and for those who look at all inputs together."""
+    if isinstance(task, BinaryClassification):
+        return LabelledRows.of(columns, frame, score=PREDICTION, outcomes=truths)
+    return LabelledRows.of_numbers(columns, frame, score=PREDICTION, losses=losses)
+
+
 def _scores(
-    spec: ProductSpec, rows: pl.DataFrame, answers: NDArray[np.float32], labels: NDArray[Any]
+    spec: ProductSpec, rows: pl.DataFrame, answers: NDArray[np.float64], labels: NDArray[Any]
 ) -> ScoreTable:
+    task = spec.task
     attributes = {}
     for name in attributes_of(spec.monitors):
         values = [slice_value(value) for value in rows[name].to_list()]
         kept = {each for each, count in Counter(values).most_common(_MOST_SLICES) if count >= _SLICE_ROWS}
         attributes[name] = [value if value in kept else OTHER_VALUES for value in values]
-    return ScoreTable.of(answers.tolist(), labels.tolist(), attributes)
+    if isinstance(task, BinaryClassification):
+        return ScoreTable.of(answers.tolist(), labels.tolist(), attributes)
+    table = ScoreTable()
+    for row, (answer, outcome) in enumerate(zip(answers.tolist(), labels.tolist(), strict=True)):
+        groups = [group_name(name, of[row]) for name, of in attributes.items()]
+        table.ask(0.0, groups)
+        table.label_number(task.row_losses(answer, outcome)["mae"] / task.span("mae"), groups)
+    return table
 
 
 def slice_value(value: object) -> str:
@@ -205,7 +240,7 @@ def _attributions(
     usual = baseline_of(everything, inputs)
     with deadline(timeout_s):
         answered = model.predict(feed(model, ablated(rows, usual))).astype(np.float64)
-    return table_of(answered, usual, rows.height, 0, rows.height).to_json()
+    return table_of(answer_shares(spec.task, answered), usual, rows.height, 0, rows.height).to_json()
 
 
 def _slices(spec: ProductSpec, holdout: pl.DataFrame) -> dict[str, NDArray[Any]]:

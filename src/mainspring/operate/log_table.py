@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["LABELS", "STRAYS", "frames", "input_column", "label_text", "predictions_table", "truth"]
+__all__ = [
+    "LABELS",
+    "STRAYS",
+    "frames",
+    "input_column",
+    "label_text",
+    "outcome",
+    "predictions_table",
+    "truth",
+]
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -11,6 +20,7 @@ import msgspec
 
 from mainspring.digest import digest_of_json
 from mainspring.monitoring.record import Column, LabelRecord, LogRecord, PredictionRecord, listed
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,6 +112,32 @@ def truth(labels: pl.DataFrame, metric: str = "") -> pl.DataFrame:
     return newest.unique("prediction_id", keep="first", maintain_order=True).select(
         "prediction_id", "value", "at"
     )
+
+
+def outcome(spec: ProductSpec) -> pl.Expr:
+    """Give the truth that the column `value` of labels tells, as a float; null where it is no value of the label.
+
+    What `mainspring.operate.ingest.fits` leaves out is left out here.
+    """
+    import polars as pl
+
+    value, task = pl.col("value"), spec.task
+    number = value.cast(pl.Float64, strict=False)
+    dtype = next((each.dtype for each in spec.data.columns if each.name == task.label), "")
+    match dtype:
+        case "BOOL":
+            fitting = number.is_in([0.0, 1.0])
+        case "INT64":
+            fitting = number.is_finite() & (number == number.floor())
+        case "FP32" | "FP64":
+            fitting = number.is_finite()
+        case _:
+            fitting = value.is_not_null()
+    if isinstance(task, BinaryClassification):
+        truth = (value == label_text(task.positive)).cast(pl.Float64)
+    else:
+        truth = number.clip(task.low, task.high)
+    return pl.when(fitting).then(truth).alias("outcome")
 
 
 def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from mainspring.monitoring import NO_EVIDENCE, Outcome
 from mainspring.monitoring.alarm import Change, Grounds, change_of
 from mainspring.monitors import Rule
 from mainspring.operate.references import reference_of
-from mainspring.operate.sights import sight_of
+from mainspring.operate.sights import scale_of, sight_of
 from mainspring.operate.sights.rules import judge_rule
 from mainspring.ref import ModelRef
 
@@ -69,16 +69,16 @@ def _look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fi
         outcome, told = judge_rule(monitor, grounds, ref, tables)
         return Look(outcome=outcome.value, told=told)
     sight = sight_of(monitor)
-    streams = sight.streams(reference_of(blobs, grounds.reference), list(tables.values()))
+    reference = reference_of(blobs, grounds.reference)
+    streams = sight.streams(reference, list(tables.values()))
     evidence = sight.weigh(streams, grounds.budget)
     found = f"evidence {evidence.log_e:.1f} nats" if evidence.log_e > NO_EVIDENCE else "no evidence"
     weighed = f"{found}, {evidence.log_threshold:.1f} nats needed"
     if evidence.outcome is not Outcome.ALARM:
         lacking = "".join(f"; {name}: {why}" for name, why in evidence.insufficient[:1])
         return Look(outcome=evidence.outcome.value, told=weighed + lacking)
-    change = change_of(
-        evidence, streams, list(tables), budget=grounds.budget, unit=sight.unit, scale=sight.scale
-    )
+    scale = scale_of(monitor, reference)
+    change = change_of(evidence, streams, list(tables), budget=grounds.budget, unit=sight.unit, scale=scale)
     most = ", ".join(name for name, _ in evidence.streams[:3])
     return Look(
         outcome=evidence.outcome.value,

@@ -80,7 +80,7 @@ def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None)
                 for each in tx.loop.requests(spec.name, waiting=at is None)
                 if at is None or (each.at <= at and each.cycle_id not in taken_up)
             ),
-            alarms=_alarms(tx, spec, champion, training.opened_at if training else None, now),
+            alarms=_alarms(workspace, tx, spec, champion, training.opened_at if training else None, now),
             rollout=_rollout(tx, spec, now) if rolling else None,
             held=frozenset(
                 key.removeprefix(f"held:{spec.name}:") for key in tx.values.items(f"held:{spec.name}:")
@@ -124,7 +124,12 @@ def _champion(tx: Transaction, spec: ProductSpec, at: datetime) -> int | None:
 
 
 def _alarms(
-    tx: Transaction, spec: ProductSpec, champion: int | None, since: datetime | None, now: datetime
+    workspace: Workspace,
+    tx: Transaction,
+    spec: ProductSpec,
+    champion: int | None,
+    since: datetime | None,
+    now: datetime,
 ) -> tuple[AlarmFact, ...]:
     """Alarms about the champion since the last training started; what was said of an earlier version is over."""
     alarms = [
@@ -134,7 +139,8 @@ def _alarms(
     ]
     if champion is None or not alarms:
         return ()
-    found = harm(tx, spec, tx.registry.get(ModelRef(spec.name, champion)), now.date())
+    version = tx.registry.get(ModelRef(spec.name, champion))
+    found = harm(tx, spec, version, now.date(), workspace.blobs)
     return tuple(
         AlarmFact(
             monitor=each.monitor,

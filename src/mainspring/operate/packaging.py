@@ -19,6 +19,7 @@ from mainspring.formats.sample import Sample
 from mainspring.formats.served import Served, feed
 from mainspring.formats.signature import Signature
 from mainspring.operate.tasks import Built
+from mainspring.task import Regression
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from mainspring.product import ProductSpec
     from mainspring.stores.blobs import BlobStore
+    from mainspring.task import Task
 
 _PARITY_ROWS = 5_000
 _SAMPLE_ROWS = 100
@@ -126,12 +128,13 @@ def package(
         Written and read again, it answers otherwise.
     """
     fitted = _fitted(made, spec)
-    signature = Signature.infer(rows, fitted.inputs)
+    signature = Signature.infer(rows, fitted.inputs, spec.task.answer)
     native_bytes = to_bytes(fitted, signature, code)
     native = NativeModel.load(native_bytes, allow_code=allow_code)
     # Rows spread over all of the data, not its first ones: old rows lack the newest categories.
     asked = rows.gather_every(max(1, rows.height // _PARITY_ROWS))
     trained = format_named(format_of(fitted.model)).predict(fitted, asked)
+    _need_kind(fitted, trained, spec.task)
     form = _Form(native_bytes, native, compare(trained, native.predict(feed(native, asked))))
     if not form.parity.passed:
         raise NotAlike(form.parity)
@@ -186,6 +189,20 @@ def _fitted(made: object, spec: ProductSpec) -> Fitted:
             ),
         )
     return made
+
+
+def _need_kind(fitted: Fitted, answers: NDArray[np.floating[Any]], task: Task) -> None:
+    """Refuse a model that is for another task than the product's."""
+    what = ""
+    if isinstance(task, Regression):
+        if hasattr(fitted.model, "predict_proba"):
+            what = "it is a classifier, and the product's task is Regression."
+    elif not ((answers >= 0) & (answers <= 1)).all():
+        what = "it answers rows with what is no probability, and the product's task is BinaryClassification."
+    if what:
+        raise Faults(
+            "The fitted model", (Fault("model", what, "Train a model for that task, or declare another."),)
+        )
 
 
 def _to_onnx(

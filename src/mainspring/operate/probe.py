@@ -24,6 +24,7 @@ def probe(task: ProbeModel, blobs: FileBlobs) -> Probed:
     """Ask all rows together and compare, then one at a time with a stopwatch."""
     import numpy as np
 
+    from mainspring.formats.parity import apart
     from mainspring.formats.sample import Sample
     from mainspring.formats.served import load
 
@@ -42,7 +43,7 @@ def probe(task: ProbeModel, blobs: FileBlobs) -> Probed:
         started = time.perf_counter()
         alone[row] = model.predict(one)[0]
         took.append(time.perf_counter() - started)
-    difference = float(max(np.abs(together - expected).max(), np.abs(alone - expected).max()))
+    difference = float(max(apart(expected, together).max(), apart(expected, alone).max()))
     if not np.isfinite(difference):
         raise MainspringError("The model answers rows of the hold-out with no number.")
     return Probed(difference=difference, p99_s=float(np.quantile(took, 0.99)))

@@ -14,14 +14,16 @@ import msgspec
 from mainspring.formats.signature import Signature
 from mainspring.gates import METRICS
 from mainspring.operate.compact import prediction_log
-from mainspring.operate.log_table import input_column, label_text, truth
+from mainspring.operate.log_table import input_column, outcome, truth
 from mainspring.operate.tasks import Asked, AskModel
 from mainspring.ref import ModelRef
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     import polars as pl
 
     from mainspring.registry import ModelVersion
+    from mainspring.task import Task
     from mainspring.workspace import Workspace
 
 
@@ -78,17 +80,17 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
 
     with workspace.database.read() as tx:
         version = tx.registry.get(ModelRef(product, frozen))
-        positive = workspace.specs(tx)[product].task.positive
+        spec = workspace.specs(tx)[product]
     predictions, labels = prediction_log(workspace, product)
-    rows = predictions.join(truth(labels).drop("at"), on="prediction_id").sort("at", "prediction_id")
+    known = truth(labels).with_columns(outcome(spec)).filter(pl.col("outcome").is_not_null()).drop("at")
+    rows = predictions.join(known, on="prediction_id").sort("at", "prediction_id")
     named = [column.name for column in Signature.from_json(version.signature).inputs]
     inputs = rows.select(pl.col(input_column(name)).alias(name) for name in named)
     rows = rows.with_columns(
         pl.Series("frozen", ask_again(workspace, version, inputs), pl.Float32),
-        (pl.col("value") == label_text(positive)).cast(pl.Int8).alias("outcome"),
         pl.col("at").dt.truncate("1mo").dt.date().alias("month"),
     )
-    return [_month(key[0], month) for key, month in rows.group_by("month", maintain_order=True)]
+    return [_month(key[0], month, spec.task) for key, month in rows.group_by("month", maintain_order=True)]
 
 
 def ask_again(workspace: Workspace, version: ModelVersion, rows: pl.DataFrame) -> list[float | None]:
@@ -106,13 +108,13 @@ def ask_again(workspace: Workspace, version: ModelVersion, rows: pl.DataFrame) -
         return workspace.workers.probe(task, Asked, workspace.blobs.root).answers
 
 
-def _month(month: Any, rows: pl.DataFrame) -> Month:
-    outcome = rows["outcome"].to_numpy()
+def _month(month: Any, rows: pl.DataFrame, task: Task) -> Month:
+    outcomes = rows["outcome"].to_numpy()
     return Month(
         month=month,
         rows=rows.height,
-        positives=int(outcome.sum()),
-        served={name: metric(outcome, rows["score"].to_numpy()) for name, metric in METRICS.items()},
-        frozen={name: metric(outcome, rows["frozen"].to_numpy()) for name, metric in METRICS.items()},
+        positives=int(outcomes.sum()) if isinstance(task, BinaryClassification) else 0,
+        served={name: METRICS[name](outcomes, rows["score"].to_numpy()) for name in task.metrics},
+        frozen={name: METRICS[name](outcomes, rows["frozen"].to_numpy()) for name in task.metrics},
         versions=sorted(rows["version"].unique().to_list()),
     )

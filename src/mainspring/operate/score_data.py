@@ -92,7 +92,7 @@ class Scoring(msgspec.Struct, frozen=True, kw_only=True):
     rows : int
         How many.
     unanswered : dict of str to int
-        How many of them have no probability, by reason.
+        How many of them have no answer, by reason.
     scored_at : datetime
         When it was begun, by the workspace's clock; it stands beside each answer.
     reused : bool

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-ANSWERS = ("probability", "reason", "model_version", "scored_at")
-"""The columns that a scoring adds to key and event time; `reason` says why a row has no probability."""
+ANSWERS = ("probability", "prediction", "reason", "model_version", "scored_at")
+"""The columns that a scoring adds to key and event time, of the first two one; `reason` says why it is null."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,7 +246,7 @@ def _selected(work: Work, tables: DeltaTables) -> pl.LazyFrame:
 
 
 def score(asked: Score, tables: DeltaTables, blobs: FileBlobs) -> Scored:
-    """Score one part; a row that the model cannot answer gets a reason in place of a probability."""
+    """Score one part; a row that the model cannot answer gets a reason in place of an answer."""
     import polars as pl
 
     work = asked.work
@@ -259,14 +259,15 @@ def score(asked: Score, tables: DeltaTables, blobs: FileBlobs) -> Scored:
         versions=work.tables,
         known=work.known,
     )
-    probability = ask(rows, work, blobs)
+    answer = ask(rows, work, blobs)
     reason = unsound(rows, work.signature)
-    broken = ~probability.is_between(0, 1).fill_null(False) | probability.is_nan()
+    sound = answer.is_between(0, 1) if work.signature.is_probability else answer.is_finite()
+    broken = ~sound.fill_null(False) | answer.is_nan()
     scores = rows.select(
         *dict.fromkeys((*work.rows.key, work.rows.event_time)),
-        pl.when(pl.lit(reason.is_null() & ~broken)).then(pl.lit(probability)).alias("probability"),
+        pl.when(pl.lit(reason.is_null() & ~broken)).then(pl.lit(answer)).alias(answer.name),
         pl.coalesce(
-            pl.lit(reason), pl.when(pl.lit(broken)).then(pl.lit("the model's answer is no probability"))
+            pl.lit(reason), pl.when(pl.lit(broken)).then(pl.lit(f"the model's answer is no {answer.name}"))
         ).alias("reason"),
         pl.lit(work.version, pl.Int64).alias("model_version"),
         pl.lit(asked.scored_at, pl.Datetime("us", "UTC")).alias("scored_at"),
@@ -306,7 +307,7 @@ def _model(blobs: FileBlobs, artifact: Digest, allow_code: bool) -> Served:
 
 
 def ask(rows: pl.DataFrame, work: Work, blobs: FileBlobs) -> pl.Series:
-    """Give the model's probabilities, float32, one per row."""
+    """Give the model's answers by their name, float32, one per row."""
     import numpy as np
     import polars as pl
 
@@ -316,7 +317,7 @@ def ask(rows: pl.DataFrame, work: Work, blobs: FileBlobs) -> pl.Series:
         answers = model.predict(feed(model, rows))
     if answers.shape != (rows.height,):
         raise MainspringError(f"The model answers {rows.height} rows with the shape {answers.shape}.")
-    return pl.Series("probability", answers, pl.Float32)
+    return pl.Series(work.signature.outputs[0].name, answers, pl.Float32)
 
 
 def unsound(rows: pl.DataFrame, signature: Signature) -> pl.Series:

@@ -116,7 +116,7 @@ def start_rollout(
         _need_registered(tx, product, versions)
         chosen = chosen_strategy(spec.rollout, versions, strategy, shares)
         columns = {each.name: each for each in spec.inputs}
-        if faults := tuple(strategy_faults(chosen, columns, columns)):
+        if faults := tuple(strategy_faults(chosen, columns, columns, spec.task.losses)):
             raise Faults(f"The strategy {type(chosen).__name__}", faults)
         cycles = tx.loop.cycles(product)
         if cycles and cycles[-1].state is not CycleState.CLOSED:

@@ -43,8 +43,10 @@ from mainspring.operate.ingest import log_counts
 from mainspring.operate.logs import log_rows
 from mainspring.operate.observe import observed_of
 from mainspring.operate.publish import UnknownDataset
+from mainspring.operate.references import task_of
 from mainspring.ref import DataRef, ModelRef
 from mainspring.rollouts import Mode, advance
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     from mainspring.data import Batch
@@ -174,15 +176,20 @@ class RolloutRow(_Row, frozen=True):
 
 
 class QualityRow(_Row, frozen=True):
-    """The quality of one version on the predictions of one day; None until labels have come."""
+    """The quality of one version on the predictions of one day; None until labels have come.
+
+    `metric` is the task's usual loss, and `loss` its mean; `losses` has all of them. `positive_rate` is the share of
+    labels that are the positive one, where there is one.
+    """
 
     day: date
     version: int
     predictions: int
     labelled: int
     positive_rate: float | None
-    log_loss: float | None
-    brier: float | None
+    metric: str
+    loss: float | None
+    losses: dict[str, float]
 
 
 class EventRow(_Row, frozen=True):
@@ -201,10 +208,10 @@ class EventRow(_Row, frozen=True):
 class ProductStatus(_Row, frozen=True):
     """A product at a glance.
 
-    `estimate` is what the champion's quality is likely to be on the last 7 days that are over. `gain` says what the
-    last promotion that was measured was worth, and `unhelpful` of which triggers none is shown to have helped.
-    `uncounted` says of its log, and of what belongs to no product, what `log_counts` does. `damaged_logs` says which
-    gateways' logs are not read on, whosever predictions they hold.
+    `metric` is the loss by which its quality is told. `estimate` is what the champion's quality is likely to be on the
+    last 7 days that are over. `gain` says what the last promotion that was measured was worth, and `unhelpful` of which
+    triggers none is shown to have helped. `uncounted` says of its log, and of what belongs to no product, what
+    `log_counts` does. `damaged_logs` says which gateways' logs are not read on, whosever predictions they hold.
     """
 
     product: str
@@ -213,6 +220,7 @@ class ProductStatus(_Row, frozen=True):
     cycle: CycleRow | None
     rollout: RolloutRow | None
     cycles: int
+    metric: str
     predictions: int
     labelled: int
     waiting_requests: int
@@ -256,7 +264,7 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
         quality = tx.monitoring.quality(product)
         alarms = tx.monitoring.alarms(product)
         champion = aliases.get("champion")
-        measured = gains(tx, product)
+        measured, task = gains(tx, product), workspace.specs(tx)[product].task
         return ProductStatus(
             product=product,
             now=workspace.clock.now(),
@@ -264,13 +272,14 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             cycle=_cycle(tx, last) if last and last.closed_at is None else None,
             rollout=_rollout(workspace, tx, product),
             cycles=len(cycles),
+            metric=task.losses[0],
             predictions=sum(row.predictions for row in quality),
             labelled=sum(row.labelled for row in quality),
             waiting_requests=len(tx.loop.requests(product)),
             last_alarm=f"{alarms[-1].at:%Y-%m-%d}: {alarms[-1].monitor}, {alarms[-1].evidence}"
             if alarms
             else None,
-            estimate=estimate_row(workspace, tx, ModelRef(product, champion)) if champion else None,
+            estimate=estimate_row(workspace, tx, ModelRef(product, champion), task) if champion else None,
             gain=f"cycle {measured[-1].cycle}: {measured[-1].reason}" if measured else None,
             unhelpful=list(unhelpful(measured)),
             budget=budget_rows(tx, workspace.specs(tx)[product], workspace.clock.now()),
@@ -370,16 +379,29 @@ def quality_rows(workspace: Workspace, product: str) -> list[QualityRow]:
     """Give the quality by day and version; raises `UnknownProduct`."""
     with workspace.database.read() as tx:
         check_product(tx, product)
-        rows = tx.monitoring.quality(product)
+        rows, task = tx.monitoring.quality(product), workspace.specs(tx)[product].task
+        tasks = {
+            number: task_of(tx, workspace.blobs, ModelRef(product, number), task)
+            for number in {row.version for row in rows}
+        }
+    losses = {
+        row: {name: row.loss(name, tasks[row.version]) / row.labelled for name in task.losses}
+        if row.labelled
+        else {}
+        for row in rows
+    }
     return [
         QualityRow(
             day=row.day,
             version=row.version,
             predictions=row.predictions,
             labelled=row.labelled,
-            positive_rate=row.positives / row.labelled if row.labelled else None,
-            log_loss=row.log_loss_millionths / 1e6 / row.labelled if row.labelled else None,
-            brier=row.brier_millionths / 1e6 / row.labelled if row.labelled else None,
+            positive_rate=row.positives / row.labelled
+            if row.labelled and isinstance(task, BinaryClassification)
+            else None,
+            metric=task.losses[0],
+            loss=losses[row].get(task.losses[0]),
+            losses=losses[row],
         )
         for row in rows
     ]

@@ -37,7 +37,7 @@ from mainspring.product import FeatureViewSpec, ParamValue, ProductSpec
 from mainspring.stores.errors import StoreUnavailable
 
 LABEL = "label"
-"""The column of 0 and 1 that steps see in place of the product's own label."""
+"""The column that steps see in place of the product's own label: of 0 and 1, or of numbers."""
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):

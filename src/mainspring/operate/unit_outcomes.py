@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mainspring.monitoring.record import PredictionRecord
     from mainspring.monitoring.store import OpenPrediction
+    from mainspring.task import Task
 
 
 def metrics_of(
@@ -31,7 +32,7 @@ def metrics_of(
     return [UnitOutcome(unit=prediction.unit, version=version, metrics=metrics)]
 
 
-def units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
+def units_of(record: PredictionRecord, rollout: Rollout, task: Task) -> list[UnitOutcome]:
     """What a request says of the units that it asked for."""
     failed = {(failure.row, failure.version) for failure in record.failures}
     assigned = rollout.assign(record.units)
@@ -52,7 +53,7 @@ def units_of(record: PredictionRecord, rollout: Rollout) -> list[UnitOutcome]:
                 version=version,
                 failed=(row, version) in failed,
                 took_s=record.took_s.get(str(version)) if timed and row == 0 else None,
-                score=record.scores[row] if version == answered else None,
+                score=task.share(record.scores[row]) if version == answered else None,
                 slices={
                     name: _slice(values[row] if values else None, rollout.slices[name])
                     for name, values in columns.items()

@@ -21,24 +21,25 @@ import msgspec
 
 from mainspring.clock import parse_duration
 from mainspring.events import Event, EventType
-from mainspring.monitoring import Budget, Outcome, loss_levels
+from mainspring.monitoring import Budget, Outcome
 from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
 from mainspring.monitors import AttributionDrift, Betting, Quality, Rule, ServingSkew
 from mainspring.operate.attributions import attribute_days
 from mainspring.operate.look import Look, blind, digests, keep, look
+from mainspring.operate.references import task_of
 from mainspring.operate.sights import sight_of
 from mainspring.operate.sights.rules import read_for_rule
 from mainspring.operate.skew import join_days
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
-from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from mainspring.monitors import Monitor
+    from mainspring.stores.blobs import FileBlobs
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
@@ -103,7 +104,7 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
     with workspace.database.write() as tx:
         if tx.values.get(key) != watched or tx.registry.aliases(spec.name).get("champion") != champion:
             return ()  # another process has looked meanwhile, or what was looked at serves no more
-        shown = harm(tx, spec, version, today)
+        shown = harm(tx, spec, version, today, workspace.blobs)
         for monitor, each in seen.items():
             _note(tx, spec, monitor, today, each.look)
             if (alarm := alarms.get(monitor)) is not None and alarm.monitor not in spoken:
@@ -242,15 +243,15 @@ def _note(tx: Transaction, spec: ProductSpec, monitor: Monitor, today: date, cam
     tx.values.put(f"looks:{spec.name}:{monitor.name}", msgspec.json.encode(noted).decode())
 
 
-def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date) -> str:
+def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date, blobs: FileBlobs) -> str:
     """Say what the labels of the last two weeks show of harm; empty where they show none.
 
     A closer look at a champion whose inputs have moved, not a test: it compares means, and only a drift alarm, which is
     a test, makes anything of it.
     """
     monitor = next(
-        (each for each in spec.monitors if isinstance(each, Quality) and each.metric in LOSSES),
-        Quality("log_loss"),
+        (each for each in spec.monitors if isinstance(each, Quality) and each.metric in spec.task.losses),
+        Quality(spec.task.losses[0]),
     )
     metric, expected = monitor.metric, version.metrics.get(monitor.metric)
     rows = [
@@ -261,9 +262,9 @@ def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date)
     labelled = sum(row.labelled for row in rows)
     if expected is None or not labelled:
         return ""
-    total = sum(row.log_loss_millionths if metric == "log_loss" else row.brier_millionths for row in rows)
-    found = total / labelled / 1e6
-    if found <= expected + monitor.tolerance * loss_levels(metric).unit:
+    task = task_of(tx, blobs, version.ref, spec.task)
+    found = sum(row.loss(metric, task) for row in rows) / labelled
+    if found <= expected + monitor.tolerance * task.span(metric):
         return ""
     since = today - 14 * _DAY
     return (

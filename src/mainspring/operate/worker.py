@@ -45,6 +45,7 @@ from mainspring.operate.tasks import (
 from mainspring.settings import Settings
 from mainspring.stores.blobs import FileBlobs
 from mainspring.stores.tables import DeltaTables
+from mainspring.task import Regression
 from mainspring.training import AllHistory
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class TaskRunner:
         frame = frame.select(
             own.event_time,
             pl.col(own.known_at or own.event_time),
-            (pl.col(label) == spec.task.positive).cast(pl.Int8).alias(LABEL),
+            _label(spec).alias(LABEL),
             *(column.name for column in spec.inputs),
         )
         return Built(output=self._keep(frame))
@@ -261,6 +262,16 @@ class TaskRunner:
         digest: str = self.blobs.put(buffer.getvalue())
         self.frames[digest] = frame
         return digest
+
+
+def _label(spec: ProductSpec) -> pl.Expr:
+    """What steps learn: 0 and 1, or the number itself."""
+    import polars as pl
+
+    label = pl.col(spec.task.label)
+    if isinstance(spec.task, Regression):
+        return label.cast(pl.Float64)
+    return label.eq(spec.task.positive).cast(pl.Int8)
 
 
 def read_batch(file: Path, columns: Sequence[ColumnSpec]) -> pl.DataFrame:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from mainspring.errors import Invalid
 from mainspring.rollouts.comparison import BURN_IN, Finding, share_test
 from mainspring.rollouts.interval import Interval, bounded_mean, mean
+from mainspring.strategy import LOSSES
+from mainspring.task import Regression, answer_shares, counted_losses
 
 EXAMPLES = 10
 """How many of the largest differences are told."""
@@ -51,13 +53,14 @@ class Pair:
     unit : str
         The sticky key.
     champion : float
-        The probability that was answered.
+        What was answered: the probability, or the number.
     shadow : float or None
         What the shadow would have answered; None where it failed.
     values : mapping of str to str
         By column of the declared slices, the row's value.
-    outcome : int or None
-        1 where the label is the positive one, 0 where it is another; None while it is not known.
+    outcome : float or None
+        Of a probability 1 where the label is the positive one and 0 where it is another, of a number the label; None
+        while it is not known.
     """
 
     example: str
@@ -65,7 +68,7 @@ class Pair:
     champion: float
     shadow: float | None
     values: Mapping[str, str] = field(default_factory=dict)
-    outcome: int | None = None
+    outcome: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ class LossTerm:
 
     Attributes
     ----------
-    metric : {"log_loss", "brier"}
+    metric : {"log_loss", "brier", "mae", "mse", "mape"}
     margin : float
         How much more than the champion's is no harm.
     within : float or None
@@ -90,8 +93,8 @@ class LossTerm:
     beta: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.metric not in ("log_loss", "brier"):
-            raise Invalid(f"{self.metric!r} has no paired difference: use log_loss or brier.")
+        if self.metric not in LOSSES:
+            raise Invalid(f"{self.metric!r} has no paired difference: use one of {', '.join(LOSSES)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,10 @@ class Terms:
     slices : mapping of str to tuple of str
         By column the values that are slices of their own, fixed before the first unit; others are one, `other`.
     threshold : float
-        From which probability an answer counts as positive, for the share on which the versions disagree.
+        From which answer on the versions decide otherwise than below it, for the share on which they disagree; of
+        numbers, the share of their range.
+    numbers : Regression or None
+        How numbers are weighed, where numbers are answered and no probabilities.
     alpha : float
         Of the intervals that are only told.
     """
@@ -122,6 +128,7 @@ class Terms:
     same_outputs: float | None = None
     slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     threshold: float = 0.5
+    numbers: Regression | None = None
     alpha: float = 0.05
 
 
@@ -188,7 +195,7 @@ class Example:
     unit: str
     champion: float
     shadow: float
-    outcome: int | None
+    outcome: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,6 +320,10 @@ def _compare(
 ) -> Compared:
     both = [pair for pair in pairs if _answered(pair)]
     ours, theirs = _scores(both)
+    span = 1.0
+    if terms.numbers is not None:
+        ours, theirs = (answer_shares(terms.numbers, each) for each in (ours, theirs))
+        span = terms.numbers.high - terms.numbers.low
     interval = {"alpha": terms.alpha * part}
     decided = ((ours >= terms.threshold) != (theirs >= terms.threshold)).astype(np.float64)
     score_alpha = (terms.same_outputs or terms.alpha) * part
@@ -321,23 +332,23 @@ def _compare(
         value=value,
         units=len(both),
         failed=len(pairs) - len(both),
-        score=bounded_mean(ours - theirs, low=-1, high=1, alpha=score_alpha) if both else None,
+        score=bounded_mean(span * (ours - theirs), low=-span, high=span, alpha=score_alpha) if both else None,
         disagreement=bounded_mean(decided, low=0, high=1, **interval) if both else None,
-        losses=tuple(_gap(term, labelled, part) for term in terms.losses),
+        losses=tuple(_gap(term, labelled, terms, part) for term in terms.losses),
     )
 
 
-def _gap(term: LossTerm, labelled: Sequence[Pair], part: float) -> LossGap:
+def _gap(term: LossTerm, labelled: Sequence[Pair], terms: Terms, part: float) -> LossGap:
     if not labelled:
         return LossGap(metric=term.metric, labelled=0, champion=None, shadow=None, gap=None)
     ours, theirs = _scores(labelled)
     outcome = np.array([pair.outcome for pair in labelled], np.float64)
-    losses = [_losses(term.metric, scores, outcome) for scores in (ours, theirs)]
+    losses = [_losses(term.metric, scores, outcome, terms) for scores in (ours, theirs)]
     gaps = losses[0] - losses[1]
     # Each side of the interval answers one question: the lower whether harm is shown, the upper whether it is within.
     alpha = (term.alpha if term.within is None else min(term.alpha, term.beta)) * part
-    if term.metric == "brier":
-        gap: Interval | None = bounded_mean(gaps, low=-1, high=1, alpha=alpha)
+    if (most := _most(term.metric, terms)) < math.inf:
+        gap: Interval | None = bounded_mean(gaps, low=-most, high=most, alpha=alpha)
     elif gaps.size >= BURN_IN:
         gap = mean(gaps.size, math.fsum(gaps), math.fsum(gaps**2), alpha)
     else:
@@ -446,6 +457,17 @@ def _scores(pairs: Sequence[Pair]) -> tuple[NDArray[np.float64], NDArray[np.floa
     )
 
 
-def _losses(metric: str, scores: NDArray[np.float64], outcome: NDArray[np.float64]) -> NDArray[np.float64]:
+def _most(metric: str, terms: Terms) -> float:
+    """The greatest loss of a row."""
+    if terms.numbers is not None:
+        return terms.numbers.span(metric)
+    return math.inf if metric == "log_loss" else 1.0
+
+
+def _losses(
+    metric: str, scores: NDArray[np.float64], outcome: NDArray[np.float64], terms: Terms
+) -> NDArray[np.float64]:
+    if terms.numbers is not None:
+        return counted_losses(terms.numbers, metric, scores, outcome)
     came = np.clip(np.where(outcome == 1, scores, 1 - scores), _SURE, 1.0)
     return -np.log(came) if metric == "log_loss" else (1 - came) ** 2

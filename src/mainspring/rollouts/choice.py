@@ -11,7 +11,6 @@ import msgspec
 from mainspring.errors import Fault, Invalid
 from mainspring.strategy import (
     CANDIDATE,
-    LOSSES,
     ABTest,
     AllAtOnce,
     BlueGreen,
@@ -101,7 +100,7 @@ def chosen_strategy(
 
 
 def strategy_faults(
-    strategy: Strategy, inputs: Collection[str], columns: Mapping[str, ColumnSpec]
+    strategy: Strategy, inputs: Collection[str], columns: Mapping[str, ColumnSpec], losses: Sequence[str]
 ) -> Iterator[Fault]:
     """Find what keeps a strategy from being one for a product.
 
@@ -112,10 +111,13 @@ def strategy_faults(
         The product's, by name.
     columns : mapping of str to ColumnSpec
         What is known of them.
+    losses : sequence of str
+        Those of the product's task.
     """
     for guard in strategy.guards:
-        if isinstance(guard, NotWorse) and guard.metric not in LOSSES:
-            yield Fault("NotWorse", f"cannot watch {guard.metric!r} row by row.", f"Use one of {LOSSES}.")
+        if isinstance(guard, NotWorse) and guard.metric not in losses:
+            mend = f"Use one of {', '.join(losses)}."
+            yield Fault("NotWorse", f"cannot watch {guard.metric!r} row by row.", mend)
     if strategy.split_by is not None and strategy.split_by not in inputs:
         yield Fault(
             f"rollout split_by {strategy.split_by!r}", "is no input, so the gateway would not see it."

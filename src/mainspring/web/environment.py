@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mainspring.clock import parse_time
+from mainspring.web.quality import shown
 
 
 def make_environment() -> Environment:
@@ -22,7 +23,13 @@ def make_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": _moment, "number": _number, "share": _share, "tone": _tone}
+    environment.filters |= {
+        "metric": shown,
+        "moment": _moment,
+        "number": _number,
+        "share": _share,
+        "tone": _tone,
+    }
     environment.globals |= {"release": version("mainspring")}
     return environment
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["quality_chart", "volume_chart", "week_loss"]
+__all__ = ["loss_name", "quality_chart", "shown", "volume_chart", "week_loss"]
 
 import math
 from collections import defaultdict
@@ -19,21 +19,27 @@ _WEEK = 7
 
 
 def quality_chart(rows: Sequence[QualityRow], cycles: Sequence[CycleRow], *, width: int = 860) -> str:
-    """Draw the log loss by day, with promotions marked; an empty text before the first label."""
+    """Draw the usual loss by day, with promotions marked; an empty text before the first label."""
     by_version: dict[int, list[tuple[date, float | None]]] = defaultdict(list)
     for row in rows:
-        by_version[row.version].append((row.day, row.log_loss))
+        by_version[row.version].append((row.day, row.loss))
     series = [
         *(
             Series(name=f"v{version}", days=days, kind=Kind.DOTS, tone=version - 1, key="a day, by version")
             for version, days in by_version.items()
         ),
-        Series(
-            name="",
-            days=_weekly(rows, _entropy),
-            kind=Kind.DASHED,
-            tone=7,
-            key="knowing only the week's base rate",
+        *(
+            [
+                Series(
+                    name="",
+                    days=_weekly(rows, _entropy),
+                    kind=Kind.DASHED,
+                    tone=7,
+                    key="knowing only the week's base rate",
+                )
+            ]
+            if any(row.positive_rate is not None for row in rows)
+            else []
         ),
         Series(name="7 days", days=_weekly(rows, _mean_loss), key="mean of 7 days"),
     ]
@@ -50,12 +56,28 @@ def quality_chart(rows: Sequence[QualityRow], cycles: Sequence[CycleRow], *, wid
     narrow = width < 600
     return day_chart(
         series,
-        title="Log loss by day",
+        title=f"{loss_name(rows)} by day",
         marks=marks,
         width=width,
         height=280 if narrow else 300,
         tooltips=not narrow,
     )
+
+
+def loss_name(rows: Sequence[QualityRow]) -> str:
+    """Name the usual loss, as the beginning of a sentence."""
+    return shown(rows[0].metric) if rows else ""
+
+
+def shown(metric: str) -> str:
+    """Name a metric as people write it.
+
+    Examples
+    --------
+    >>> shown("log_loss"), shown("mae")
+    ('Log loss', 'MAE')
+    """
+    return metric.replace("_", " ").capitalize() if len(metric) > 4 else metric.upper()
 
 
 def volume_chart(rows: Sequence[QualityRow], *, width: int = 860) -> str:
@@ -78,7 +100,7 @@ def volume_chart(rows: Sequence[QualityRow], *, width: int = 860) -> str:
 
 
 def week_loss(rows: Sequence[QualityRow]) -> float | None:
-    """Mean log loss over the newest 7 days that have labels."""
+    """Mean of the usual loss over the newest 7 days that have labels."""
     known = [row for row in rows if row.labelled]
     if not known:
         return None
@@ -102,7 +124,7 @@ def _weekly(
 
 def _mean_loss(rows: list[QualityRow]) -> float | None:
     labelled = sum(row.labelled for row in rows)
-    return math.fsum((row.log_loss or 0.0) * row.labelled for row in rows) / labelled if labelled else None
+    return math.fsum((row.loss or 0.0) * row.labelled for row in rows) / labelled if labelled else None
 
 
 def _entropy(rows: list[QualityRow]) -> float | None:

@@ -14,6 +14,7 @@ from mainspring.rollouts.comparison import latency_of
 from mainspring.web.chart import STYLE, Kind, Series, day_chart
 from mainspring.web.comparison_chart import Curve, IntervalRow, curve_chart, interval_chart
 from mainspring.web.environment import make_environment
+from mainspring.web.quality import loss_name
 
 if TYPE_CHECKING:
     from mainspring.operate.report import RolloutReport, StepRow
@@ -47,7 +48,7 @@ def shown_of(report: RolloutReport) -> dict[str, Any]:
                 lambda width: curve_chart(
                     _curves({arm.version: arm.outputs for arm in last.arms}, lambda each: (each + 1) / _BINS),
                     title="Share of answers that are at most so great, by version",
-                    axis="answered probability",
+                    axis="answered probability, or share of the range of numbers",
                     width=width,
                 )
             ),
@@ -116,13 +117,17 @@ def _days(report: RolloutReport, width: int) -> str:
             key=f"v{version}",
             tone=tone,
             kind=Kind.LINE,
-            days=[(row.day, row.log_loss) for row in report.days if row.version == version],
+            days=[(row.day, row.loss) for row in report.days if row.version == version],
         )
         for tone, version in enumerate(versions)
     ]
     # One day is a dot, and no course of anything.
-    if len({row.day for row in report.days if row.log_loss is not None}) < 2:
+    if len({row.day for row in report.days if row.loss is not None}) < 2:
         return ""
     return day_chart(
-        series, title="Log loss by day and version", width=width, height=240, tooltips=width == _WIDE
+        series,
+        title=f"{loss_name(report.days)} by day and version",
+        width=width,
+        height=240,
+        tooltips=width == _WIDE,
     )

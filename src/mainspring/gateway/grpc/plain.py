@@ -79,7 +79,7 @@ def form_of(inputs: Inputs, header: bytes) -> Form | None:
 def _read_form(inputs: Inputs, header: bytes) -> Form | None:
     asked = _Request.FromString(header)
     wishes = Wishes(outputs=[Wanted(each.name) for each in asked.outputs] or None)
-    if wishes.faults() or any(each.parameters for each in asked.outputs):
+    if wishes.faults(inputs) or any(each.parameters for each in asked.outputs):
         return None
     shapes = {tuple(each.shape) for each in asked.inputs}
     if len(shapes) != 1 or len(asked.inputs) != len(inputs.datatypes):

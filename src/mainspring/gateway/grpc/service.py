@@ -25,7 +25,6 @@ from mainspring.gateway.grpc.tensors import read_request, write_reply
 from mainspring.gateway.http import Refusal
 from mainspring.gateway.models import VERSION
 from mainspring.gateway.protocols import Asked
-from mainspring.gateway.protocols.oip import OUTPUTS
 from mainspring.gateway.trace import trace_of
 
 if TYPE_CHECKING:
@@ -271,7 +270,8 @@ class Service:
         reply = message("inference.ModelMetadataResponse")(
             name=asked.name, versions=[str(each.version) for each in versions], platform=versions[0].platform
         )
-        for tensors, datatypes in ((reply.inputs, serving.inputs.datatypes), (reply.outputs, OUTPUTS)):
+        inputs = serving.inputs
+        for tensors, datatypes in ((reply.inputs, inputs.datatypes), (reply.outputs, inputs.outputs)):
             for name, datatype in datatypes.items():
                 tensors.add(name=name, datatype=datatype, shape=[-1])
         return reply

@@ -14,7 +14,7 @@ from mainspring.errors import Fault
 from mainspring.gateway.grpc.messages import Message, message
 from mainspring.gateway.grpc.plain import form_of, rows_of
 from mainspring.gateway.inputs import Rows, Tensor
-from mainspring.gateway.protocols.oip import OUTPUTS, Wanted, Wishes, outputs
+from mainspring.gateway.protocols.oip import Wanted, Wishes, outputs
 from mainspring.gateway.protocols.raw import from_raw, to_raw
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read_request(inputs: Inputs, asked: Message) -> Question:
     asked.ClearField("raw_input_contents")
     if form := form_of(inputs, asked.SerializeToString()):
         wishes, rows = Wishes(id=name or None, outputs=form.outputs), rows_of(form, contents)
-        if rows is not None and not (name and wishes.faults()):
+        if rows is not None and not (name and wishes.faults(inputs)):
             return Question(wishes, rows, raw=True)
     asked.id = name
     asked.raw_input_contents.extend(contents)
@@ -83,7 +83,7 @@ def _read_any(inputs: Inputs, asked: Message) -> Question:
     """Read a request of any form, or tell everything that is wrong with it."""
     wanted = [Wanted(each.name) for each in asked.outputs]
     wishes = Wishes(id=asked.id or None, outputs=wanted or None)
-    faults = wishes.faults()
+    faults = wishes.faults(inputs)
     for each in asked.outputs:
         if each.parameters:
             _need_understood(each, faults)
@@ -162,7 +162,7 @@ def write_reply(asked: Question, product: str, prediction: Prediction) -> Messag
     """
     wishes, version, rows = asked.wishes, prediction.version, len(prediction.ids)
     tensors = outputs(wishes, prediction)
-    reply = _Reply.FromString(_form(product, tuple([each.name for each in tensors]), rows))
+    reply = _Reply.FromString(_form(product, tuple([(each.name, each.datatype) for each in tensors]), rows))
     if version is not None:
         reply.model_version = str(version)
     if wishes.id:
@@ -180,10 +180,10 @@ def write_reply(asked: Question, product: str, prediction: Prediction) -> Messag
 
 
 @lru_cache(256)
-def _form(product: str, names: tuple[str, ...], rows: int) -> bytes:
+def _form(product: str, outputs: tuple[tuple[str, str], ...], rows: int) -> bytes:
     """What answers to questions of one form have in common."""
     reply = _Reply(model_name=product)
-    for name in names:
-        reply.outputs.add(name=name, datatype=OUTPUTS[name], shape=[rows])
+    for name, datatype in outputs:
+        reply.outputs.add(name=name, datatype=datatype, shape=[rows])
     form: bytes = reply.SerializeToString()
     return form

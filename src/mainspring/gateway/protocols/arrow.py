@@ -65,7 +65,7 @@ def write(product: str, prediction: Prediction) -> Reply:
 
     frame = pl.DataFrame(
         {
-            "probability": pl.Series(prediction.scores, dtype=pl.Float64),
+            prediction.answer: pl.Series(prediction.scores, dtype=pl.Float64),
             "prediction_id": pl.Series(prediction.ids, dtype=pl.String),
             "model_version": pl.Series(prediction.versions, dtype=pl.Int64),
         }

@@ -58,7 +58,7 @@ def read(inputs: Inputs, size: bytes, content: bytes) -> Asked:
     if not found and (rows := _read_floats(inputs, request, content, header)):
         return asked(request, rows)
     unread = bool(found)
-    found += request.faults()
+    found += request.faults(inputs)
     binary = [each for each in request.inputs if _size(each) is not None]
     tensors = oip.json_tensors([each for each in request.inputs if _size(each) is None], found)
     if not unread:  # else nobody knows where each begins
@@ -70,7 +70,7 @@ def read(inputs: Inputs, size: bytes, content: bytes) -> Asked:
 def _read_floats(inputs: Inputs, request: InferRequest, content: bytes, header: int) -> Rows | None:
     """Read tensors that are all floats of one size and shape, at once; None when they are not so."""
     tensors = request.inputs
-    if not tensors or (size := _FLOATS.get(tensors[0].datatype)) is None or request.faults():
+    if not tensors or (size := _FLOATS.get(tensors[0].datatype)) is None or request.faults(inputs):
         return None
     first = tensors[0]
     shape, parameters = first.shape, first.parameters

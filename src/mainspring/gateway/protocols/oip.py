@@ -8,7 +8,6 @@ References
 from __future__ import annotations
 
 __all__ = [
-    "OUTPUTS",
     "InferReply",
     "InferRequest",
     "InputTensor",
@@ -39,9 +38,6 @@ from mainspring.gateway.inputs import INTEGERS, LARGEST_FLOAT, ROW_LIMIT, BadReq
 if TYPE_CHECKING:
     from mainspring.gateway.inputs import Inputs, Rows
     from mainspring.gateway.predict import Prediction
-
-OUTPUTS = {"probability": "FP64", "prediction_id": "BYTES", "model_version": "INT64"}
-"""Names and datatypes of what can be answered, each with one value per row."""
 
 _FAULTS_TOLD = 100
 _ID = re.compile(r"[A-Za-z0-9_.:@=+-]{1,128}")
@@ -98,7 +94,7 @@ class Wishes(msgspec.Struct, kw_only=True):
         """How long the caller waits; None where it does not say."""
         return self.parameters.timeout / 1e6 if self.parameters and self.parameters.timeout else None
 
-    def faults(self) -> list[Fault]:
+    def faults(self, inputs: Inputs) -> list[Fault]:
         """Say which wishes cannot be granted."""
         found = []
         if self.id and not _ID.fullmatch(self.id):
@@ -108,8 +104,8 @@ class Wishes(msgspec.Struct, kw_only=True):
                 )
             )
         for wanted in self.outputs or ():
-            if wanted.name not in OUTPUTS:
-                there = f"There are {', '.join(OUTPUTS)}."
+            if wanted.name not in inputs.outputs:
+                there = f"There are {', '.join(inputs.outputs)}."
                 found.append(Fault("outputs", f"there is no {wanted.name[:100]!r}.", there))
         return found
 
@@ -155,7 +151,7 @@ def read_plain(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows] | None:
     kinds = list(map(type, tensors))
     names = form.columns if kinds == form.kinds else [form.names[kind] for kind in kinds]
     columns = dict(zip(names, [each.data for each in tensors], strict=True))
-    if len(columns) != len(tensors) or ((request.id or request.outputs) and request.faults()):
+    if len(columns) != len(tensors) or ((request.id or request.outputs) and request.faults(inputs)):
         return None
     left_out = () if len(columns) == len(form.columns) else inputs.left_out(columns)
     if left_out is None:
@@ -179,7 +175,7 @@ def read_any(inputs: Inputs, content: bytes) -> tuple[Wishes, Rows]:
     """
     request, found = read_request(content)
     unread = bool(found)
-    found += request.faults()
+    found += request.faults(inputs)
     tensors = json_tensors(request.inputs, found)
     return request, inputs.check(tensors, found, unread=unread or len(tensors) < len(request.inputs))
 
@@ -324,7 +320,7 @@ def outputs(wishes: Wishes, prediction: Prediction) -> list[OutputTensor]:
     """Give the outputs that are asked for, in that order."""
     shape = [len(prediction.ids)]
     tensors = [
-        OutputTensor("probability", "FP64", shape, prediction.scores),
+        OutputTensor(prediction.answer, "FP64", shape, prediction.scores),
         OutputTensor("prediction_id", "BYTES", shape, prediction.ids),
         OutputTensor("model_version", "INT64", shape, prediction.versions),
     ]

@@ -35,7 +35,7 @@ def read(inputs: Inputs, content: bytes) -> Asked | None:
         return None
     if not isinstance(asked, dict) or not isinstance(columns := asked.get("inputs"), dict):
         return None
-    wishes, found = _wishes(asked)
+    wishes, found = _wishes(inputs, asked)
     lists = {name: values for name, values in columns.items() if isinstance(values, list)}
     if lists and len(lists) < len(columns):
         mixed = f"{', '.join(lists)[:200]} is a list, the others are not."
@@ -47,7 +47,7 @@ def read(inputs: Inputs, content: bytes) -> Asked | None:
     return Asked(rows, partial(_write, wishes, one), wishes.id)
 
 
-def _wishes(asked: Mapping[str, Any]) -> tuple[Wishes, list[Fault]]:
+def _wishes(inputs: Inputs, asked: Mapping[str, Any]) -> tuple[Wishes, list[Fault]]:
     said = {name: asked[name] for name in ("id", "outputs") if asked.get(name) is not None}
     if isinstance(outputs := said.get("outputs"), list):
         said["outputs"] = [{"name": each} if isinstance(each, str) else each for each in outputs]
@@ -55,7 +55,7 @@ def _wishes(asked: Mapping[str, Any]) -> tuple[Wishes, list[Fault]]:
         wishes = msgspec.convert(said, Wishes)
     except msgspec.ValidationError as error:
         return Wishes(), [Fault("body", f"{error}.")]
-    return wishes, wishes.faults()
+    return wishes, wishes.faults(inputs)
 
 
 def column_tensors(inputs: Inputs, columns: Mapping[str, list[Any]]) -> list[Tensor]:

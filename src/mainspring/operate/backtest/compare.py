@@ -13,6 +13,7 @@ __all__ = [
     "found_again",
 ]
 
+import math
 from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime
@@ -23,10 +24,10 @@ import numpy as np
 import polars as pl
 
 from mainspring.loop import CycleOutcome
-from mainspring.monitoring import loss_levels
 from mainspring.operate.gain import Finding
-from mainspring.operate.log_table import label_text
+from mainspring.operate.log_table import outcome
 from mainspring.rollouts.interval import bounded_mean
+from mainspring.task import counted_losses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,13 +148,17 @@ def compare(history: History, replays: Mapping[str, Replay], metric: str) -> lis
     replays : mapping of str to Replay
         By the name of the policy.
     metric : str
-        `log_loss` or `brier`.
+        A loss of the task.
     """
-    label = history.rows.select("prediction_id").join(
-        history.truth, on="prediction_id", how="left", maintain_order="left"
-    )["value"]
-    outcome = (label == label_text(history.spec.task.positive)).cast(pl.Float64).to_numpy()
-    losses = {name: _losses(each.served.scores, outcome, metric) for name, each in replays.items()}
+    known = (
+        history.rows.select("prediction_id")
+        .join(history.truth, on="prediction_id", how="left", maintain_order="left")
+        .select(outcome(history.spec).fill_null(math.nan))
+        .to_series()
+        .to_numpy()
+    )
+    task = history.spec.task
+    losses = {name: counted_losses(task, metric, each.served.scores, known) for name, each in replays.items()}
     first = next(iter(losses.values()))
     return [
         _result(history, name, each, losses[name], None if losses[name] is first else first, metric)
@@ -194,15 +199,6 @@ def _as_told(alarm: Alarm, then: Change | None) -> Alarm:
 
 def _told(cycle: Cycle) -> str:
     return f"cycle {cycle.number} of {cycle.opened_at:%Y-%m-%d %H:%M}"
-
-
-def _losses(scores: NDArray[np.float64], outcome: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
-    """Loss of each row, no more than the monitors count it; NaN without an answer or a label."""
-    wrong = np.abs(scores - outcome)
-    if metric == "brier":
-        return wrong**2
-    worst = loss_levels(metric).unit
-    return np.minimum(-np.log(np.maximum(1.0 - wrong, 1e-300)), worst)
 
 
 def _result(
@@ -264,7 +260,7 @@ def _interval(history: History, better: NDArray[np.float64], metric: str) -> Int
     if rows.is_empty():
         return None
     by_unit = rows.group_by("unit", maintain_order=True).agg(pl.col("better").mean())["better"].to_numpy()
-    span = loss_levels(metric).unit
+    span = history.spec.task.span(metric)
     return bounded_mean(by_unit, low=-span, high=span, alpha=ALPHA)
 
 

@@ -14,6 +14,7 @@ from mainspring.monitoring.record import Failure, LabelEntry, LabelRecord, Predi
 from mainspring.operate.ingest import fits
 from mainspring.operate.log_table import input_column, label_text
 from mainspring.rollouts.split import CHAMPION, Part, Split
+from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mainspring.product import ProductSpec
     from mainspring.registry import ModelVersion
     from mainspring.rollouts import Route
+    from mainspring.task import Task
 
 _REQUEST = ("at", "trace", "latency_s", "route", "pinned", "failed")
 
@@ -241,8 +243,9 @@ def _value(text: str, metric: str, spec: ProductSpec) -> LabelValue:
     """Give a label as it came, as far as the loop tells values apart."""
     if metric:
         return float(text)
-    if text == label_text(spec.task.positive):
-        return spec.task.positive
+    task: Task = spec.task
+    if isinstance(task, BinaryClassification) and text == label_text(task.positive):
+        return task.positive
     try:
         number = float(text)
     except ValueError:

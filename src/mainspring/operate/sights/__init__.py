@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Sight", "sight_of"]
+__all__ = ["Sight", "scale_of", "sight_of"]
 
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,19 @@ from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessS
 from mainspring.operate.sights.sight import Sight
 from mainspring.operate.sights.skew import SkewSight
 from mainspring.strategy import LOSSES
+from mainspring.task import Regression
 
 if TYPE_CHECKING:
     from mainspring.monitors import Betting
+    from mainspring.operate.judging import Reference
+
+
+def scale_of(monitor: Betting, reference: Reference) -> float:
+    """Give what 1 on the detector's scale is in the monitor's unit, for a version with this reference."""
+    if isinstance(reference.task, Regression) and (metric := getattr(monitor, "metric", "")):
+        return reference.task.span(metric)
+    scale: float = sight_of(monitor).scale
+    return scale
 
 
 def sight_of(monitor: Betting) -> Sight:

@@ -7,7 +7,7 @@ from __future__ import annotations
 __all__ = ["SqlMonitoringStore"]
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _CHUNK = 500
-_SUMS = ("predictions", "labelled", "positives", "log_loss_millionths", "brier_millionths")
+_SUMS = tuple(each.name for each in fields(DayQuality) if each.name not in ("product", "version", "day"))
 _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _OPEN = select(open_predictions).where(open_predictions.c.prediction_id.in_(_IDS))
 _LABELS = select(known_labels).where(known_labels.c.prediction_id.in_(_IDS))

@@ -51,7 +51,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0007"
+NEWEST_REVISION = "0008"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -292,6 +292,9 @@ daily_quality = Table(
     Column("positives", BIG, nullable=False),
     Column("log_loss_millionths", BIG, nullable=False),
     Column("brier_millionths", BIG, nullable=False),
+    Column("mae_millionths", BIG, nullable=False, server_default="0"),
+    Column("mse_millionths", BIG, nullable=False, server_default="0"),
+    Column("mape_millionths", BIG, nullable=False, server_default="0"),
 )
 
 daily_tables = Table(

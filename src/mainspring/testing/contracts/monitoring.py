@@ -41,6 +41,7 @@ class MonitoringStoreContract:
         positives=2,
         log_loss_millionths=3_000_000_000,
         brier_millionths=1,
+        mse_millionths=5,
     )
     alarm = Alarm(
         product=_PRODUCT,
@@ -171,6 +172,7 @@ class MonitoringStoreContract:
                 positives=4,
                 log_loss_millionths=6_000_000_000,
                 brier_millionths=2,
+                mse_millionths=10,
             ),
             replace(self.quality_row, version=2),
         )
