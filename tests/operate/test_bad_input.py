@@ -14,13 +14,16 @@ from tests.operate.tiny import PRODUCT, ask, begin, train_first
 from tests.operate.watching import DAY, live, spec
 from tests.products.tiny.orders import FIRST, orders, parquet
 
+from mainspring.monitoring import Profile
 from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
 from mainspring.operate.alarms import replay
+from mainspring.operate.compact import GROUP, compact, prediction_log
 from mainspring.operate.controller import turn
 from mainspring.operate.day_tables import MetricSums
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest, log_counts
 from mainspring.operate.publish import add_batch
+from mainspring.operate.review import review
 from mainspring.operate.status import product_status
 from mainspring.operate.watch import looks, watch
 from mainspring.stores.segments import SegmentWriter
@@ -123,6 +126,101 @@ def request(workspace: Workspace, rows: pl.DataFrame, at: timedelta = timedelta(
         scores=[0.3] * len(ids),
         inputs={name: rows[name].to_list() for name in ("amount", "hour", "kind")},
     )
+
+
+# --- types that are declared anew while the version before serves ----------------------------------------------------
+
+REDECLARED = {
+    "amount: float = pa.Field(ge=0, le=1_000)": {
+        "a text": "amount: str",
+        "an integer": "amount: int = pa.Field(ge=0, le=1_000)",
+    },
+    'kind: str = pa.Field(isin=["a", "b", "c"], nullable=True)': {
+        "a number": "kind: float = pa.Field(nullable=True)",
+        "a truth value": "kind: bool = pa.Field(nullable=True)",
+    },
+}
+
+
+def redeclare(workspace: Workspace, before: str, after: str) -> None:
+    text = (PRODUCT / "product.py").read_text()
+    assert before in text
+    (workspace.settings.root / "product.py").write_text(text.replace(before, after))
+    declare(workspace, actor="test")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [pytest.param(before, each, id=name) for before, to in REDECLARED.items() for name, each in to.items()],
+)
+def test_what_a_version_answers_counts_by_its_own_types_after_an_input_was_declared_anew(
+    workspace: Workspace, tmp_path: Path, before: str, after: str
+) -> None:
+    rows = orders(FIRST + 31 * DAY, days=1)
+    with open_workspace(Path(shutil.copytree(workspace.settings.root, tmp_path / "undeclared"))) as other:
+        other.advance(NOON)
+        ask(other, rows)
+        ingest(other)
+        expected = state(other)
+    workspace.advance(NOON)
+    ask(workspace, rows[:40])
+    redeclare(workspace, before, after)
+    ask(workspace, rows[40:], log="gateway-1")
+    ingest(workspace)
+    assert state(workspace) == expected
+    found = product_status(workspace, "tiny").uncounted
+    assert found["redeclared_values"] > 0
+    assert "mistyped_values" not in found
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [pytest.param(before, each, id=name) for before, to in REDECLARED.items() for name, each in to.items()],
+)
+def test_the_tables_hold_every_value_of_an_input_that_was_declared_anew(
+    workspace: Workspace, before: str, after: str
+) -> None:
+    workspace.advance(NOON)
+    days = [orders(FIRST + (31 + day) * DAY, days=1, per_day=20) for day in range(GROUP + 2)]
+    ask(workspace, days[0])
+    redeclare(workspace, before, after)
+    for rows in days[1:]:
+        ask(workspace, rows)
+    ingest(workspace)
+    in_segments, _ = prediction_log(workspace, "tiny")
+    assert compact(workspace) == GROUP
+    log, labels = prediction_log(workspace, "tiny")
+    order = ["prediction_id"]
+    assert log.sort(order).equals(in_segments.sort(order))
+    assert (log.height, labels.height) == (20 * len(days), 20 * len(days))
+    asked = pl.concat(days).sort("order_id")
+    for name in ("amount", "kind"):
+        assert log.sort(order)[name].cast(asked.schema[name]).to_list() == asked[name].to_list()
+    # The version that has answered them is asked again with what it was asked with.
+    [month] = review(workspace, "tiny")
+    assert month.frozen == pytest.approx(month.served, abs=1e-6)
+
+
+def test_values_of_another_type_than_a_version_takes_are_missing_and_named_and_stop_nothing(
+    workspace: Workspace,
+) -> None:
+    workspace.advance(NOON)
+    rows = orders(FIRST + 31 * DAY, days=1)
+    strange = request(workspace, rows[:10])
+    strange.inputs["amount"] = ["much"] * 4 + [None] * 2 + [5.0] * 4
+    strange.inputs["hour"] = [2.5] * 10
+    with SegmentWriter(workspace.logs / "gateway-0") as writer:
+        writer.append([strange, request(workspace, rows[10:])])
+        writer.roll()
+    ask(workspace, orders(FIRST + 32 * DAY, days=1, per_day=5), log="gateway-0")
+    ingest(workspace)
+    kept = Profile.from_json(tables(workspace, "profile")[f"{NOON.date()}"])
+    assert (kept.rows, kept.columns["amount"].missing) == (105, 6)
+    assert product_status(workspace, "tiny").uncounted["mistyped_values"] == 4
+    assert product_status(workspace, "tiny").uncounted["redeclared_values"] == 14
+    log, _ = prediction_log(workspace, "tiny")
+    assert log["amount"].to_list().count("much") == 4
+    assert log["hour"].to_list().count(2.5) == 10
 
 
 # --- when it comes, and how often ----------------------------------------------------------------------------------

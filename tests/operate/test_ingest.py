@@ -448,13 +448,12 @@ def test_the_profile_of_a_day_is_the_profile_of_all_its_rows(workspace: Workspac
         ingest(workspace)
     with workspace.database.read() as tx:
         kept = Profile.from_json(tx.monitoring.table("tiny", 1, "profile", date(2024, 2, 1)) or "")
-        spec = workspace.specs(tx)["tiny"]
         version = tx.registry.get(ModelRef("tiny", 1))
     inputs, predictions = reference_of(workspace.blobs, version.reference).profiles()
     log, _ = prediction_log(workspace, "tiny")
-    columns = read_columns(spec.inputs, log.select("amount", "hour", "kind").to_dict(as_series=False))
-    columns[PREDICTION] = log["score"].to_numpy()
     frames = {**inputs.frame, **predictions.frame}
+    given = log.select("amount", "hour", "kind", pl.col("score").alias(PREDICTION))
+    columns = read_columns(frames, given.to_dict(as_series=False))
     assert kept == profile(columns, frames)
     assert kept.rows == 100
     assert kept.columns["kind"].missing == 4

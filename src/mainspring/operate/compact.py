@@ -12,7 +12,7 @@ import msgspec
 from mainspring.digest import digest_of_json
 from mainspring.events import Event, EventType
 from mainspring.monitoring.store import LogCursor
-from mainspring.operate.log_table import LABELS, frames, predictions_table
+from mainspring.operate.log_table import LABELS, frames
 from mainspring.operate.logs import Log, log_folders, tell
 from mainspring.stores.segments import SegmentCorrupt, ended_segments, remove, seal
 
@@ -138,7 +138,8 @@ def prediction_log(
     polars.DataFrame
         One row per row that was asked, in the order of time: `prediction_id`, `at`, `day`, `version`, `route`, `unit`,
         `score`, `failures`, `pinned`, `shadow`, `trace`, `latency_s`, `features_at`, `redacted`, `sampled`, `row` (its
-        place in the request), `took` (of each version, told with the request's first row), and inputs.
+        place in the request), `took` (of each version, told with the request's first row), and inputs. An input that
+        was declared with several types is of the one that holds the values of all: of texts, if one was of texts.
         Of predictions under the same id the first; where nobody could answer, id, version and score are null.
     polars.DataFrame
         One row per label: `prediction_id`, `value` (as text), `known_at`, `at`, `day`, `metric` (empty for the truth).
@@ -158,8 +159,8 @@ def prediction_log(
         try:
             for log in logs:
                 log.need_same()
-            rows = _read(workspace, product, predictions_table(specs[product]), specs, logs, boundary)
-            labels = _read(workspace, LABELS, LABELS, specs, logs, boundary)
+            rows = _read(workspace, product, specs, logs, boundary)
+            labels = _read(workspace, LABELS, specs, logs, boundary)
         except SegmentCorrupt:
             if _sealed(logs) == _sealed(_logs(workspace)):
                 raise
@@ -174,7 +175,6 @@ def prediction_log(
 def _read(
     workspace: Workspace,
     owner: str,
-    table: str,
     specs: dict[str, ProductSpec],
     logs: Sequence[Log],
     boundary: Callable[[str], None],
@@ -185,12 +185,12 @@ def _read(
     stored = workspace.predictions
     versions = {name: stored.version(name) for name in _tables(workspace, owner)}
     boundary("before segments")
-    parts = [frames((), specs)[owner][table]]
+    parts = [*frames((), specs)[owner].values()]
     parts += [stored.read(name, version) for name, version in versions.items()]
     for log in logs:
         # What a killed process has appended is in a table already, and not recorded as sealed.
         held = [stored.committed(name, _appender(log), version) for name, version in versions.items()]
-        parts.append(frames(_after(log, max(log.sealed, *held, 0)), specs)[owner][table])
+        parts += frames(_after(log, max(log.sealed, *held, 0)), specs)[owner].values()
         boundary("after a log")
     return pl.concat(parts, how="diagonal_relaxed")
 

@@ -16,7 +16,7 @@ from mainspring.monitoring.operation import OperationTable, latency_bucket
 from mainspring.monitoring.sample import RowSample
 from mainspring.monitoring.scores import ScoreTable
 from mainspring.monitoring.store import DayQuality
-from mainspring.operate.judging import PREDICTION, read_columns
+from mainspring.operate.judging import read_columns
 from mainspring.operate.sights.joint import ROWS
 from mainspring.operate.sights.operation import OPERATION
 from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from mainspring.monitoring.record import LabelEntry, PredictionRecord
     from mainspring.monitoring.store import KnownLabel, OpenPrediction
-    from mainspring.product import ColumnSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.task import Task
 
@@ -142,18 +141,20 @@ class DayTables:
             sums = sums.plus(-1, float(before.value))
         self.tx.monitoring.put_table(*place, msgspec.json.encode(sums.plus(1, float(entry.value))).decode())
 
-    def profile(
-        self, place: Place, values: Mapping[str, list[Any]], inputs: Sequence[ColumnSpec], frame: Frame
-    ) -> None:
-        """Add rows to the profile of a day."""
-        import numpy as np
+    def profile(self, place: Place, values: Mapping[str, list[Any]], frame: Frame) -> int:
+        """Add rows to the profile of a day, read by the types that are in the frame.
 
-        given = read_columns(inputs, values)
-        given[PREDICTION] = np.array(values[PREDICTION], dtype=np.float64)
+        Returns
+        -------
+        int
+            How many values are of no such type, and are missing.
+        """
         product, version, day = place
-        added, kept = profile(given, frame), self.tx.monitoring.table(product, version, "profile", day)
+        added = profile(read_columns(frame, values), frame)
+        kept = self.tx.monitoring.table(product, version, "profile", day)
         whole = added if kept is None else merge(Profile.from_json(kept), added)
         self.tx.monitoring.put_table(product, version, "profile", day, whole.to_json())
+        return sum(part.mistyped for part in added.parts().values())
 
     def sample(self, place: Place, added: RowSample) -> None:
         """Add rows to the sample of a day."""

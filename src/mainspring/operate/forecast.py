@@ -16,6 +16,7 @@ from mainspring.events import EventType
 from mainspring.formats.onnx import OnnxModel
 from mainspring.formats.served import feed, is_native
 from mainspring.operate.acts.stage import Stage
+from mainspring.operate.column_types import as_numbers
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.log_table import input_column, outcome, truth
 from mainspring.operate.status import check_product
@@ -403,7 +404,7 @@ class _Log:
             inputs = rows.filter(pl.Series(unknown)).select(
                 pl.col(input_column(name)).alias(name) for name in (*model.numbers, *model.texts)
             )
-            scores[unknown] = model.predict(feed(model, inputs))
+            scores[unknown] = model.predict(feed(model, as_numbers(inputs, model.numbers)))
         scores[failed] = np.nan
         task = self.spec.task
         known = rows["outcome"].fill_null(float("nan")).to_numpy()

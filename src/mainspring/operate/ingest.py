@@ -18,6 +18,7 @@ from mainspring.monitoring.sample import RowSample
 from mainspring.monitoring.scores import OTHER_VALUES, group_name
 from mainspring.monitoring.store import KnownLabel, OpenPrediction
 from mainspring.monitors import attributes_of, needs_rows
+from mainspring.operate.column_types import holds, unfitting
 from mainspring.operate.day_tables import DayTables
 from mainspring.operate.judging import PREDICTION, slice_value
 from mainspring.operate.logs import Log, log_folders, tell
@@ -97,7 +98,9 @@ def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
 
     Rows of predictions: `repeated_predictions` (an id that was asked before), `predictions_too_old` (read 90 days after
     they were asked: nobody can tell any more whether they have counted before), `of_unknown_version` (counted, but not
-    in a profile), and what the gateway has left out: `unsampled`. Values that it has left out: `redacted`. Labels:
+    in a profile), and what the gateway has left out: `unsampled`. Values that it has left out: `redacted`; those that
+    are not of the type which their version was made with, and are missing to monitors: `mistyped_values`; and such that are
+    not of the type which is declared now, kept as their version takes them: `redeclared_values`. Labels:
     `repeated_labels`, `revised_labels`, `outdated_labels` (known no later than the one at hand, which stays),
     `unfitting_labels` (no value of the label's type, so of another product maybe, or a business metric beyond ±1e15).
     Of no product:
@@ -164,17 +167,7 @@ def _wait(tx: Transaction, labels: list[LabelRecord]) -> None:
 def fits(value: LabelValue, spec: ProductSpec) -> bool:
     """Whether a value can be a label of a product: of the type of its column, and a truth value may be 0 or 1."""
     dtype = next((each.dtype for each in spec.data.columns if each.name == spec.task.label), "")
-    match dtype:
-        case "BYTES":
-            return isinstance(value, str)
-        case "BOOL":
-            return not isinstance(value, str) and value in (0, 1)
-        case "INT64":
-            return not isinstance(value, str) and float(value).is_integer()
-        case "FP32" | "FP64":
-            return not isinstance(value, str)
-        case _:
-            return True
+    return not dtype or holds(dtype, value)
 
 
 def _counts(entry: LabelEntry, spec: ProductSpec) -> bool:
@@ -277,7 +270,11 @@ class _Counting:
                 self.counts[product]["of_unknown_version"] += len(asked[PREDICTION])
                 continue
             place, spec = (product, version, day), self.specs[product]
-            self.days.profile(place, asked, spec.inputs, frame)
+            # By the types that the version was made with, which may be declared otherwise by now.
+            self.counts[product]["mistyped_values"] += self.days.profile(place, asked, frame)
+            self.counts[product]["redeclared_values"] += sum(
+                unfitting(asked[column.name], column.dtype) for column in spec.inputs if column.name in asked
+            )
             if needs_rows(spec.monitors):
                 self.days.sample(place, RowSample.of(*asked_as[product, version, day, logged], asked))
 

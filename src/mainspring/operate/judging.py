@@ -6,6 +6,7 @@ __all__ = ["Reference", "judge_candidate", "read_columns", "slice_value"]
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +19,7 @@ from mainspring.gates import Evaluation, evaluate_for
 from mainspring.monitoring import (
     LabelledRows,
     LossTable,
+    NumberProfile,
     Profile,
     frame,
     profile,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from mainspring.data import Split
     from mainspring.monitoring import Frame
     from mainspring.operate.tasks import JudgeCandidate
-    from mainspring.product import ColumnSpec, ProductSpec
+    from mainspring.product import ProductSpec
     from mainspring.stores.blobs import BlobStore
 
 PREDICTION = "prediction"
@@ -120,7 +122,7 @@ def judge_candidate(
     sound = np.isfinite(answers)
     given_answers, truths = answers[sound].astype(np.float64), labels[sound]
     inputs = profile(everything, frame(everything))
-    asked = read_columns(spec.inputs, holdout.filter(sound).to_dict(as_series=False))
+    asked = read_columns(inputs.frame, holdout.filter(sound).to_dict(as_series=False))
     asked[PREDICTION] = given_answers
     losses = {
         name: counted_losses(spec.task, name, given_answers, truths.astype(np.float64))
@@ -148,20 +150,21 @@ def judge_candidate(
 
 
 def read_columns(
-    inputs: Sequence[ColumnSpec], values: Mapping[str, Sequence[Any]]
+    frame: Frame, values: Mapping[str, Sequence[Any]]
 ) -> dict[str, NDArray[Any] | list[str | None]]:
-    """Columns of the prediction log as a profile takes them: numbers with a mask for null, categories with None."""
+    """Columns of the prediction log as a profile in a frame takes them.
+
+    Numbers have a mask for null, unless one of them is none: that is for the profile to count. Categories have None.
+    """
     import numpy as np
 
     columns: dict[str, NDArray[Any] | list[str | None]] = {}
-    for column in inputs:
-        if column.name in values:
-            given = values[column.name]
-            if column.dtype == "BYTES":
-                columns[column.name] = list(given)
-            else:
+    for name in [name for name in values if name in frame]:
+        given = columns[name] = list(values[name])
+        if isinstance(frame[name], NumberProfile):
+            with suppress(TypeError, ValueError, OverflowError):
                 missing = [value is None for value in given]
-                columns[column.name] = np.ma.array(np.array(given, dtype=np.float64), mask=missing)
+                columns[name] = np.ma.array(np.array(given, dtype=np.float64), mask=missing)
     return columns
 
 

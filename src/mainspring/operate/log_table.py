@@ -20,6 +20,7 @@ import msgspec
 
 from mainspring.digest import digest_of_json
 from mainspring.monitoring.record import Column, LabelRecord, LogRecord, PredictionRecord, listed
+from mainspring.operate.column_types import held_as, series_of
 from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
@@ -50,12 +51,16 @@ def label_text(value: bool | int | float | str) -> str:
 
 def predictions_table(spec: ProductSpec) -> str:
     """Name of the table of a product's predictions; when its inputs change, a table of new columns begins."""
-    inputs = msgspec.to_builtins(_asked(spec))
+    return _table(spec.name, _asked(spec))
+
+
+def _table(product: str, asked: Sequence[ColumnSpec]) -> str:
+    inputs = msgspec.to_builtins(asked)
     for each in inputs:
         each.pop("pii", None)  # no matter of columns
     # A table of 0.1 may have given such a name to an input.
-    taken = sorted(_LATER & {each.name for each in _asked(spec)})
-    return f"{spec.name}-{digest_of_json([*inputs, *taken])[:8]}"
+    taken = sorted(_LATER & {each.name for each in asked})
+    return f"{product}-{digest_of_json([*inputs, *taken])[:8]}"
 
 
 def input_column(name: str) -> str:
@@ -72,7 +77,9 @@ def input_column(name: str) -> str:
 def frames(records: Iterable[LogRecord], specs: dict[str, ProductSpec]) -> dict[str, dict[str, pl.DataFrame]]:
     """Give the rows that records make, by what they belong to (a product, `LABELS`, `STRAYS`) and by table.
 
-    An empty frame, of the table in force, is there for every product and for the labels.
+    There is one table for every product and for the labels, also without rows. It is the one in force, unless a value
+    is of another type than its column is declared with now, as while a version serves that was made before that was
+    changed: then it is a table whose column holds such values as well.
     """
     by_product: dict[str, list[PredictionRecord]] = {name: [] for name in specs}
     labels: list[LabelRecord] = []
@@ -82,10 +89,7 @@ def frames(records: Iterable[LogRecord], specs: dict[str, ProductSpec]) -> dict[
             labels.append(record)
         else:
             by_product.get(record.product, strays).append(record)
-    found = {
-        name: {predictions_table(specs[name]): _predictions(kept, specs[name])}
-        for name, kept in sorted(by_product.items())
-    }
+    found = {name: dict([_predictions(kept, specs[name])]) for name, kept in sorted(by_product.items())}
     return found | {LABELS: {LABELS: _labels(labels)}, STRAYS: {STRAYS: _strays(strays)}}
 
 
@@ -140,12 +144,13 @@ def outcome(spec: ProductSpec) -> pl.Expr:
     return pl.when(fitting).then(truth).alias("outcome")
 
 
-def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.DataFrame:
-    """One row per row that was asked; one that nobody could answer has no id, no version and no score."""
+def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> tuple[str, pl.DataFrame]:
+    """A table, and one row per row that was asked; what nobody could answer has no id, no version and no score."""
     import polars as pl
 
-    types: dict[str, Any] = {"BYTES": pl.String, "BOOL": pl.Boolean, "FP64": pl.Float64, "FP32": pl.Float32}
+    asked = _asked(spec)
     columns: dict[str, list[Any]] = defaultdict(list)
+    inputs: dict[str, list[Any]] = {column.name: [] for column in asked}
     for record in records:
         rows = len(record.units)
         nothing = [None] * rows
@@ -173,8 +178,8 @@ def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.D
         took = [{"version": int(version), "s": seconds} for version, seconds in record.took_s.items()]
         columns["took"] += [took if row == 0 else [] for row in range(rows)]
         given = record.columns
-        for column in _asked(spec):
-            columns[input_column(column.name)] += given.get(column.name) or nothing
+        for column in asked:
+            inputs[column.name] += given.get(column.name) or nothing
     schema: dict[str, Any] = {
         "prediction_id": pl.String,
         "at": pl.Datetime("us", "UTC"),
@@ -192,9 +197,14 @@ def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> pl.D
         "sampled": pl.Float64,
         "row": pl.Int64,
         "took": pl.List(pl.Struct({"version": pl.Int64, "s": pl.Float64})),
-        **{input_column(column.name): types.get(column.dtype, pl.Int64) for column in _asked(spec)},
     }
-    return _by_day(pl.DataFrame({name: columns[name] for name in schema}, schema=schema))
+    held = [
+        msgspec.structs.replace(column, dtype=held_as(inputs[column.name], column.dtype)) for column in asked
+    ]
+    rows_of = pl.DataFrame({name: columns[name] for name in schema}, schema=schema).with_columns(
+        series_of(input_column(column.name), inputs[column.name], column.dtype) for column in held
+    )
+    return _table(spec.name, held), _by_day(rows_of)
 
 
 def _asked(spec: ProductSpec) -> tuple[ColumnSpec, ...]:

@@ -13,6 +13,7 @@ import msgspec
 
 from mainspring.formats.signature import Signature
 from mainspring.gates import METRICS
+from mainspring.operate.column_types import as_numbers
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.log_table import input_column, outcome, truth
 from mainspring.operate.tasks import Asked, AskModel
@@ -96,6 +97,8 @@ def review(workspace: Workspace, product: str, *, frozen: int = 1) -> list[Month
 def ask_again(workspace: Workspace, version: ModelVersion, rows: pl.DataFrame) -> list[float | None]:
     """Ask a version in a process of its own, which it may end or hang."""
     settings = workspace.settings
+    inputs = Signature.from_json(version.signature).inputs
+    rows = as_numbers(rows, [column.name for column in inputs if column.dtype != "BYTES"])
     with TemporaryDirectory() as folder:
         file = Path(folder) / "rows.parquet"
         rows.write_parquet(file)

@@ -13,6 +13,7 @@ import polars as pl
 
 from mainspring.errors import Refused
 from mainspring.formats.signature import Signature
+from mainspring.operate.column_types import as_numbers
 from mainspring.operate.log_table import input_column
 from mainspring.operate.review import ask_again
 
@@ -124,7 +125,8 @@ class Answers:
             for column in Signature.from_json(version.signature).inputs:
                 name = input_column(column.name)
                 if not column.nullable and name in self._rows.columns:
-                    values = self._rows[name]
+                    held = self._rows.select(name)
+                    values = (held if column.dtype == "BYTES" else as_numbers(held, [name]))[name]
                     values = values.fill_nan(None) if values.dtype.is_float() else values
                     takes &= values.is_not_null().to_numpy()
             self._nullable[artifact] = takes

@@ -11,6 +11,7 @@ from mainspring.errors import NotFound
 from mainspring.monitoring import LabelledRows
 from mainspring.monitoring.joint import CELLS, REFITS, joint_streams
 from mainspring.monitoring.sample import RowSample
+from mainspring.operate.column_types import series_of
 from mainspring.operate.sights.sight import DETECTOR, tables_before
 
 if TYPE_CHECKING:
@@ -73,11 +74,9 @@ class JointSight:
 
 def _columns(sample: RowSample, judged: LabelledRows) -> dict[str, Any]:
     """Columns of a sample as `LabelledRows` takes them."""
-    import numpy as np
-
     nothing: Values = [None] * len(sample.hashes)
     given = {name: sample.columns.get(name, nothing) for name in judged.cells}
     return {
-        name: values if judged.is_category(name) else np.array(values, dtype=np.float64)
+        name: values if judged.is_category(name) else series_of(name, values, "FP64").to_numpy()
         for name, values in given.items()
     }
