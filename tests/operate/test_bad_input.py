@@ -10,18 +10,20 @@ from pathlib import Path
 import msgspec
 import polars as pl
 import pytest
+from msgspec.structs import replace
 from tests.operate.tiny import PRODUCT, ask, begin, train_first
 from tests.operate.watching import DAY, live, spec
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.monitoring import Profile
-from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
+from mainspring.monitoring.record import Failure, Fetched, LabelEntry, LabelRecord, Packed, PredictionRecord
 from mainspring.operate.alarms import replay
 from mainspring.operate.compact import GROUP, compact, prediction_log
 from mainspring.operate.controller import turn
 from mainspring.operate.day_tables import MetricSums
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest, log_counts
+from mainspring.operate.log_table import STRAYS
 from mainspring.operate.publish import add_batch
 from mainspring.operate.review import review
 from mainspring.operate.status import product_status
@@ -126,6 +128,45 @@ def request(workspace: Workspace, rows: pl.DataFrame, at: timedelta = timedelta(
         scores=[0.3] * len(ids),
         inputs={name: rows[name].to_list() for name in ("amount", "hour", "kind")},
     )
+
+
+# --- records that are damaged ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: replace(record, scores=record.scores[:-1]),
+        lambda record: replace(record, ids=[]),
+        lambda record: replace(record, units=[*record.units, "one more"]),
+        lambda record: replace(record, inputs=record.inputs | {"hour": [3]}),
+        lambda record: replace(record, inputs=record.inputs | {"hour": Packed("INT64", bytes(8 * 10 + 1))}),
+        lambda record: replace(record, shadow={"2": [0.5]}),
+        lambda record: replace(record, failures=[Failure(10, 1, "it was told to")]),
+        lambda record: replace(record, features={"view": Fetched([None], {"seen": [1] * 10})}),
+    ],
+    ids=["scores", "ids", "units", "inputs", "packed", "shadow", "failures", "features"],
+)
+def test_a_record_with_lists_of_unequal_length_is_named_and_the_others_count(
+    workspace: Workspace, damage: Callable[[PredictionRecord], PredictionRecord]
+) -> None:
+    workspace.advance(NOON)
+    rows = orders(FIRST + 31 * DAY, days=1)
+    records = [request(workspace, rows[start : start + 10]) for start in range(0, 30, 10)]
+    with SegmentWriter(workspace.logs / "gateway-0") as writer:
+        writer.append([records[0], damage(records[1]), records[2]])
+        writer.roll()
+        for each in range(GROUP):
+            writer.append([request(workspace, rows[30 + each : 31 + each])])
+            writer.roll()
+    done = turn(workspace)
+    assert done.records == 3 + GROUP
+    status = product_status(workspace, "tiny")
+    assert (status.uncounted, status.predictions) == ({"damaged_records": 1}, 20 + GROUP)
+    log, _ = prediction_log(workspace, "tiny")
+    assert log.height == 20 + GROUP
+    [stray] = workspace.predictions.read(STRAYS)["record"]
+    assert msgspec.json.decode(stray, type=PredictionRecord) == damage(records[1])
 
 
 # --- types that are declared anew while the version before serves ----------------------------------------------------

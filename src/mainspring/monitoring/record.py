@@ -106,6 +106,13 @@ def listed(column: Column) -> Values:
     return column.values if isinstance(column, Packed) else column
 
 
+def _length(column: Column) -> float:
+    """Number of values; a fraction where the bytes of the last one are not all there."""
+    if isinstance(column, Packed):
+        return len(column.data) / _NUMPY[column.datatype].itemsize
+    return len(column)
+
+
 class Failure(msgspec.Struct, frozen=True):
     """A row that a version could not answer; another version did, or the caller was told.
 
@@ -195,6 +202,22 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         """All that the versions were asked with: what was sent, and what was looked up."""
         sent = {name: listed(column) for name, column in self.inputs.items()}
         return sent | {name: of for view in self.features.values() for name, of in view.columns.items()}
+
+    @property
+    def whole(self) -> bool:
+        """Whether it says of each row what it says of another; where nobody could answer, no row has an answer."""
+        rows = len(self.units)
+        found = self.features.values()
+        columns = [*self.inputs.values(), *(column for each in found for column in each.columns.values())]
+        return (
+            len(self.versions) == len(self.scores)
+            and len(self.versions) in (0, rows)
+            and len(self.ids) in (len(self.versions), rows)
+            and all(_length(each) == rows for each in columns)
+            and all(len(each.at) == rows for each in found)
+            and all(len(each) == rows for each in self.shadow.values())
+            and all(0 <= each.row < rows for each in self.failures)
+        )
 
 
 class LabelEntry(msgspec.Struct, frozen=True, array_like=True):

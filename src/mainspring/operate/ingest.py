@@ -99,12 +99,12 @@ def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
     Rows of predictions: `repeated_predictions` (an id that was asked before), `predictions_too_old` (read 90 days after
     they were asked: nobody can tell any more whether they have counted before), `of_unknown_version` (counted, but not
     in a profile), and what the gateway has left out: `unsampled`. Values that it has left out: `redacted`; those that
-    are not of the type which their version was made with, and are missing to monitors: `mistyped_values`; and such that are
-    not of the type which is declared now, kept as their version takes them: `redeclared_values`. Labels:
+    are not of the type which their version was made with, and are missing to monitors: `mistyped_values`; and those
+    that are not of the type which is declared now, kept as their version takes them: `redeclared_values`. Labels:
     `repeated_labels`, `revised_labels`, `outdated_labels` (known no later than the one at hand, which stays),
     `unfitting_labels` (no value of the label's type, so of another product maybe, or a business metric beyond ±1e15).
-    Of no product:
-    `of_unknown_product`, `labels_without_prediction`.
+    Of no product: `of_unknown_product`, `labels_without_prediction`. Of either: `damaged_records`, which do not say of
+    each row what they say of another.
 
     Where clocks differ, counted nevertheless: `predictions_of_the_future`, `predictions_of_days_looked_at` (so that
     monitors see those days otherwise than they did), `labels_known_before_asked`, `labels_known_in_the_future`.
@@ -206,7 +206,7 @@ class _Counting:
             if isinstance(record, LabelRecord)
             for entry in record.labels
         ]
-        self._predictions(predictions)
+        self._predictions([record for record in predictions if not self._is_damaged(record)])
         unknown = self._labels(labels)
         self.days.flush()
         for name, counts in self.counts.items():
@@ -284,6 +284,13 @@ class _Counting:
             return False
         self.counts[record.product]["predictions_too_old"] += len(record.ids)
         return True
+
+    def _is_damaged(self, record: PredictionRecord) -> bool:
+        """Whether a record lacks something of one of its rows; counted if so."""
+        if not record.whole:
+            owner = record.product if record.product in self.specs else _NOBODY
+            self.counts[owner]["damaged_records"] += 1
+        return not record.whole
 
     def _notice_clock(self, record: PredictionRecord) -> None:
         """Name what another clock has dated: rows of the future, or of days that monitors have looked at already."""

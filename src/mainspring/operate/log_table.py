@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LABELS = "labels"
 STRAYS = "strays"
-"""Records of products that were not declared when their segment was compacted, each as it would be in JSON."""
+"""Records of products that were not declared when their segment was compacted, and damaged ones; each as in JSON."""
 
 _FIRST = {"prediction_id", "at", "day", "version", "route", "unit", "score", "failures"}
 _LATER = {"pinned", "shadow", "trace", "latency_s", "features_at", "redacted", "sampled", "row", "took"}
@@ -88,7 +88,7 @@ def frames(records: Iterable[LogRecord], specs: dict[str, ProductSpec]) -> dict[
         if isinstance(record, LabelRecord):
             labels.append(record)
         else:
-            by_product.get(record.product, strays).append(record)
+            (by_product.get(record.product, strays) if record.whole else strays).append(record)
     found = {name: dict([_predictions(kept, specs[name])]) for name, kept in sorted(by_product.items())}
     return found | {LABELS: {LABELS: _labels(labels)}, STRAYS: {STRAYS: _strays(strays)}}
 
@@ -243,6 +243,8 @@ def _strays(records: Sequence[PredictionRecord]) -> pl.DataFrame:
     import polars as pl
 
     def readable(record: PredictionRecord) -> str:
+        if not record.whole:
+            return msgspec.json.encode(record).decode()
         inputs: dict[str, Column] = {name: listed(column) for name, column in record.inputs.items()}
         return msgspec.json.encode(msgspec.structs.replace(record, inputs=inputs)).decode()
 
