@@ -40,7 +40,8 @@ def model(kind: str = "sound", *, bias: float = 0.0) -> bytes:
     """An ONNX model of the inputs above, which answers sigmoid(distance / 1000 + bias).
 
     Kinds: `sound`; `nan` answers NaN from a distance of 500 on; `raises` fails on an hour of 24 or later; `long`
-    answers twice as many rows as it was asked.
+    answers twice as many rows as it was asked; `number` answers the distance itself, and `infinite` what no float holds
+    from a distance of 500 on.
     """
     from onnx import TensorProto, helper
 
@@ -64,6 +65,11 @@ def model(kind: str = "sound", *, bias: float = 0.0) -> bytes:
                 helper.make_node("Gather", ["zeros", "index"], ["zero"]),
                 helper.make_node("Add", ["sound", "zero"], ["raises"]),
             ],
+            "number": [helper.make_node("Mul", ["log_odds", "thousand"], ["number"])],
+            "infinite": [
+                helper.make_node("GreaterOrEqual", ["distance", "far"], ["is_far"]),
+                helper.make_node("Where", ["is_far", "infinity", "distance"], ["infinite"]),
+            ],
             "long": [helper.make_node("Concat", ["sound", "sound"], ["long"], axis=0)],
         }[kind],
         helper.make_node("Reshape", [kind, "flat"], ["probability"]),
@@ -79,6 +85,7 @@ def model(kind: str = "sound", *, bias: float = 0.0) -> bytes:
             constant("bias", bias),
             constant("far", 500),
             constant("not_a_number", float("nan")),
+            constant("infinity", float("inf")),
             helper.make_tensor("zeros", TensorProto.FLOAT, [24], [0.0] * 24),
             helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
         ],
@@ -125,6 +132,7 @@ class Workspace:
         nullable: bool = True,
         product: str = "late",
         rowwise: bool = True,
+        answer: str = "probability",
     ) -> Variant:
         digest = digest_of(content)
         (self.folder / digest).write_bytes(content)
@@ -134,7 +142,7 @@ class Workspace:
                 for each in INPUTS
                 if each.name != "holiday"
             ),
-            (Column("probability", "FP32", False),),
+            (Column(answer, "FP32", False),),
         )
         registered = Registered(signature, rowwise=rowwise)
         (self.folder / f"{product}@{number}").write_bytes(msgspec.json.encode(registered))

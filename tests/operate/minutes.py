@@ -19,6 +19,7 @@ from mainspring.operate.ingest import ingest
 from mainspring.operate.publish import add_batch
 from mainspring.operate.watch import watch
 from mainspring.product import ProductSpec
+from mainspring.rollouts.split import CHAMPION, Part, Split
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace
 
@@ -57,6 +58,7 @@ def ask(workspace: Workspace, rows: pl.DataFrame, *, off: float = 0.0, labelled:
         (route,) = tx.rollouts.routes()
     models = {variant.version: load(workspace.blobs.get(variant.artifact)) for variant in route.variants}
     answers = {version: model.predict(feed(model, rows)) for version, model in models.items()}
+    shadowed = Split(route.salt, [Part(0.0, route.shadow_share)]).assign(rows["delivery_id"])
     at = workspace.clock.now()
     records = []
     for row, unit in enumerate(rows["delivery_id"]):
@@ -72,6 +74,9 @@ def ask(workspace: Workspace, rows: pl.DataFrame, *, off: float = 0.0, labelled:
                 versions=[served],
                 scores=[float(answers[served][row]) + added],
                 inputs={name: [rows[name][row]] for name in INPUTS},
+                shadow={str(route.shadow.version): [float(answers[route.shadow.version][row]) + off]}
+                if route.shadow and shadowed[row] != CHAMPION
+                else {},
                 took_s={str(served): workspace.clock.took(0.0, f"{unit} {served}")},
             )
         )

@@ -18,6 +18,7 @@ from mainspring.formats.served import feed, load
 from mainspring.loop import CycleOutcome
 from mainspring.monitoring.record import LabelEntry, LabelRecord
 from mainspring.operate.alarms import alarm_curve, replay
+from mainspring.operate.certify import version_certificate
 from mainspring.operate.controller import turn
 from mainspring.operate.declare import DeclarationInvalid, declare
 from mainspring.operate.gain import Finding, gains
@@ -25,7 +26,10 @@ from mainspring.operate.ingest import ingest, log_counts
 from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.review import review
+from mainspring.operate.score_data import score_data
 from mainspring.operate.status import product_status, quality_rows, version_rows
+from mainspring.ref import DataRef, ModelRef
+from mainspring.rollouts.certificate import Verdict
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace
 
@@ -145,6 +149,51 @@ def test_a_challenger_that_misses_farther_is_rolled_back(workspace: Workspace) -
         cycle = tx.loop.cycles("minutes")[-1]
     assert cycle.outcome is CycleOutcome.ROLLED_BACK
     assert "NotWorse(mae)" in cycle.reason
+
+
+def test_a_table_is_scored_with_numbers(workspace: Workspace) -> None:
+    scoring = score_data(workspace, "minutes@champion", ["deliveries@v1"], actor="test")
+    assert scoring.unanswered == {}
+    with workspace.database.read() as tx:
+        scored = tx.data.get(DataRef.parse(scoring.ref))
+    found = workspace.tables.read(scored.dataset, scored.table_version).sort("asked_at", "delivery_id")
+    rows = deliveries(days=30).sort("asked_at", "delivery_id")
+    with workspace.database.read() as tx:
+        version = tx.registry.get(tx.registry.versions("minutes")[0].ref)
+    model = load(workspace.blobs.get(version.artifact))
+    assert "probability" not in found.columns
+    assert found["prediction"].to_list() == pytest.approx(model.predict(feed(model, rows)).tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(0.0, Verdict.CERTIFIED), (8.0, Verdict.REFUSED)])
+def test_a_shadow_is_certified_by_its_errors(tmp_path: Path, off: float, verdict: Verdict) -> None:
+    def shadowed(text: str) -> str:
+        begin, end = text.index("    rollout=ms.Canary("), text.index("    monitors=[")
+        return (
+            text[:begin]
+            + '    rollout=ms.Shadow(bake="1d", minimum_units=50,\n'
+            + '        then=ms.Canary(guards=(ms.NotWorse("mae", margin=1.0),))),\n'
+            + text[end:]
+        )
+
+    (tmp_path / "root").mkdir()
+    with open_workspace(train_first(tmp_path / "root", shadowed)) as workspace:
+        request_training(
+            workspace, "minutes", request_id="r", actor="test", reason="again", params={"train.rounds": 41}
+        )
+        turn(workspace)
+        for day in (1, 2, 3):
+            workspace.advance(FIRST + (30 + day) * DAY + timedelta(hours=12))
+            ask(workspace, deliveries(FIRST + (30 + day) * DAY, days=1, per_day=300), off=off)
+            turn(workspace)
+        with workspace.database.read() as tx:
+            kept = version_certificate(workspace, tx, ModelRef("minutes", 2))
+    assert kept is not None
+    assert kept.verdict is verdict
+    gap = kept.overall.losses[0].gap
+    assert gap is not None
+    assert gap.estimate == pytest.approx(off / 2 if off else 0.0, abs=4.0)
+    assert gap.low >= -120
 
 
 @pytest.mark.parametrize("value", ["soon", "12.5x"])
