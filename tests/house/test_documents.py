@@ -118,6 +118,6 @@ def test_what_a_page_takes_from_a_file_stands_in_it(page: Path) -> None:
 def test_the_product_of_the_first_page_is_one_that_mainspring_accepts(tmp_path: Path) -> None:
     code = "\n".join(code for _, code in blocks(ROOT / "README.md"))
     (tmp_path / "product.py").write_text(code)
-    [(product, spec)] = load_all([tmp_path / "product.py"], tmp_path)
+    [(product, spec)] = load_all([tmp_path / "product.py"], tmp_path).products
     assert spec.steps
     assert product.gates

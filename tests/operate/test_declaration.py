@@ -35,7 +35,10 @@ def describe(folder: Path, text: str = TINY) -> ProductSpec:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "product.py"
     file.write_text(text)
-    ((_, spec),) = load_all((file,), folder)
+    loaded = load_all((file,), folder)
+    for refused in loaded.refused.values():
+        raise refused
+    ((_, spec),) = loaded.products
     return spec
 
 
@@ -342,10 +345,14 @@ def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
 def test_two_products_of_one_name_and_two_datasets_of_one_name_are_told(tmp_path: Path) -> None:
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text(TINY)
-    with pytest.raises(Faults) as refused:
-        load_all((tmp_path / "a.py", tmp_path / "b.py"), tmp_path)
-    assert [fault.where for fault in refused.value.faults] == ["product 'tiny'", "dataset 'orders'"]
-    assert "is declared 2 times" in str(refused.value)
+    (tmp_path / "c.py").write_text(changed(('    "tiny",', '    "third",'), ('"orders",', '"other-orders",')))
+    loaded = load_all(tuple(tmp_path / name for name in ("a.py", "b.py", "c.py")), tmp_path)
+    assert [spec.name for _, spec in loaded.products] == ["third"]
+    assert [*loaded.refused] == ["a.py", "b.py"]
+    for refused in loaded.refused.values():
+        assert isinstance(refused, Faults)
+        assert [fault.where for fault in refused.faults] == ["product 'tiny'", "dataset 'orders'"]
+        assert "is declared 2 times" in str(refused)
 
 
 def test_faults_of_several_products_are_told_together(tmp_path: Path) -> None:
@@ -359,9 +366,8 @@ def test_faults_of_several_products_are_told_together(tmp_path: Path) -> None:
             ('"orders",', '"other-orders",'),
         )
     )
-    with pytest.raises(Faults) as refused:
-        load_all((tmp_path / "a.py", tmp_path / "b.py"), tmp_path)
-    message = str(refused.value)
+    loaded = load_all((tmp_path / "a.py", tmp_path / "b.py"), tmp_path)
+    message = "\n".join(map(str, loaded.refused.values()))
     assert all(words in message for words in ("'first' in a.py", "'letter'", "'second' in b.py", "'latte'"))
 
 

@@ -60,6 +60,7 @@ class Now(msgspec.Struct, frozen=True):
     records: int = 0
     alarms: tuple[str, ...] = ()
     acts: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 class MoveClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,7 +123,7 @@ def _move_clock(workspace: Workspace, request: Request, content: bytes) -> Now:
     with _turning:
         moved = workspace.advance(to)
         done = turn(workspace)
-    return Now(workspace.clock.now(), moved, done.records, done.alarms, done.acts)
+    return Now(workspace.clock.now(), moved, done.records, done.alarms, done.acts, done.refused)
 
 
 def _add_batch(workspace: Workspace, request: Request, content: bytes) -> object:

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from mainspring.errors import MainspringError
-from mainspring.loop import decide
+from mainspring.loop import Judge, Start, Train, decide
 from mainspring.operate.acts import carry_out
 from mainspring.operate.certify import certify_due
 from mainspring.operate.compact import compact
-from mainspring.operate.declare import declare
+from mainspring.operate.declare import declare, refused_files
 from mainspring.operate.end_alarms import end_alarms
 from mainspring.operate.forecast import plan_begun
 from mainspring.operate.gain import measure_gain
@@ -34,15 +34,22 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LEASE_S = 60.0
+_OF_CODE = Start | Train | Judge
+"""What needs the code of a product, or would only wait for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What one turn did: records read, alarms raised, and acts carried out, in words."""
+    """What one turn did: records read, alarms raised, and acts carried out, in words.
+
+    `refused` says of each product file that is at fault what is wrong with it: its products go on as they were declared
+    before, except for what needs their code.
+    """
 
     records: int
     alarms: tuple[str, ...]
     acts: tuple[str, ...]
+    refused: tuple[str, ...]
 
 
 def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: None) -> Turn:
@@ -62,7 +69,7 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
     records = ingest(workspace)
     boundary("before watch")
     with workspace.database.read() as tx:
-        specs = workspace.specs(tx)
+        specs, refused = workspace.specs(tx), refused_files(tx)
         noted = seen_by(tx, began)
     alarms, acts = [], []
     errors: list[Exception] = []
@@ -72,6 +79,8 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
             if (certificate := certify_due(workspace, spec)) is not None:
                 acts.append(f"{spec.name}: Certify ({certificate.verdict.value})")
             while (action := decide(observe(workspace, spec))) is not None:
+                if spec.file in refused and isinstance(action, _OF_CODE):
+                    break  # until the file is mended
                 carry_out(workspace, spec, action, boundary)
                 acts.append(f"{spec.name}: {type(action).__name__}")
             end_alarms(workspace, spec)
@@ -85,7 +94,12 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
     compact(workspace, boundary)
     if errors:
         raise errors[0]
-    return Turn(records=records, alarms=tuple(alarms), acts=tuple(acts))
+    return Turn(
+        records=records,
+        alarms=tuple(alarms),
+        acts=tuple(acts),
+        refused=tuple(dict.fromkeys(refused.values())),
+    )
 
 
 @dataclass(slots=True)
@@ -118,8 +132,11 @@ class Controller:
             try:
                 if not self._leads():
                     continue
-                declare(self.workspace, actor="product file")
-                turn(self.workspace)
+                try:
+                    declare(self.workspace, actor="product file")
+                finally:
+                    # What is at fault stays as it was declared, and keeps nothing else from its turn.
+                    turn(self.workspace)
                 told = ""
             except Exception as error:  # noqa: BLE001 - without this thread the loop would stand still unnoticed
                 # A full disk or a database that is away passes; the next turn goes on from what is recorded.

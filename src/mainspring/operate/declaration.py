@@ -5,13 +5,13 @@ Only worker processes call this: it imports the user's code.
 
 from __future__ import annotations
 
-__all__ = ["ProductFileInvalid", "describe", "load", "load_all"]
+__all__ = ["Loaded", "ProductFileInvalid", "describe", "load", "load_all"]
 
 import importlib.util
 import sys
 import traceback
-from collections import Counter
-from dataclasses import replace
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -141,36 +141,71 @@ def run(file: Path, name: str) -> ModuleType:
     return module
 
 
-def load_all(
-    files: Sequence[Path], root: Path, policies: Path | None = None
-) -> tuple[tuple[Product, ProductSpec], ...]:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The products of a workspace, and by its place below the folder what is wrong with each file that is refused."""
+
+    products: tuple[tuple[Product, ProductSpec], ...]
+    refused: Mapping[str, Exception]
+
+
+def load_all(files: Sequence[Path], root: Path, policies: Path | None = None) -> Loaded:
     """Load and describe every product of a workspace, each with the policy that lies for it in `policies`, if any.
 
-    Raises
-    ------
-    ProductFileInvalid
-        From `load`.
-    Faults
-        From `describe`, or two products have one name, or two datasets of one name differ.
+    A file that is at fault is refused as a whole, and keeps no other from being read. Of files that declare products or
+    datasets of one name, none is taken.
     """
-    found = [(_with_policy(product, policies), file) for file in files for product in load(file)]
-    faults = [
-        Fault(f"product {name!r}", f"is declared {count} times.", "Give each product a name of its own.")
-        for name, count in Counter(product.name for product, _ in found).items()
-        if count > 1
-    ]
-    datasets: dict[str, Dataset] = {}
-    for product, _ in found:
-        for dataset in product.datasets:
-            if datasets.setdefault(dataset.name, dataset) is not dataset:
-                faults.append(
-                    Fault(f"dataset {dataset.name!r}", "is declared twice.", "Declare it once and import it.")
+    found: dict[Path, list[Product]] = {}
+    described: list[tuple[Product, ProductSpec]] = []
+    refused: dict[Path, Exception] = {}
+    for file in files:
+        try:
+            found[file] = [_with_policy(product, policies) for product in load(file)]
+        except Exception as error:  # noqa: BLE001 - user code may raise anything
+            refused[file] = error
+    refused |= _clashes(found)
+    for file in [each for each in found if each not in refused]:
+        try:
+            described += _described(found[file], file, root)
+        except Exception as error:  # noqa: BLE001 - a declaration may hold anything
+            refused[file] = error
+    return Loaded(tuple(described), {_place(file, root): refused[file] for file in sorted(refused)})
+
+
+def _clashes(found: Mapping[Path, Sequence[Product]]) -> dict[Path, Faults]:
+    """What files have against each other: products of one name, and datasets of one name that differ."""
+    faults: dict[Path, list[Fault]] = defaultdict(list)
+    declared: dict[str, list[Path]] = defaultdict(list)
+    datasets: dict[str, tuple[Dataset, Path]] = {}
+    for file, products in found.items():
+        for product in products:
+            declared[product.name].append(file)
+    for name, where in declared.items():
+        if len(where) > 1:
+            fault = Fault(
+                f"product {name!r}",
+                f"is declared {len(where)} times.",
+                "Give each product a name of its own.",
+            )
+            for file in {*where}:
+                faults[file].append(fault)
+    for file, products in found.items():
+        for dataset in (each for product in products for each in product.datasets):
+            known, there = datasets.setdefault(dataset.name, (dataset, file))
+            if known is not dataset:
+                fault = Fault(
+                    f"dataset {dataset.name!r}", "is declared twice.", "Declare it once and import it."
                 )
-    if faults:
-        raise Faults("The workspace", tuple(faults))
+                for each in {file, there}:
+                    faults[each].append(fault)
+    return {file: Faults("The workspace", tuple(each)) for file, each in faults.items()}
+
+
+def _described(products: Sequence[Product], file: Path, root: Path) -> list[tuple[Product, ProductSpec]]:
+    """Describe the products of one file; raises the `Faults` of all of them."""
     described: list[tuple[Product, ProductSpec]] = []
     refused: list[Faults] = []
-    for product, file in found:
+    for product in products:
         try:
             described.append((product, describe(product, file, root)))
         except Faults as error:
@@ -181,10 +216,14 @@ def load_all(
             for each in refused
             for fault in each.faults
         ]
-        raise Faults("The workspace", tuple(told))
+        raise Faults(f"Product file {file.name}", tuple(told))
     if refused:
         raise refused[0]
-    return tuple(described)
+    return described
+
+
+def _place(file: Path, root: Path) -> str:
+    return str(file.resolve().relative_to(root.resolve()))
 
 
 def _with_policy(product: Product, policies: Path | None) -> Product:
@@ -251,7 +290,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
     columns = _available(product, own, sources)
     spec = ProductSpec(
         name=product.name,
-        file=str(file.resolve().relative_to(root.resolve())),
+        file=_place(file, root),
         task=product.task,
         data=own,
         sources=tuple(spec for name, spec in sources.items() if name != own.name),

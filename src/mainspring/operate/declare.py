@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["DeclarationInvalid", "declare"]
+__all__ = ["DeclarationInvalid", "declare", "refused_files"]
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mainspring.clock import time_text
 from mainspring.errors import Fault, Faults, Invalid
@@ -15,11 +18,14 @@ from mainspring.operate.tasks import Describe, Described
 from mainspring.operate.workers import TaskFailed, TaskUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
+
+
+_REFUSED = "refused_files"
 
 
 class DeclarationInvalid(Invalid):
@@ -39,8 +45,8 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
     Raises
     ------
     DeclarationInvalid
-        A file does not import, contradicts itself, or gives a product that has versions a task of another kind. What
-        was declared before stays in force.
+        A file does not import, contradicts itself, or gives a product that has versions a task of another kind. What it
+        declared before stays in force, and the others are declared.
     """
     try:
         described = workspace.workers.ask(Describe(), Described)
@@ -48,20 +54,40 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
         raise  # nothing is wrong with the files
     except TaskFailed as error:
         raise DeclarationInvalid(str(error)) from None
-    now = workspace.clock.now()
     with workspace.database.read() as tx:
         known = tx.values.items("product:")
-        _need_same_tasks(tx, workspace.specs(tx), described.products)
+        refused = described.refused | _of_other_tasks(tx, workspace.specs(tx), described.products)
+        told = refused_files(tx)
         ground = {name: tx.values.get(name) for name in ("environment", "code")}
-    renew_snapshots(workspace, described.products)
-    changed = [spec for spec in described.products if known.get(f"product:{spec.name}") != spec.to_json()]
-    if not changed and ground == {"environment": described.environment, "code": described.code}:
-        return described.products
+    sound = tuple(spec for spec in described.products if spec.file not in refused)
+    renew_snapshots(workspace, sound)
+    changed = [spec for spec in sound if known.get(f"product:{spec.name}") != spec.to_json()]
+    present = {"environment": described.environment, "code": described.code}
+    if changed or ground != present or told != refused:
+        _record(workspace, present, refused, changed, actor)
+    if refused:
+        raise DeclarationInvalid("\n".join(dict.fromkeys(refused.values())))
+    return sound
+
+
+def refused_files(tx: Transaction) -> dict[str, str]:
+    """Say of each product file that is at fault, by its place below the workspace's folder, what is wrong with it."""
+    return msgspec.json.decode(tx.values.get(_REFUSED) or "{}", type=dict[str, str])
+
+
+def _record(
+    workspace: Workspace,
+    ground: Mapping[str, str],
+    refused: Mapping[str, str],
+    changed: Sequence[ProductSpec],
+    actor: str,
+) -> None:
+    now = workspace.clock.now()
     with workspace.database.write() as tx:
-        tx.values.put("environment", described.environment)
-        tx.values.put("code", described.code)
+        for name, value in (*ground.items(), (_REFUSED, msgspec.json.encode(refused).decode())):
+            tx.values.put(name, value)
         for spec in changed:
-            text, new = spec.to_json(), f"product:{spec.name}" not in known
+            text, new = spec.to_json(), tx.values.get(f"product:{spec.name}") is None
             tx.values.put(f"product:{spec.name}", text)
             if new:
                 tx.values.put(f"declared:{spec.name}", time_text(now))
@@ -76,26 +102,19 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
                     data={"digest": spec.digest, "file": spec.file},
                 )
             )
-    return described.products
 
 
-def _need_same_tasks(
+def _of_other_tasks(
     tx: Transaction, known: Mapping[str, ProductSpec], products: Iterable[ProductSpec]
-) -> None:
+) -> dict[str, str]:
     """Refuse a task of another kind than a product's versions are for: their answers cannot be held against others."""
-    faults = tuple(
-        Fault(
-            spec.name,
-            f"is declared as {type(spec.task).__name__}, and its versions are for {type(before.task).__name__}.",
-            "Declare a product of another name.",
-        )
-        for spec in products
-        if (before := known.get(spec.name)) is not None
-        and type(before.task) is not type(spec.task)
-        and tx.registry.versions(spec.name)
-    )
-    if faults:
-        raise DeclarationInvalid(str(Faults("The declaration", faults)))
+    faults: dict[str, list[Fault]] = defaultdict(list)
+    for spec in products:
+        before, now = (type(each.task) for each in (known.get(spec.name, spec), spec))
+        if before is not now and tx.registry.versions(spec.name):
+            what = f"is declared as {now.__name__}, and its versions are for {before.__name__}."
+            faults[spec.file].append(Fault(spec.name, what, "Declare a product of another name."))
+    return {file: str(Faults("The declaration", tuple(each))) for file, each in faults.items()}
 
 
 def _serve_as_declared(tx: Transaction, spec: ProductSpec) -> None:

@@ -37,6 +37,7 @@ import msgspec
 from mainspring.errors import Invalid, NotFound
 from mainspring.loop import TriggerKind, trigger_text
 from mainspring.operate.budget import BudgetDay, BudgetRow, budget_rows, days_of_budget
+from mainspring.operate.declare import refused_files
 from mainspring.operate.estimates import EstimateRow, estimate_row
 from mainspring.operate.gain import Gain, gains, unhelpful
 from mainspring.operate.ingest import log_counts
@@ -212,6 +213,8 @@ class ProductStatus(_Row, frozen=True):
     last 7 days that are over. `gain` says what the last promotion that was measured was worth, and `unhelpful` of which
     triggers none is shown to have helped. `uncounted` says of its log, and of what belongs to no product, what
     `log_counts` does. `damaged_logs` says which gateways' logs are not read on, whosever predictions they hold.
+    `refused_files` says what is wrong with its product file, while what that declared before is in force, and with
+    files that have not declared a product yet.
     """
 
     product: str
@@ -231,6 +234,7 @@ class ProductStatus(_Row, frozen=True):
     budget: list[BudgetRow] = []
     uncounted: dict[str, int] = {}
     damaged_logs: list[str] = []
+    refused_files: list[str] = []
 
 
 def product_names(tx: Transaction) -> tuple[str, ...]:
@@ -285,7 +289,14 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             budget=budget_rows(tx, workspace.specs(tx)[product], workspace.clock.now()),
             uncounted=log_counts(tx, product) | log_counts(tx, None),
             damaged_logs=[each.damage for each in log_rows(tx, workspace) if each.damage],
+            refused_files=_refused(tx, workspace, product),
         )
+
+
+def _refused(tx: Transaction, workspace: Workspace, product: str) -> list[str]:
+    specs = workspace.specs(tx)
+    of_others = {spec.file for spec in specs.values()} - {specs[product].file}
+    return list(dict.fromkeys(why for file, why in refused_files(tx).items() if file not in of_others))
 
 
 def gain_rows(workspace: Workspace, product: str) -> list[Gain]:

@@ -49,11 +49,15 @@ class Describe(_Message, frozen=True):
 
 
 class Described(_Message, frozen=True):
-    """The products, and the digests under which their code, and the environment that it runs in, are kept as blobs."""
+    """The products, and the digests under which their code, and the environment that it runs in, are kept as blobs.
+
+    `refused` says of each file that is at fault what is wrong with it; its products are not among the others.
+    """
 
     products: tuple[ProductSpec, ...]
     environment: str
     code: str
+    refused: dict[str, str]
 
 
 class AddBatch(_Message, frozen=True):

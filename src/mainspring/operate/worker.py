@@ -71,19 +71,20 @@ class TaskRunner:
     blobs: FileBlobs
     tables: DeltaTables
     products: tuple[tuple[Product, ProductSpec], ...] = ()
+    refused: dict[str, str] = field(default_factory=dict)
     frames: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def answer(self, task: Task) -> Answer:
         """Carry out one task."""
         if not self.products:
-            settings = self.settings
-            self.products = load_all(settings.product_files, settings.root, settings.policies)
+            self._load()
         match task:
             case Describe():
                 return Described(
                     products=tuple(spec for _, spec in self.products),
                     environment=self._keep_json(environment()),
                     code=self._keep_json(self._code()),
+                    refused=self.refused,
                 )
             case AddBatch():
                 return self._add(task)
@@ -107,6 +108,15 @@ class TaskRunner:
                     timeout_s=self.settings.batch_timeout_s,
                 )
 
+    def _load(self) -> None:
+        settings = self.settings
+        loaded = load_all(settings.product_files, settings.root, settings.policies)
+        self.products = loaded.products
+        self.refused = {
+            file: Failed.by(error, _place(error, settings.root)).message
+            for file, error in loaded.refused.items()
+        }
+
     def _product(self, task: BuildExamples | RunStep | JudgeCandidate) -> tuple[Product, ProductSpec]:
         for product, spec in self.products:
             if product.name == task.product:
@@ -117,7 +127,7 @@ class TaskRunner:
                         "and in the system's time before each turn; then train again."
                     )
                 return product, spec
-        raise MainspringError(
+        raise self._unknown(
             f"No product file declares {task.product!r} any more. Restore it, or remove the product."
         )
 
@@ -126,7 +136,11 @@ class TaskRunner:
             for dataset in product.datasets:
                 if dataset.name == name:
                     return dataset
-        raise MainspringError(f"No product reads a dataset named {name!r}.")
+        raise self._unknown(f"No product reads a dataset named {name!r}.")
+
+    def _unknown(self, told: str) -> MainspringError:
+        """The error about something that no file declares, or one that is refused."""
+        return MainspringError("\n".join([told, *self.refused.values()]))
 
     def _add(self, task: AddBatch) -> Added:
         dataset = self._dataset(task.dataset)

@@ -199,7 +199,8 @@ def _declare(scratch: Workspace, history: History) -> ProductSpec:
     spec = next((each for each in described.products if each.name == history.spec.name), None)
     if spec is None:
         raise DeclarationInvalid(
-            f"No product file declares {history.spec.name!r} any more: restore it, and replay it then."
+            "\n".join(described.refused.values())
+            or f"No product file declares {history.spec.name!r} any more: restore it, and replay it then."
         )
     with scratch.database.write() as tx:
         tx.values.put(f"product:{spec.name}", spec.to_json())
