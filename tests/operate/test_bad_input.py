@@ -16,6 +16,7 @@ from tests.operate.watching import DAY, live, spec
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.monitoring import Profile
+from mainspring.monitoring.operation import OperationTable
 from mainspring.monitoring.record import Failure, Fetched, LabelEntry, LabelRecord, Packed, PredictionRecord
 from mainspring.operate.alarms import replay
 from mainspring.operate.compact import GROUP, compact, prediction_log
@@ -299,6 +300,31 @@ def test_a_segment_that_is_read_after_its_ids_are_forgotten_does_not_count_and_i
     assert counts(workspace)["predictions_too_old"] == 100
     with workspace.database.read() as tx:
         assert log_counts(tx, None) == {"labels_without_prediction": 100}
+
+
+def test_a_request_that_nobody_could_answer_counts_its_failures_once_and_is_named(
+    workspace: Workspace,
+) -> None:
+    workspace.advance(NOON)
+    unanswered = [
+        msgspec.structs.replace(
+            request(workspace, orders(FIRST + 31 * DAY, days=1)[:3]),
+            ids=[],
+            versions=[],
+            scores=[],
+            failures=[Failure(row, 1, "it broke") for row in range(3)],
+            latency_s=seconds,
+        )
+        for seconds in (0.25, 0.5)
+    ]
+    for gateway in ("gateway-0", "gateway-1"):
+        with SegmentWriter(workspace.logs / gateway) as writer:
+            writer.append([*unanswered, unanswered[0]])
+        ingest(workspace)
+        (text,) = tables(workspace, "operation").values()
+        assert OperationTable.from_json(text).failed == 6
+        assert prediction_log(workspace, "tiny")[0].height == 6
+    assert counts(workspace)["repeated_predictions"] == 3 + 9
 
 
 def test_clocks_that_run_fast_or_slow_are_named_and_stop_nothing(workspace: Workspace) -> None:

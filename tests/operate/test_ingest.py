@@ -615,8 +615,8 @@ def test_a_request_that_nobody_could_answer_is_in_the_tables_without_an_answer(w
         inputs={"amount": [1.0, 2.0], "hour": [3, 4], "kind": ["book", None]},
     )  # fmt: skip
     with SegmentWriter(workspace.logs / "gateway-0", limit=0) as writer:
-        for _ in range(GROUP + 1):
-            writer.append([unanswered])
+        for number in range(GROUP + 1):
+            writer.append([msgspec.structs.replace(unanswered, trace=f"{number}")])
     ingest(workspace)
     assert compact(workspace) == GROUP
     log, _ = prediction_log(workspace, "tiny")

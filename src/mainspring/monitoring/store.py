@@ -125,7 +125,10 @@ class MonitoringStore(Protocol):
         ...
 
     def forget_labelled(self, before: datetime) -> int:
-        """Remove predictions that were asked before a moment and whose truth is known; give their number."""
+        """Remove predictions that were asked before a moment and whose truth is known; give their number.
+
+        Those of version 0 are requests that nobody could answer, of which nothing will be known.
+        """
         ...
 
     def add_quality(self, rows: Sequence[DayQuality]) -> None:

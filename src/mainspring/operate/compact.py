@@ -140,7 +140,8 @@ def prediction_log(
         `score`, `failures`, `pinned`, `shadow`, `trace`, `latency_s`, `features_at`, `redacted`, `sampled`, `row` (its
         place in the request), `took` (of each version, told with the request's first row), and inputs. An input that
         was declared with several types is of the one that holds the values of all: of texts, if one was of texts.
-        Of predictions under the same id the first; where nobody could answer, id, version and score are null.
+        Of predictions under the same id the first, and so of requests that nobody could answer: there id, version and
+        score are null.
     polars.DataFrame
         One row per label: `prediction_id`, `value` (as text), `known_at`, `at`, `day`, `metric` (empty for the truth).
 
@@ -168,7 +169,13 @@ def prediction_log(
         # Rows of an earlier release have nulls in the columns that have come since.
         rows = rows.with_columns(pl.col("pinned").fill_null(False), pl.col("sampled").fill_null(1.0))
         rows = rows.sort("at", maintain_order=True)
-        first = pl.col("prediction_id").is_first_distinct() | pl.col("prediction_id").is_null()
+        # Without an id, a row is known by what the request has of its own.
+        own = ("prediction_id", "at", "unit", "row", "route", "trace", "latency_s", "failures")
+        first = (
+            pl.when(pl.col("prediction_id").is_null())
+            .then(pl.struct(own).is_first_distinct())
+            .otherwise(pl.col("prediction_id").is_first_distinct())
+        )
         return rows.filter(first), labels.with_columns(pl.col("metric").fill_null(""))
 
 

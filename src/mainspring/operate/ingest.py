@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.clock import time_text
+from mainspring.digest import digest_of
 from mainspring.monitoring.record import LARGEST_METRIC, LabelEntry, LabelRecord, LogRecord, PredictionRecord
 from mainspring.monitoring.sample import RowSample
 from mainspring.monitoring.scores import OTHER_VALUES, group_name
@@ -96,11 +97,12 @@ def _forget(workspace: Workspace) -> None:
 def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
     """What of a product's traffic was not counted or not logged, by reason; of None what belongs to no product.
 
-    Rows of predictions: `repeated_predictions` (an id that was asked before), `predictions_too_old` (read 90 days after
-    they were asked: nobody can tell any more whether they have counted before), `of_unknown_version` (counted, but not
-    in a profile), and what the gateway has left out: `unsampled`. Values that it has left out: `redacted`; those that
-    are not of the type which their version was made with, and are missing to monitors: `mistyped_values`; and those
-    that are not of the type which is declared now, kept as their version takes them: `redeclared_values`. Labels:
+    Rows of predictions: `repeated_predictions` (an id that was asked before, or a request that nobody could answer and
+    that was read before), `predictions_too_old` (read 90 days after they were asked: nobody can tell any more whether
+    they have counted before), `of_unknown_version` (counted, but not in a profile), and what the gateway has left out:
+    `unsampled`. Values that it has left out: `redacted`; those that are not of the type which their version was made
+    with, and are missing to monitors: `mistyped_values`; and those that are not of the type which is declared now, kept
+    as their version takes them: `redeclared_values`. Labels:
     `repeated_labels`, `revised_labels`, `outdated_labels` (known no later than the one at hand, which stays),
     `unfitting_labels` (no value of the label's type, so of another product maybe, or a business metric beyond ±1e15).
     Of no product: `of_unknown_product`, `labels_without_prediction`. Of either: `damaged_records`, which do not say of
@@ -177,6 +179,14 @@ def _counts(entry: LabelEntry, spec: ProductSpec) -> bool:
     return fits(entry.value, spec)
 
 
+def _names(record: PredictionRecord) -> list[str]:
+    """Under what a request is known: the ids of its rows, or all that it says where nobody could answer and gave ids.
+
+    Its moment, latency and trace are part of that, so that no other request says the same.
+    """
+    return record.ids if record.versions else [digest_of(msgspec.json.encode(record))]
+
+
 @dataclass(slots=True)
 class _Counting:
     """Adds one piece of a log to the tables, in one transaction."""
@@ -234,9 +244,13 @@ class _Counting:
                 continue
             # What was left out or hashed is not missing, and has no distribution: no profile speaks of it.
             given = record.columns
-            # What nobody could answer has no rows that are known by their ids.
-            if not record.versions or any(each in fresh for each in record.ids):
+            names = _names(record)
+            if not fresh.isdisjoint(names):
                 self.days.serve(record)
+            elif not record.versions:
+                self.counts[record.product]["repeated_predictions"] += len(record.units)
+            if not record.versions:
+                fresh.difference_update(names)
             self._notice_clock(record)
             logged = tuple(name for name in given if name not in record.redacted)
             for row, version in enumerate(record.versions):
@@ -302,7 +316,13 @@ class _Counting:
                 self.counts[record.product]["predictions_of_days_looked_at"] += len(record.ids)
 
     def _open(self, records: list[PredictionRecord]) -> list[OpenPrediction]:
-        return [
+        unanswered = [
+            OpenPrediction(prediction_id=name, product=_NOBODY, version=0, at=record.at, unit="", score=0.0)
+            for record in records
+            if record.product in self.specs and not record.versions
+            for name in _names(record)
+        ]
+        return unanswered + [
             OpenPrediction(
                 prediction_id=record.ids[row],
                 product=record.product,

@@ -12,7 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import BindParameter, Row, Select, bindparam, delete, exists, select, update
+from sqlalchemy import BindParameter, Row, Select, bindparam, delete, exists, or_, select, update
 
 from mainspring.clock import parse_time, time_text
 from mainspring.errors import Conflict
@@ -133,7 +133,9 @@ class SqlMonitoringStore:
         label, open_to = known_labels.c, open_predictions.c
         of_old = open_to.at < time_text(before)
         gone = self.connection.execute(
-            delete(open_predictions).where(of_old, _LABELLED).returning(open_to.prediction_id)
+            delete(open_predictions)
+            .where(of_old, or_(_LABELLED, open_to.version == 0))
+            .returning(open_to.prediction_id)
         )
         ids = list(gone.scalars())
         for start in range(0, len(ids), _CHUNK):
