@@ -22,8 +22,9 @@ def row(
         predictions=120,
         labelled=0 if loss is None else labelled,
         positive_rate=None if loss is None else share,
-        log_loss=loss,
-        brier=None if loss is None else loss / 3,
+        metric="log_loss",
+        loss=loss,
+        losses={} if loss is None else {"log_loss": loss, "brier": loss / 3},
     )
 
 

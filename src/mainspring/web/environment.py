@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mainspring.clock import parse_time
-from mainspring.web.quality import shown
+from mainspring.web.quality import metric_name
 
 
 def make_environment() -> Environment:
@@ -24,7 +24,7 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "metric": shown,
+        "metric": metric_name,
         "moment": _moment,
         "number": _number,
         "share": _share,

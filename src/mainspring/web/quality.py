@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["loss_name", "quality_chart", "shown", "volume_chart", "week_loss"]
+__all__ = ["loss_name", "metric_name", "quality_chart", "volume_chart", "week_loss"]
 
 import math
 from collections import defaultdict
@@ -66,18 +66,21 @@ def quality_chart(rows: Sequence[QualityRow], cycles: Sequence[CycleRow], *, wid
 
 def loss_name(rows: Sequence[QualityRow]) -> str:
     """Name the usual loss, as the beginning of a sentence."""
-    return shown(rows[0].metric) if rows else ""
+    return metric_name(rows[0].metric) if rows else ""
 
 
-def shown(metric: str) -> str:
-    """Name a metric as people write it.
+def metric_name(metric: str, *, within: bool = False) -> str:
+    """Name a metric as people write it, at the beginning of a sentence or within one.
 
     Examples
     --------
-    >>> shown("log_loss"), shown("mae")
-    ('Log loss', 'MAE')
+    >>> metric_name("log_loss"), metric_name("log_loss", within=True), metric_name("mae", within=True)
+    ('Log loss', 'log loss', 'MAE')
     """
-    return metric.replace("_", " ").capitalize() if len(metric) > 4 else metric.upper()
+    if "_" not in metric and len(metric) <= 4:
+        return metric.upper()
+    words = metric.replace("_", " ")
+    return words if within else words[:1].upper() + words[1:]
 
 
 def volume_chart(rows: Sequence[QualityRow], *, width: int = 860) -> str:

@@ -130,13 +130,14 @@ class MonitoringStoreContract:
     ) -> None:
         young = replace(self.prediction, prediction_id="young", at=_NOON + timedelta(days=1))
         waiting = replace(self.prediction, prediction_id="waiting")
-        store.add_open([self.prediction, young, waiting])
+        unanswered = replace(self.prediction, prediction_id="unanswered", version=0)
+        store.add_open([self.prediction, young, waiting, unanswered])
         label = KnownLabel(prediction_id="p1", value=True, known_at=_NOON)
         store.put_labels([label, replace(label, metric="paid"), replace(label, prediction_id="young")])
         store.put_labels([replace(label, prediction_id="waiting", metric="paid", value=1.0)])
-        assert store.forget_labelled(_NOON + timedelta(hours=1)) == 1
+        assert store.forget_labelled(_NOON + timedelta(hours=1)) == 2
         assert store.forget_labelled(_NOON + timedelta(hours=1)) == 0
-        assert set(store.find_open(["p1", "young", "waiting"])) == {"young", "waiting"}
+        assert set(store.find_open(["p1", "young", "waiting", "unanswered"])) == {"young", "waiting"}
         assert set(store.labels(["p1", "young", "waiting"])) == {("young", ""), ("waiting", "paid")}
 
     def test_predictions_without_their_truth_are_given_by_time(self, store: MonitoringStore) -> None:
