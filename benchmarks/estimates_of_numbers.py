@@ -56,7 +56,9 @@ def run(number: int) -> list[dict[str, Any]]:
     random = np.random.default_rng([9, number])
     population, kind = Population(random), KINDS[number // 2 % len(KINDS)]
     numbers, regions = population.draw(FITTED, random)
-    trees = HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=0)
+    trees = HistGradientBoostingRegressor(
+        max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=0
+    )
     fitted = (trees if number % 2 else LinearRegression()).fit(
         matrix(numbers, regions), outcomes(population, numbers, regions, random)
     )
@@ -71,7 +73,9 @@ def run(number: int) -> list[dict[str, Any]]:
     shapes = frame(labelled)
     kept = LabelledRows.of_numbers(labelled, shapes, score="prediction", losses=losses)
     seen = np.column_stack([matrix(numbers, regions), labelled["prediction"]])
-    dle = {name: HistGradientBoostingRegressor(random_state=0).fit(seen, each) for name, each in losses.items()}
+    dle = {
+        name: HistGradientBoostingRegressor(random_state=0).fit(seen, each) for name, each in losses.items()
+    }
     found = []
     for _ in range(WINDOWS):
         numbers, regions = shifted(kind, population, WINDOW, np.random.default_rng([8, number]), random)
@@ -98,7 +102,9 @@ def summary(found: list[dict[str, Any]]) -> str:
     rows = [row for row in found if not row["refused"]]
     lines = ["metric  windows  covered  mean error: ours       DLE  as on the reference"]
     for name in METRICS:
-        held = np.mean([row["ours"][name][1] <= row["measured"][name] <= row["ours"][name][2] for row in rows])
+        held = np.mean(
+            [row["ours"][name][1] <= row["measured"][name] <= row["ours"][name][2] for row in rows]
+        )
         ours, dle, same = (
             np.mean([abs(of(row) - row["measured"][name]) for row in rows])
             for of in (
@@ -112,7 +118,11 @@ def summary(found: list[dict[str, Any]]) -> str:
         for value in dict.fromkeys(row[label] for row in rows):
             part = [row for row in rows if row[label] == value]
             held = np.mean(
-                [row["ours"][n][1] <= row["measured"][n] <= row["ours"][n][2] for row in part for n in METRICS]
+                [
+                    row["ours"][n][1] <= row["measured"][n] <= row["ours"][n][2]
+                    for row in part
+                    for n in METRICS
+                ]
             )
             lines.append(f"{value:32}{100 * held:6.1f}")
     return "\n".join([*lines, f"refused: {len(found) - len(rows)} of {len(found)} windows"])

@@ -87,6 +87,18 @@ def test_status_says_why_there_is_no_estimate(root: Path, mainspring: Command) -
     assert "and 500 and 50 are needed (reference_too_small)" in said
 
 
+def test_status_names_the_monitors_that_cannot_see(root: Path, mainspring: Command) -> None:
+    assert "insufficient data:" not in mainspring("status").out
+    with open_workspace(root) as workspace:
+        for day in (0, 1):
+            workspace.advance(NEXT + timedelta(days=day, hours=13))
+            ask(workspace, orders(NEXT + timedelta(days=day), days=1), labelled=False)
+            turn(workspace)
+    said = " ".join(mainspring("status").out.split())
+    assert "spent by looking; insufficient data: quality:log_loss" in said
+    assert "quality:log_loss cannot tell: insufficient data" in " ".join(mainspring("why-not").out.split())
+
+
 def test_wanted_labels_are_listed_with_the_share_that_is_audited(root: Path, mainspring: Command) -> None:
     assert "No label is asked for now." in mainspring("labels", "wanted", "tiny").out
     with open_workspace(root) as workspace:

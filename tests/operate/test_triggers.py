@@ -216,6 +216,25 @@ def test_why_not_says_what_is_lacking_until_the_cycle_starts_and_afterwards(work
     assert [why_not(workspace, "tiny", each) for each in at] == told
 
 
+def test_a_monitor_that_cannot_see_is_not_taken_for_one_that_has_seen_nothing(workspace: Workspace) -> None:
+    retrain_by(workspace, "ms.OnDegradation()", "ms.OnDrift()")
+    for day in (30, 31):
+        workspace.advance(FIRST + day * DAY + 13 * HOUR)
+        ask(workspace, orders(FIRST + day * DAY, days=1), labelled=False)
+        turn(workspace)
+    blind = why_not(workspace, "tiny")
+    degradation, drift = blind.triggers
+    assert degradation.has == "none; quality:log_loss cannot tell: insufficient data"
+    assert drift.has == "none"
+    for day in (32, 33):
+        workspace.advance(FIRST + day * DAY + 13 * HOUR)
+        ask(workspace, orders(FIRST + day * DAY, days=1))
+        turn(workspace)
+    assert why_not(workspace, "tiny").triggers[0].has == "none"
+    # Asked again about that moment, it says the same.
+    assert why_not(workspace, "tiny", blind.at) == blind
+
+
 def test_a_trigger_tells_when_it_last_fired_and_not_when_another_of_its_kind_did(
     workspace: Workspace,
 ) -> None:

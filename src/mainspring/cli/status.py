@@ -80,15 +80,19 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
 
 
 def _budget(found: ProductStatus) -> str | None:
-    """Sum up the alarm budget, and name the monitors that cannot look."""
+    """Sum up the alarm budget, and name the monitors that cannot tell anything, by what came of their last look."""
+    from mainspring.operate.look import BLIND
+
     if not found.budget:
         return None
     declared, spent = (sum(getattr(each, name) for each in found.budget) for name in ("declared", "spent"))
-    blind = [each.monitor for each in found.budget if each.outcome == "could_not_judge"]
-    told = (
+    told = [
         f"{spent:.2g} of {declared:.2g} false alarms in {found.budget[0].period_days} days spent by looking"
-    )
-    return told + (f"; could not judge: {', '.join(blind)}" if blind else "")
+    ]
+    for outcome in BLIND:
+        if blind := [each.monitor for each in found.budget if each.outcome == outcome]:
+            told.append(f"{outcome.replace('_', ' ')}: {', '.join(blind)}")
+    return "; ".join(told)
 
 
 def _estimated(found: ProductStatus) -> str | None:

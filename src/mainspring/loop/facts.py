@@ -109,6 +109,8 @@ class Facts:
         Waiting, oldest first.
     alarms : tuple of AlarmFact
         Raised since the last training started.
+    blind : mapping of str to str
+        Monitors that could not tell anything when they last looked, and what came of that look.
     rollout : RolloutFact, optional
         While a rollout runs.
     held : frozenset of str
@@ -123,6 +125,7 @@ class Facts:
     declared_at: datetime
     requests: tuple[TrainingRequest, ...] = ()
     alarms: tuple[AlarmFact, ...] = ()
+    blind: Mapping[str, str] = field(default_factory=dict)
     rollout: RolloutFact | None = None
     held: frozenset[str] = frozenset()
 

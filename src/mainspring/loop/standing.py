@@ -345,11 +345,17 @@ def _drift(trigger: OnDrift, facts: Facts) -> Standing:
 
 
 def _alarms_text(alarms: Sequence[AlarmFact], facts: Facts, monitors: tuple[type[Monitor], ...]) -> str:
-    if alarms:
-        return "; ".join(f"{each.monitor} at {each.at:%Y-%m-%d %H:%M}" for each in alarms)
-    if not any(isinstance(each, monitors) for each in facts.spec.monitors):
-        return "none, and no monitor that could raise one is declared"
-    return "none"
+    """Name the alarms, or say that there are none; and which of the monitors that raise them have seen nothing."""
+    declared = [each.name for each in facts.spec.monitors if isinstance(each, monitors)]
+    told = [f"{each.monitor} at {each.at:%Y-%m-%d %H:%M}" for each in alarms]
+    if not told:
+        told = ["none" if declared else "none, and no monitor that could raise one is declared"]
+    told += [
+        f"{name} cannot tell: {facts.blind[name].replace('_', ' ')}"
+        for name in declared
+        if name in facts.blind
+    ]
+    return "; ".join(told)
 
 
 def _causes(alarms: Sequence[AlarmFact], trigger: TriggerKind) -> tuple[Cause, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COULD_NOT_JUDGE", "Look", "blind", "digests", "fetch", "keep", "look"]
+__all__ = ["BLIND", "COULD_NOT_JUDGE", "Look", "digests", "fetch", "hindered_by", "keep", "look"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mainspring.stores.blobs import FileBlobs
 
 COULD_NOT_JUDGE = "could_not_judge"
+
+BLIND = (COULD_NOT_JUDGE, Outcome.INSUFFICIENT_DATA.value)
+"""What comes of a look that can tell nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +57,10 @@ def look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fil
     try:
         return _look(grounds, ref, tables, blobs)
     except Exception as error:  # noqa: BLE001 - whatever one monitor stumbles over, the others look
-        return blind(error)
+        return hindered_by(error)
 
 
-def blind(error: Exception) -> Look:
+def hindered_by(error: Exception) -> Look:
     """Say that a monitor cannot look, and why."""
     told = str(error) if isinstance(error, MainspringError) else f"{type(error).__name__}: {error}"
     return Look(outcome=COULD_NOT_JUDGE, told=told)

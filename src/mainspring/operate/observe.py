@@ -13,7 +13,7 @@ from mainspring.clock import parse_time
 from mainspring.events import EventType
 from mainspring.loop import AlarmFact, CycleState, DataFact, Facts, RolloutFact
 from mainspring.operate.event_time import dated_datasets, newest_row
-from mainspring.operate.watch import harm
+from mainspring.operate.watch import blind, harm
 from mainspring.ref import DataRef, ModelRef
 from mainspring.rollouts import Mode, Observed, advance
 
@@ -80,6 +80,7 @@ def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None)
                 for each in tx.loop.requests(spec.name, waiting=at is None)
                 if at is None or (each.at <= at and each.cycle_id not in taken_up)
             ),
+            blind=blind(tx, spec, now),
             alarms=_alarms(workspace, tx, spec, champion, training.opened_at if training else None, now),
             rollout=_rollout(tx, spec, now) if rolling else None,
             held=frozenset(

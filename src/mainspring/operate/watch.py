@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "Looks",
     "alarm_budget",
+    "blind",
     "harm",
     "looks",
     "put_told_standing",
@@ -14,7 +15,7 @@ __all__ = [
 ]
 
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +26,7 @@ from mainspring.monitoring import Budget, Outcome
 from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
 from mainspring.monitors import AttributionDrift, Betting, Quality, Rule, ServingSkew
 from mainspring.operate.attributions import attribute_days
-from mainspring.operate.look import Look, blind, digests, keep, look
+from mainspring.operate.look import BLIND, Look, digests, hindered_by, keep, look
 from mainspring.operate.references import task_of
 from mainspring.operate.sights import sight_of
 from mainspring.operate.sights.rules import read_for_rule
@@ -36,7 +37,6 @@ from mainspring.registry import ModelVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from mainspring.monitors import Monitor
     from mainspring.stores.blobs import FileBlobs
@@ -47,11 +47,21 @@ _DAY = timedelta(days=1)
 
 
 class Looks(msgspec.Struct, frozen=True):
-    """When a monitor has looked within the budget's last period, and what came of its last look."""
+    """When a monitor has looked within the budget's last period, and what came of its last look.
+
+    `outcomes` says by moment what came of each; an earlier release noted that of the last one alone.
+    """
 
     days: tuple[date, ...]
     outcome: str
     told: str
+    outcomes: tuple[tuple[datetime, str], ...] = ()
+
+    def outcome_by(self, at: datetime) -> str:
+        """What came of the last look up to a moment; empty where none is noted."""
+        if not self.outcomes:
+            return self.outcome
+        return next((outcome for moment, outcome in reversed(self.outcomes) if moment <= at), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +116,7 @@ def watch(workspace: Workspace, spec: ProductSpec) -> tuple[Alarm, ...]:
             return ()  # another process has looked meanwhile, or what was looked at serves no more
         shown = harm(tx, spec, version, today, workspace.blobs)
         for monitor, each in seen.items():
-            _note(tx, spec, monitor, today, each.look)
+            _note(tx, spec, monitor, now, each.look)
             if (alarm := alarms.get(monitor)) is not None and alarm.monitor not in spoken:
                 spoken.add(alarm.monitor)
                 if alarm.about == "drift" and shown:
@@ -184,7 +194,7 @@ def _look(
         reference=version.reference,
         tables=digests(tables),
     )
-    came = blind(hindered) if hindered else look(grounds, version.ref, tables, workspace.blobs)
+    came = hindered_by(hindered) if hindered else look(grounds, version.ref, tables, workspace.blobs)
     return _Seen(grounds, tables, came)
 
 
@@ -234,12 +244,21 @@ def looks(tx: Transaction, product: str, monitor: str) -> Looks | None:
     return None if text is None else msgspec.json.decode(text, type=Looks)
 
 
-def _note(tx: Transaction, spec: ProductSpec, monitor: Monitor, today: date, came: Look) -> None:
+def blind(tx: Transaction, spec: ProductSpec, at: datetime) -> dict[str, str]:
+    """Monitors that could not tell anything when they last looked, and what came of that look."""
+    noted = ((each.name, looks(tx, spec.name, each.name)) for each in spec.monitors)
+    found = {name: each.outcome_by(at) for name, each in noted if each is not None}
+    return {name: outcome for name, outcome in found.items() if outcome in BLIND}
+
+
+def _note(tx: Transaction, spec: ProductSpec, monitor: Monitor, now: datetime, came: Look) -> None:
     """Note a look beside the ledger, where one each day would crowd out what happens."""
-    before = looks(tx, spec.name, monitor.name)
+    before = looks(tx, spec.name, monitor.name) or Looks((), "", "")
+    today = now.date()
     first = today - alarm_budget(spec).checks * _DAY
-    days = [day for day in (before.days if before else ()) if first < day < today]
-    noted = Looks((*days, today), came.outcome, came.told)
+    days = [day for day in before.days if first < day < today]
+    outcomes = [each for each in before.outcomes if first < each[0].date() < today]
+    noted = Looks((*days, today), came.outcome, came.told, (*outcomes, (now, came.outcome)))
     tx.values.put(f"looks:{spec.name}:{monitor.name}", msgspec.json.encode(noted).decode())
 
 
