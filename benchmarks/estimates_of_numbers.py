@@ -2,9 +2,9 @@
 
     python benchmarks/estimates_of_numbers.py [--shifts N] [--json]
 
-The shifts are those of `estimates.py`; what is predicted is a number whose mean and spread follow from the columns. Beside
-ours stands DLE as NannyML describes it: boosted trees learn the error of each reference row from its columns and its
-prediction, and their mean answer on the window is the estimate. DLE reads the window's rows; ours reads their profile.
+The shifts are those of `estimates.py`; what is predicted is a number whose mean and spread follow from the columns.
+Beside ours stands DLE as NannyML describes it: boosted trees learn the error of each reference row from its columns and
+its prediction, and their mean answer on the window is the estimate. DLE reads the window's rows, ours their profile.
 """
 
 from __future__ import annotations

@@ -397,7 +397,7 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
     )
     yield from _missing("label", own, (product.task.label,), f"is no column of dataset {own.name!r}.")
     kept = next((each.dtype for each in own.columns if each.name == product.task.label), "FP64")
-    if isinstance(product.task, Regression) and kept not in ("INT64", "FP32", "FP64"):
+    if isinstance(product.task, Regression) and not kept.startswith(("INT", "UINT", "FP")):
         mend = "Predict a number, or use ms.BinaryClassification."
         yield Fault("label", f"{product.task.label!r} is {kept}, and Regression predicts numbers.", mend)
     if own.known_at is None:

@@ -129,14 +129,14 @@ def outcome(spec: ProductSpec) -> pl.Expr:
     number = value.cast(pl.Float64, strict=False)
     dtype = next((each.dtype for each in spec.data.columns if each.name == task.label), "")
     match dtype:
+        case "" | "BYTES":
+            fitting = value.is_not_null()
         case "BOOL":
             fitting = number.is_in([0.0, 1.0])
-        case "INT64":
-            fitting = number.is_finite() & (number == number.floor())
         case "FP32" | "FP64":
             fitting = number.is_finite()
         case _:
-            fitting = value.is_not_null()
+            fitting = number.is_finite() & (number == number.floor())
     if isinstance(task, BinaryClassification):
         truth = (value == label_text(task.positive)).cast(pl.Float64)
     else:
