@@ -106,7 +106,7 @@ class Regression(Value, frozen=True):
     def row_losses(self, answer: float, outcome: float) -> dict[str, float]:
         """Absolute, squared and relative error of one answer, within the range; a relative one is at most 1."""
         error, size = abs(self._within(answer) - self._within(outcome)), abs(self._within(outcome))
-        relative = min(error / size, 1.0) if size else float(error > 0)
+        relative = error / size if error < size else float(error > 0)
         return {"mae": error, "mse": error * error, "mape": relative}
 
     def span(self, loss: str) -> float:
@@ -159,5 +159,5 @@ def counted_losses(
     error = np.abs(np.clip(answers, task.low, task.high) - known)
     if loss == "mape":
         size = np.abs(known)
-        return np.minimum(np.divide(error, size, out=np.where(error > 0, 1.0, error), where=size > 0), 1.0)
+        return np.divide(error, size, out=np.where(error > 0, 1.0, error), where=error < size)
     return error if loss == "mae" else np.asarray(error**2)

@@ -211,8 +211,8 @@ def mape(labels: ArrayLike, predictions: ArrayLike) -> float:
     if not truth.size:
         return float("nan")
     error, size = np.abs(given - truth), np.abs(truth)
-    relative = np.divide(error, size, out=(error > 0).astype(np.float64), where=size > 0)
-    return float(np.mean(np.minimum(relative, 1.0)))
+    relative = np.divide(error, size, out=(error > 0).astype(np.float64), where=error < size)
+    return float(np.mean(relative))
 
 
 def r2(labels: ArrayLike, predictions: ArrayLike) -> float:
