@@ -96,8 +96,8 @@ class Regression(Value, frozen=True):
         )
 
     def outcome(self, value: bool | int | float | str) -> float:
-        """Give the truth that a label stands for: its number, as far as the range goes."""
-        return self._within(float(value))
+        """Give the truth that a label stands for: its number."""
+        return float(value)
 
     def share(self, answer: float) -> float:
         """Place an answer in [0, 1]: the share of the range below it."""

@@ -155,7 +155,7 @@ def test_a_table_is_scored_with_numbers(workspace: Workspace) -> None:
     with workspace.database.read() as tx:
         scored = tx.data.get(DataRef.parse(scoring.ref))
     found = workspace.tables.read(scored.dataset, scored.table_version).sort("asked_at", "delivery_id")
-    rows = deliveries(days=30).sort("asked_at", "delivery_id")
+    rows = deliveries(days=30, per_day=102).sort("asked_at", "delivery_id")
     with workspace.database.read() as tx:
         version = tx.registry.get(tx.registry.versions("minutes")[0].ref)
     model = load(workspace.blobs.get(version.artifact))
@@ -188,6 +188,7 @@ def test_a_shadow_is_certified_by_its_errors(tmp_path: Path, off: float, verdict
             kept = version_certificate(workspace, tx, ModelRef("minutes", 2))
     assert kept is not None
     assert kept.verdict is verdict
+    assert kept.overall.disagreement is None
     gap = kept.overall.losses[0].gap
     assert gap is not None
     assert gap.estimate == pytest.approx(off / 2 if off else 0.0, abs=4.0)
@@ -231,6 +232,16 @@ def test_a_label_far_out_counts_as_the_end_of_the_range(workspace: Workspace) ->
         (lambda text: text.replace('Quality("mse"', 'Quality("mape"'), "cannot watch 'mape'"),
         (lambda text: text.replace('metric="mae")', 'metric="recall")'), "cannot watch 'recall'"),
         (lambda text: text.replace("monitors=[", "monitors=[ms.ConceptDrift(),"), "Regression has none"),
+        (
+            lambda text: text.replace(
+                "rollout=ms.Canary(", 'rollout=ms.ABTest(goal=ms.Better("log_loss"),'
+            ).replace("steps=(0.5, 1.0),", ""),
+            "cannot compare by 'log_loss'",
+        ),
+        (
+            lambda text: text.replace('ms.NotWorse("mae", margin=1.0)', 'ms.Threshold("brier", at_most=1)'),
+            "cannot measure 'brier'",
+        ),
         (lambda text: text.replace('label="minutes"', 'label="vehicle"'), "Regression predicts numbers"),
         (
             lambda text: text.replace("low=0, high=120", "low=120, high=0"),

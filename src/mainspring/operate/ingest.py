@@ -433,6 +433,9 @@ class _Counting:
                 self.days.label(prediction, figures, entry.known_at, record.at, task)
             rollout = self._rollout(prediction.product)
             if rollout is not None and prediction.at >= rollout.step_started_at:
+                if not entry.metric:  # both arms by one range, whichever each was judged by
+                    declared = self.specs[prediction.product].task
+                    figures = declared.row_losses(prediction.score, declared.outcome(entry.value))
                 units[rollout.step_id] += metrics_of(prediction, rollout, figures)
         self.tx.monitoring.put_labels(list(renewed.values()))
         for rollout_id, seen in units.items():

@@ -138,10 +138,8 @@ def outcome(spec: ProductSpec) -> pl.Expr:
         case _:
             fitting = number.is_finite() & (number == number.floor())
     if isinstance(task, BinaryClassification):
-        truth = (value == label_text(task.positive)).cast(pl.Float64)
-    else:
-        truth = number.clip(task.low, task.high)
-    return pl.when(fitting).then(truth).alias("outcome")
+        number = (value == label_text(task.positive)).cast(pl.Float64)
+    return pl.when(fitting).then(number).alias("outcome")
 
 
 def _predictions(records: Sequence[PredictionRecord], spec: ProductSpec) -> tuple[str, pl.DataFrame]:

@@ -22,18 +22,19 @@ import msgspec
 
 from mainspring.clock import parse_duration
 from mainspring.events import Event, EventType
-from mainspring.monitoring import Budget, Outcome
+from mainspring.monitoring import Budget, LossTable, Outcome
 from mainspring.monitoring.alarm import Alarm, AlarmState, Grounds
 from mainspring.monitors import AttributionDrift, Betting, Quality, Rule, ServingSkew
 from mainspring.operate.attributions import attribute_days
 from mainspring.operate.look import BLIND, Look, digests, hindered_by, keep, look
-from mainspring.operate.references import task_of
+from mainspring.operate.references import reference_of, task_of
 from mainspring.operate.sights import sight_of
 from mainspring.operate.sights.rules import read_for_rule
 from mainspring.operate.skew import join_days
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
+from mainspring.task import Regression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -282,6 +283,12 @@ def harm(tx: Transaction, spec: ProductSpec, version: ModelVersion, today: date,
     if expected is None or not labelled:
         return ""
     task = task_of(tx, blobs, version.ref, spec.task)
+    if isinstance(task, Regression):
+        # Gates measure without the range; what is compared with is the same mean of what counts.
+        counted = LossTable.from_json(reference_of(blobs, version.reference).losses[metric]).mean
+        if counted is None:
+            return ""
+        expected = counted[1] * task.span(metric)
     found = sum(row.loss(metric, task) for row in rows) / labelled
     if found <= expected + monitor.tolerance * task.span(metric):
         return ""

@@ -284,7 +284,8 @@ def _label(spec: ProductSpec) -> pl.Expr:
 
     label = pl.col(spec.task.label)
     if isinstance(spec.task, Regression):
-        return label.cast(pl.Float64)
+        number = label.cast(pl.Float64)
+        return pl.when(number.is_finite()).then(number)
     return label.eq(spec.task.positive).cast(pl.Int8)
 
 

@@ -114,8 +114,7 @@ class Terms:
     slices : mapping of str to tuple of str
         By column the values that are slices of their own, fixed before the first unit; others are one, `other`.
     threshold : float
-        From which answer on the versions decide otherwise than below it, for the share on which they disagree; of
-        numbers, the share of their range.
+        From which probability an answer counts as positive, for the share on which the versions disagree.
     numbers : Regression or None
         How numbers are weighed, where numbers are answered and no probabilities.
     alpha : float
@@ -333,7 +332,7 @@ def _compare(
         units=len(both),
         failed=len(pairs) - len(both),
         score=bounded_mean(span * (ours - theirs), low=-span, high=span, alpha=score_alpha) if both else None,
-        disagreement=bounded_mean(decided, low=0, high=1, **interval) if both else None,
+        disagreement=bounded_mean(decided, low=0, high=1, **interval) if both and not terms.numbers else None,
         losses=tuple(_gap(term, labelled, terms, part) for term in terms.losses),
     )
 

@@ -11,6 +11,7 @@ import msgspec
 from mainspring.errors import Fault, Invalid
 from mainspring.strategy import (
     CANDIDATE,
+    LOSSES,
     ABTest,
     AllAtOnce,
     BlueGreen,
@@ -19,6 +20,7 @@ from mainspring.strategy import (
     NotWorse,
     Shadow,
     Strategy,
+    Threshold,
 )
 
 if TYPE_CHECKING:
@@ -118,6 +120,16 @@ def strategy_faults(
         if isinstance(guard, NotWorse) and guard.metric not in losses:
             mend = f"Use one of {', '.join(losses)}."
             yield Fault("NotWorse", f"cannot watch {guard.metric!r} row by row.", mend)
+        if isinstance(guard, Threshold) and guard.metric in LOSSES and guard.metric not in losses:
+            yield Fault(
+                "Threshold", f"cannot measure {guard.metric!r}.", f"Of losses there are {', '.join(losses)}."
+            )
+    after = _after_shadow(strategy)
+    goal = after.goal if isinstance(after, ABTest) else None
+    if goal is not None and goal.metric in LOSSES and goal.metric not in losses:
+        yield Fault(
+            "Better", f"cannot compare by {goal.metric!r}.", f"Of losses there are {', '.join(losses)}."
+        )
     if strategy.split_by is not None and strategy.split_by not in inputs:
         yield Fault(
             f"rollout split_by {strategy.split_by!r}", "is no input, so the gateway would not see it."
