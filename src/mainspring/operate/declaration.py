@@ -371,7 +371,7 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
         yield Fault(
             "gates",
             "there are none, so every candidate would be promoted.",
-            f'Add one, such as ms.NotWorseThan("champion", "{product.task.metrics[0]}", margin=0.01).',
+            f'Add one, such as ms.AtLeast("{product.task.metrics[-1]}", 0.6).',
         )
     for gate in product.gates:
         if isinstance(gate, AtLeast | NotWorseThan) and gate.metric not in product.task.metrics:
