@@ -134,10 +134,10 @@ def package(
     # Rows spread over all of the data, not its first ones: old rows lack the newest categories.
     asked = rows.gather_every(max(1, rows.height // _PARITY_ROWS))
     trained = format_named(format_of(fitted.model)).predict(fitted, asked)
-    _need_kind(fitted, trained, spec.task)
     form = _Form(native_bytes, native, compare(trained, native.predict(feed(native, asked))))
     if not form.parity.passed:
         raise NotAlike(form.parity)
+    _need_kind(fitted, trained, spec.task)
     onnx, why_native = _to_onnx(fitted, native, trained, asked)
     quantised = ""
     if onnx is not None:
@@ -197,7 +197,7 @@ def _need_kind(fitted: Fitted, answers: NDArray[np.floating[Any]], task: Task) -
     if isinstance(task, Regression):
         if hasattr(fitted.model, "predict_proba"):
             what = "it is a classifier, and the product's task is Regression."
-    elif not ((answers >= 0) & (answers <= 1)).all():
+    elif ((answers < 0) | (answers > 1)).any():
         what = "it answers rows with what is no probability, and the product's task is BinaryClassification."
     if what:
         raise Faults(
