@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -226,3 +227,24 @@ def test_late_labels_make_no_false_alarms_beyond_the_budget(delay: str) -> None:
     assert waiting / runs <= 0.2 + 3 * np.sqrt(0.2 * 0.8 / runs)
     # What has come so far is no sample of what will: a metric on it alone cries wolf.
     assert (naive == runs) == (delay == "positives first")
+
+
+def test_errors_that_are_a_small_part_of_their_range_are_told_apart() -> None:
+    random = np.random.default_rng(3)
+
+    def errors(spread: float, rows: int) -> LossTable:
+        return LossTable.of_shares("mae", np.abs(random.normal(0.0, spread, rows)))
+
+    reference, monthly = errors(0.005, 5_000), Budget(checks=30, alarms=1.0)
+    for spread, outcome in ((0.005, Outcome.QUIET), (0.01, Outcome.ALARM)):
+        stream = quality_stream("mae", reference, [errors(spread, 200) for _ in range(3)], tolerance=0.001)
+        assert WindowedBetting().weigh([stream], budget=monthly).outcome is outcome
+
+
+def test_known_losses_lie_within_the_levels_that_they_count_in() -> None:
+    shares = np.random.default_rng(4).random(2_000) ** 3
+    for loss in ("mae", "mse", "mape", "brier", "log_loss"):
+        low, high = LossTable.of_shares(loss, shares).mean or (math.nan, math.nan)
+        assert low <= loss_levels(loss).unit * shares.mean() <= high
+    with pytest.raises(LossMismatch):
+        LossTable.of_shares("mae", np.array([0.5, math.nan]))
