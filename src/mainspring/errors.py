@@ -5,7 +5,7 @@ An error says what happened, why, and how to mend it. Callers branch on its clas
 
 from __future__ import annotations
 
-__all__ = ["Conflict", "Fault", "Faults", "Invalid", "MainspringError", "NotFound", "Refused"]
+__all__ = ["Conflict", "Fault", "Faults", "Invalid", "MainspringError", "NotFound", "Refused", "Taken"]
 
 from dataclasses import dataclass
 
@@ -20,6 +20,10 @@ class NotFound(MainspringError):
 
 class Conflict(MainspringError):
     """The state has moved on since it was read, or the name is already taken."""
+
+
+class Taken(Conflict):
+    """The name belongs to something that is there already."""
 
 
 class Refused(MainspringError):

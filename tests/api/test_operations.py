@@ -71,6 +71,7 @@ def test_the_description_lists_every_route_in_the_form_of_openapi(api: Api) -> N
         (method, route.path)
         for route in api.app.routes
         for method in route.methods  # type: ignore[attr-defined]
+        if route.path.startswith("/v1/")  # type: ignore[attr-defined]
     } - {("GET", "/v1/openapi.json"), ("HEAD", "/v1/openapi.json")}
     assert {(method, path) for method, path in served if method != "HEAD"} == described
     ids = []

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from mainspring.api.alarms import ALARMS
+from mainspring.api.mlflow import mlflow_routes
 from mainspring.api.openapi import describe
 from mainspring.api.operation import Operation, actor_of, body_of, product_of
 from mainspring.api.problem import Problem, problem_of, respond
@@ -349,7 +350,7 @@ def build_app(workspace: Workspace, pages: Sequence[BaseRoute] = ()) -> Starlett
         for path in paths
     ]
     return Starlette(
-        routes=[*routes, Route("/v1/openapi.json", openapi), *pages],
+        routes=[*routes, Route("/v1/openapi.json", openapi), *mlflow_routes(workspace), *pages],
         exception_handlers={MainspringError: refuse, HTTPException: http_problem, Exception: fail},
     )
 

@@ -7,12 +7,13 @@ __all__ = ["Database", "Transaction"]
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
+from mainspring.errors import MainspringError
 from mainspring.stores.errors import StoreUnavailable
 from mainspring.stores.sql.alerts import SqlAlerts
 from mainspring.stores.sql.data import SqlDataStore
@@ -31,10 +32,11 @@ from mainspring.stores.sql.registry import SqlRegistryStore
 from mainspring.stores.sql.rollouts import SqlRolloutStore
 from mainspring.stores.sql.runs import SqlRunStore
 from mainspring.stores.sql.schema import NEWEST_REVISION, REVISION_TABLE
+from mainspring.stores.sql.tracking import SqlExperimentStore, SqlLoggedModelStore, SqlLoggedRunStore
 from mainspring.stores.sql.values import SqlValues
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from mainspring.pipelines.run import RunStore
     from mainspring.registry.version import RegistryStore
     from mainspring.rollouts.store import RolloutStore
+    from mainspring.tracking.store import ExperimentStore, LoggedModelStore, LoggedRunStore
+
+T = TypeVar("T")
 
 _WAIT_S = 30
 _WRITTEN_BY = "database.written_by"
@@ -64,6 +69,9 @@ class Transaction:
     monitoring: MonitoringStore
     alerts: SqlAlerts
     rollouts: RolloutStore
+    experiments: ExperimentStore
+    logged_runs: LoggedRunStore
+    logged_models: LoggedModelStore
     values: SqlValues
     leases: SqlLeases
 
@@ -79,6 +87,9 @@ class Transaction:
             monitoring=SqlMonitoringStore(connection),
             alerts=SqlAlerts(connection),
             rollouts=SqlRolloutStore(connection),
+            experiments=SqlExperimentStore(connection),
+            logged_runs=SqlLoggedRunStore(connection),
+            logged_models=SqlLoggedModelStore(connection),
             values=SqlValues(connection),
             leases=SqlLeases(connection),
         )
@@ -161,6 +172,25 @@ class Database:
         """Read and write; commits at the end of the block, and keeps nothing when the block raises."""
         with self._begin("write") as connection:
             yield Transaction.over(connection)
+
+    def write_each(self, calls: Sequence[Callable[[Transaction], T]]) -> list[T | MainspringError]:
+        """Run some writes in one transaction, each of them all or nothing by itself.
+
+        Returns
+        -------
+        list
+            What each gave, or the refusal that it raised; any other error is raised, and then nothing was written.
+        """
+        results: list[T | MainspringError] = []
+        with self._begin("write") as connection:
+            tx = Transaction.over(connection)
+            for call in calls:
+                try:
+                    with connection.begin_nested():
+                        results.append(call(tx))
+                except MainspringError as refusal:
+                    results.append(refusal)
+        return results
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:

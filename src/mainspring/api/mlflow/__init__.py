@@ -1,0 +1,5 @@
+"""MLflow's REST interface, so that its clients can be pointed here unchanged."""
+
+from mainspring.api.mlflow.routes import mlflow_routes
+
+__all__ = ["mlflow_routes"]

@@ -1,0 +1,111 @@
+"""Where MLflow's methods are asked: under `/api` for its clients, and under `/ajax-api` for what runs in a browser."""
+
+from __future__ import annotations
+
+__all__ = ["mlflow_routes"]
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from mainspring.api.mlflow.experiments import EXPERIMENTS
+from mainspring.api.mlflow.logged_models import LOGGED_MODELS
+from mainspring.api.mlflow.messages import Message
+from mainspring.api.mlflow.runs import RUNS
+from mainspring.api.mlflow.wire import ErrorCode, Method, encode, failed, failure_of, parse
+from mainspring.api.mlflow.writes import Writes
+from mainspring.errors import MainspringError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from starlette.requests import Request
+
+    from mainspring.stores.sql.database import Transaction
+    from mainspring.workspace import Workspace
+
+SPOKEN = "3.17.2"
+"""The release of MLflow whose interface this is."""
+
+_BODY_LIMIT = 64 * 2**20
+_METHODS = (*EXPERIMENTS, *RUNS, *LOGGED_MODELS)
+
+
+class ServerInfo(Message, frozen=True, kw_only=True):
+    """What the server can do beyond what every one can."""
+
+    store_type: str = "SqlStore"
+    workspaces_enabled: bool = False
+    trace_archival_enabled: bool = False
+
+
+def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
+    """Give the routes of MLflow's interface to a workspace."""
+    writes = Writes(workspace.database)
+    by_path: dict[str, dict[str, Method]] = defaultdict(dict)
+    for method in _METHODS:
+        by_path[method.path][method.verb] = method
+    routes: list[BaseRoute] = []
+    for path, methods in by_path.items():
+        answer = _endpoint(workspace, writes, methods)
+        for root in ("/api", "/ajax-api"):
+            routes.append(Route(f"{root}/2.0/mlflow{path}", answer, methods=list(methods)))
+    info = msgspec.json.encode(msgspec.structs.asdict(ServerInfo()))
+
+    async def server_info(request: Request) -> Response:
+        return Response(info, media_type="application/json")
+
+    async def health(request: Request) -> Response:
+        return PlainTextResponse("OK")
+
+    async def version(request: Request) -> Response:
+        return PlainTextResponse(SPOKEN)
+
+    async def unknown(request: Request) -> Response:
+        # Clients take this for a server that does not know the method, and go another way.
+        return failed(404, ErrorCode.RESOURCE_DOES_NOT_EXIST, f"There is no method at {request.url.path}.")
+
+    return [
+        *routes,
+        Route("/health", health),
+        Route("/version", version),
+        *(Route(f"{root}/3.0/mlflow/server-info", server_info) for root in ("/api", "/ajax-api")),
+        *(
+            Route(f"{root}/{{rest:path}}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+            for root in ("/api", "/ajax-api")
+        ),
+    ]
+
+
+def _endpoint(
+    workspace: Workspace, writes: Writes, methods: dict[str, Method]
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    async def answer(request: Request) -> Response:
+        method = methods["GET" if request.method == "HEAD" else request.method]
+        pieces, size = [], 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > _BODY_LIMIT:
+                return failed(413, ErrorCode.BAD_REQUEST, f"The body is larger than {_BODY_LIMIT:,} bytes.")
+            pieces.append(piece)
+        try:
+            asked = parse(request, b"".join(pieces), method.takes)
+            now_ms = int(workspace.clock.now().timestamp() * 1000)
+            if method.writes:
+                return encode(await writes.do(lambda tx: method.call(tx, asked, now_ms)))
+            return await run_in_threadpool(_read, workspace, lambda tx: method.call(tx, asked, now_ms))
+        except MainspringError as error:
+            return failure_of(error)
+
+    return answer
+
+
+def _read(workspace: Workspace, call: Callable[[Transaction], msgspec.Struct | None]) -> Response:
+    with workspace.database.read() as tx:
+        found = call(tx)
+    return encode(found)
