@@ -38,6 +38,7 @@ from mainspring.tracking.limits import (
     check_datasets,
     check_experiment_name,
     check_experiment_tag,
+    check_location,
     check_metric,
     check_model_name,
     check_model_texts,
@@ -46,7 +47,7 @@ from mainspring.tracking.limits import (
     fit_tag,
 )
 from mainspring.tracking.record import Experiment, Lifecycle, LoggedModel, ModelStatus, Run, RunStatus
-from mainspring.tracking.store import LoggedModelNotFound, NotActive
+from mainspring.tracking.store import LoggedModelNotFound, NotActive, NotToTurn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -111,13 +112,7 @@ def create_experiment(
     check_experiment_name(name)
     for key, value in tags.items():
         check_experiment_tag(key, value)
-    if location and (
-        "#" in location or "?" in location or ".." in location.split("/") or len(location) > 1024
-    ):
-        raise Unfit(
-            f"Invalid artifact location {location[:200]!r}",
-            "it holds '#', '?' or '..', or more than 1,024 characters",
-        )
+    check_location(location)
     return tx.experiments.add(name, location or None, tags, now_ms)
 
 
@@ -138,16 +133,8 @@ def rename_experiment(tx: Transaction, experiment_id: int, name: str, now_ms: in
 
 def turn_experiment(tx: Transaction, experiment_id: int, to: Lifecycle, now_ms: int) -> None:
     """Delete or restore an experiment with its runs."""
-    experiment = tx.experiments.get(experiment_id)
-    if experiment.lifecycle is to:
-        raise (
-            NotActive(f"experiment {experiment_id}", to)
-            if to is Lifecycle.DELETED
-            else Unfit(
-                f"experiment {experiment_id}",
-                "it must be in the 'deleted' state to be restored; it is active",
-            )
-        )
+    if tx.experiments.get(experiment_id).lifecycle is to:
+        raise NotToTurn(experiment_id, to)
     tx.experiments.turn(experiment_id, to, now_ms)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "check_experiment_name",
     "check_experiment_tag",
     "check_key",
+    "check_location",
     "check_metric",
     "check_model_name",
     "check_model_texts",
@@ -149,6 +150,17 @@ def check_experiment_tag(key: str, value: str) -> None:
     """Refuse a tag that no experiment can have."""
     check_key("tag", key)
     _within(f"Invalid value of tag {key!r}", value, 20_000)
+
+
+def check_location(location: str) -> None:
+    """Refuse a place that no artifacts can be in."""
+    _within("Invalid artifact location", location, 2048)
+    if _has_control(location):
+        raise Unfit("Invalid artifact location", "it holds a character that cannot be printed")
+    if location.startswith("mlflow-artifacts:") and ".." in location.split("/"):
+        raise Unfit(
+            f"Invalid artifact location {location[:200]!r}", "it leads out of the folder of all artifacts"
+        )
 
 
 def check_model_name(name: str) -> None:

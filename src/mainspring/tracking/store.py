@@ -11,6 +11,7 @@ __all__ = [
     "LoggedModelStore",
     "LoggedRunStore",
     "NotActive",
+    "NotToTurn",
     "ParamChanged",
     "RunNotFound",
     "Search",
@@ -112,6 +113,20 @@ class NotActive(Refused):
     def __str__(self) -> str:
         state = f"Current state is {self.lifecycle.value}: restore it first."
         return f"The {self.what} must be in the 'active' state. {state}"
+
+
+class NotToTurn(NotFound):
+    """An experiment that is asked to become what it is."""
+
+    def __init__(self, experiment_id: int, is_now: Lifecycle) -> None:
+        super().__init__(experiment_id, is_now)
+        self.experiment_id, self.is_now = experiment_id, is_now
+
+    def __str__(self) -> str:
+        other = "active" if self.is_now.value == "deleted" else "deleted"
+        return (
+            f"There is no {other} experiment with ID {self.experiment_id}: it is {self.is_now.value} already."
+        )
 
 
 class ParamChanged(Refused):
@@ -253,7 +268,7 @@ class LoggedRunStore(Protocol):
         ...
 
     def history(self, run_id: str, key: str, *, limit: int | None, token: str) -> Found[Metric]:
-        """Give the points of a metric by timestamp, step and value."""
+        """Give the points of a metric by timestamp, step and value; of a run that is not there, none."""
         ...
 
     def search(self, experiment_ids: Sequence[int], search: Search) -> Found[Run]:

@@ -12,7 +12,7 @@ from mainspring.errors import Invalid
 from mainspring.operate.log_runs import create_experiment, rename_experiment, tag_experiment, turn_experiment
 from mainspring.tracking import search
 from mainspring.tracking.record import Lifecycle
-from mainspring.tracking.store import ExperimentNotFound, Search, View
+from mainspring.tracking.store import Search, View
 
 if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
@@ -93,9 +93,9 @@ class ExperimentsAnswer(Message, frozen=True, kw_only=True):
 
 
 def experiment_number(experiment_id: str) -> int:
-    """Read an experiment's id; one that no experiment can have names none."""
+    """Read an experiment's id."""
     if not (experiment_id.isascii() and experiment_id.isdigit()) or len(experiment_id) > 18:
-        raise ExperimentNotFound(f"ID {experiment_id[:100]!r}")
+        raise Invalid(f"Invalid experiment ID {experiment_id[:100]!r}: it is a whole number.")
     return int(experiment_id)
 
 

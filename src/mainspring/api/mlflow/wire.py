@@ -46,11 +46,16 @@ class Unsupported(MainspringError):
     """What MLflow's servers may leave out, and this one does; clients go another way then."""
 
 
+class Malformed(Invalid):
+    """A body that is no message at all."""
+
+
 # The first that fits counts. A bad request is never answered with 5xx, which clients would repeat for minutes.
 _CODES: tuple[tuple[type[MainspringError], int, ErrorCode], ...] = (
     (NotFound, 404, ErrorCode.RESOURCE_DOES_NOT_EXIST),
     (Taken, 400, ErrorCode.RESOURCE_ALREADY_EXISTS),
     (Conflict, 409, ErrorCode.RESOURCE_CONFLICT),
+    (Malformed, 400, ErrorCode.BAD_REQUEST),
     (Refused, 400, ErrorCode.INVALID_PARAMETER_VALUE),
     (Invalid, 400, ErrorCode.INVALID_PARAMETER_VALUE),
     (Unsupported, 501, ErrorCode.NOT_IMPLEMENTED),
@@ -140,23 +145,25 @@ def _from_query(request: Request, takes: type[Any]) -> dict[str, Any]:
 
 
 def _from_body(request: Request, content: bytes) -> dict[str, Any]:
+    if request.method == "DELETE" and not content:
+        return {}
     kind = request.headers.get("content-type", "")
     if kind.split(";")[0].strip().lower() != "application/json":
         # Also what keeps the pages of other sites from asking in a browser's name.
-        raise Invalid(f"Bad Request. Content-Type must be application/json, and not {kind[:100]!r}.")
+        raise Malformed(f"Content-Type must be application/json, and not {kind[:100]!r}.")
     try:
         given = msgspec.json.decode(content or b"{}")
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Invalid(f"Bad Request. The body is no JSON: {str(error)[:200]}.") from None
+        raise Malformed(f"The body is no JSON: {str(error)[:200]}.") from None
     if not isinstance(given, dict):
-        raise Invalid("Bad Request. The body must be a JSON object.")
+        raise Malformed("The body must be a JSON object.")
     return given
 
 
 def _normal(given: object, depth: int = 0) -> object:
     """Give an object with names in snake case, and without what is null."""
     if depth > _DEEPEST:
-        raise Invalid("Bad Request. The body is nested deeper than any request is.")
+        raise Malformed("The body is nested deeper than any request is.")
     if isinstance(given, list):
         return [_normal(each, depth + 1) for each in given]
     if not isinstance(given, dict):
@@ -167,7 +174,7 @@ def _normal(given: object, depth: int = 0) -> object:
             continue
         name = _snake(key)
         if name in fields:
-            raise Invalid(f"Bad Request. The body gives {name!r} twice, in two spellings.")
+            raise Malformed(f"The body gives {name!r} twice, in two spellings.")
         fields[name] = _normal(value, depth + 1)
     return fields
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     cast,
     delete,
     exists,
@@ -327,16 +328,16 @@ class SqlLoggedRunStore:
 
     def history(self, run_id: str, key: str, *, limit: int | None, token: str) -> Found[Metric]:
         table = metric_points.c
-        position = self._position(run_id)
         searched = Searched(metric_points, table.run, {}, {}, {})
-        order = [(column, True) for column in (table.timestamp_ms, table.step, table.value, table.is_nan)]
+        of_run = select(logged_runs.c.position).where(logged_runs.c.run_id == run_id).scalar_subquery()
+        order = (table.timestamp_ms, table.step, table.value, case((table.is_nan.is_(True), 1), else_=0))
         # A page may be all of it: a client that asks for no page size expects that.
         page = read_page(
             self.connection,
             searched,
-            and_(table.run == position, table.key == key),
+            and_(table.run == of_run, table.key == key),
             (),
-            order,
+            [(column, True) for column in order],
             limit=limit if limit is not None else 2**62,
             token=token,
         )
