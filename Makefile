@@ -14,6 +14,8 @@ unexport VIRTUAL_ENV
 
 # The development environment holds all that the demo needs, so where it stands the demo runs in it.
 DEV := .venv/.dev
+# MLflow's clients, of either generation, and its server, which ours is held against.
+CLIENTS := .mlflow/2/.ready .mlflow/3/.ready
 DEMO := $(if $(wildcard $(DEV)),$(DEV),.venv/.demo)
 
 .PHONY: help
@@ -41,11 +43,11 @@ imports: $(DEV)  ## words < stages < shell < doors
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: tests
-tests: $(DEV)  ## pytest: tests, doctests and the documents' examples
+tests: $(DEV) $(CLIENTS)  ## pytest: tests, doctests and the documents' examples
 	$(BIN)/pytest -n 2
 
 .PHONY: coverage
-coverage: $(DEV)  ## the same, with what the tests run of each file; it takes a third longer
+coverage: $(DEV) $(CLIENTS)  ## the same, with what the tests run of each file; it takes a third longer
 	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
 
 .PHONY: format
@@ -64,6 +66,8 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-str
 lock: $(UV)  ## write the locks again; UPGRADE=1 takes newer versions
 	$(COMPILE) locks/bootstrap.in --output-file locks/bootstrap.txt
 	$(COMPILE) locks/build.in --output-file locks/build.txt
+	$(COMPILE) locks/mlflow-2.in --output-file locks/mlflow-2.txt
+	$(COMPILE) locks/mlflow-3.in --output-file locks/mlflow-3.txt
 	$(COMPILE) locks/demo-data.in --no-deps --output-file locks/demo-data.txt
 	$(COMPILE) pyproject.toml --extra dev --output-file locks/dev.txt
 	$(COMPILE) pyproject.toml --extra demo --constraints locks/dev.txt --output-file locks/demo.txt
@@ -78,7 +82,7 @@ oldest: $(UV)  ## the tests against the oldest releases that pyproject.toml allo
 
 .PHONY: clean
 clean:  ## throw away the environments and what the tools left
-	rm -rf .venv .oldest .peers .tools build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .oldest .peers .mlflow .tools build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(UV): locks/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -95,4 +99,9 @@ $(UV): locks/bootstrap.txt
 	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --build-constraints locks/build.txt \
 		locks/$*.txt locks/demo-data.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --build-constraints locks/build.txt --editable .
+	@touch $@
+
+.mlflow/%/.ready: locks/mlflow-%.txt $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) .mlflow/$*
+	$(UV) pip sync --quiet --compile-bytecode --python .mlflow/$*/bin/python --require-hashes locks/mlflow-$*.txt
 	@touch $@

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from mainspring.api.alarms import ALARMS
-from mainspring.api.mlflow import mlflow_routes
+from mainspring.api.mlflow import mlflow_routes, no_method
 from mainspring.api.openapi import describe
 from mainspring.api.operation import Operation, actor_of, body_of, product_of
 from mainspring.api.problem import Problem, problem_of, respond
@@ -330,6 +330,8 @@ def build_app(workspace: Workspace, pages: Sequence[BaseRoute] = ()) -> Starlett
 
     async def http_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if answer := no_method(request, error.status_code):
+            return answer
         detail = f"{request.method} {request.url.path}: {error.detail}. The operations are listed at /v1/openapi.json."
         return respond(
             Problem(type="about:blank", title=error.detail, status=error.status_code, detail=detail)

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from mainspring.tracking.record import DatasetInput, Metric
 
 PARAM_LIMIT = 65_536
-"""Characters of a param's value. MLflow's server cuts at 6,000; what its clients send is kept whole here."""
+"""Characters of a param's value that are kept. MLflow's server cuts at 6,000."""
 
 TAG_LIMIT = 65_536
-"""Characters of a run's tag, which MLflow's server cuts at 8,000."""
+"""Characters of a tag's value that are kept. MLflow's server cuts at 8,000."""
 
 BATCH_LIMIT = 1000
 """Metrics, and all entries together, in one batch."""
@@ -105,15 +105,15 @@ def stored_value(value: float) -> float:
 
 
 def fit_param(key: str, value: str) -> str:
-    """Give a param's value as it is kept; raises `Unfit`."""
+    """Give a param's value as it is kept: cut, since a run shall not end for it. Raises `Unfit` for its key."""
     check_key("param", key)
-    return _within(f"Invalid value of param {key!r}", value, PARAM_LIMIT)
+    return _within(f"Invalid value of param {key!r}", value[:PARAM_LIMIT], PARAM_LIMIT)
 
 
 def fit_tag(key: str, value: str) -> str:
-    """Give a tag's value as it is kept; raises `Unfit`."""
+    """Give a tag's value as it is kept, cut as a param's is; raises `Unfit` for its key."""
     check_key("tag", key)
-    return _within(f"Invalid value of tag {key!r}", value, TAG_LIMIT)
+    return _within(f"Invalid value of tag {key!r}", value[:TAG_LIMIT], TAG_LIMIT)
 
 
 def check_batch(

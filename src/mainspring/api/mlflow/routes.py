@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["mlflow_routes"]
+__all__ = ["mlflow_routes", "no_method"]
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -66,20 +66,20 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
     async def version(request: Request) -> Response:
         return PlainTextResponse(SPOKEN)
 
-    async def unknown(request: Request) -> Response:
-        # Clients take this for a server that does not know the method, and go another way.
-        return failed(404, ErrorCode.RESOURCE_DOES_NOT_EXIST, f"There is no method at {request.url.path}.")
-
     return [
         *routes,
         Route("/health", health),
         Route("/version", version),
         *(Route(f"{root}/3.0/mlflow/server-info", server_info) for root in ("/api", "/ajax-api")),
-        *(
-            Route(f"{root}/{{rest:path}}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-            for root in ("/api", "/ajax-api")
-        ),
     ]
+
+
+def no_method(request: Request, status: int) -> Response | None:
+    """Answer for a method that is not there, where one of MLflow's was meant; clients go another way then."""
+    if not request.url.path.startswith(("/api/", "/ajax-api/")):
+        return None
+    asked = f"{request.method} {request.url.path}"
+    return failed(status, ErrorCode.ENDPOINT_NOT_FOUND, f"There is no method at {asked}.")
 
 
 def _endpoint(

@@ -36,6 +36,7 @@ class ErrorCode(StrEnum):
     RESOURCE_ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
     RESOURCE_CONFLICT = "RESOURCE_CONFLICT"
     RESOURCE_DOES_NOT_EXIST = "RESOURCE_DOES_NOT_EXIST"
+    ENDPOINT_NOT_FOUND = "ENDPOINT_NOT_FOUND"
     PERMISSION_DENIED = "PERMISSION_DENIED"
     NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
     TEMPORARILY_UNAVAILABLE = "TEMPORARILY_UNAVAILABLE"
@@ -150,7 +151,7 @@ def _from_body(request: Request, content: bytes) -> dict[str, Any]:
     kind = request.headers.get("content-type", "")
     if kind.split(";")[0].strip().lower() != "application/json":
         # Also what keeps the pages of other sites from asking in a browser's name.
-        raise Malformed(f"Content-Type must be application/json, and not {kind[:100]!r}.")
+        raise Invalid(f"Bad Request. Content-Type must be application/json, and not {kind[:100]!r}.")
     try:
         given = msgspec.json.decode(content or b"{}")
     except (msgspec.DecodeError, RecursionError) as error:
