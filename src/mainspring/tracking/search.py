@@ -265,6 +265,7 @@ MODEL_VERSIONS = Searchable(
     synonyms={"version": "version_number", "stage": "current_stage", "source": "source_path"},
 )
 
+_REST = re.compile(r"\s*\Z")
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<text>'(?:[^']|'')*')
@@ -352,7 +353,7 @@ class _Parser:
 
     def step(self) -> _Token:
         taken = self.next
-        if not self.text[self.at :].strip():
+        if _REST.match(self.text, self.at):
             self.next = _END
         elif found := _TOKEN.match(self.text, self.at):
             kind = found.lastgroup
