@@ -215,7 +215,7 @@ def log(
         check_metric(metric)
     fitting = {key: fit_param(key, value) for key, value in params}
     tagged = {key: fit_tag(key, value) for key, value in tags}
-    live_run(tx, run_id)
+    check_run_id(run_id)
     tx.logged_runs.log(run_id, metrics, fitting, tagged)
     if tagged.get(RUN_NAME):
         tx.logged_runs.update(run_id, name=tagged[RUN_NAME])
@@ -223,20 +223,20 @@ def log(
 
 def untag_run(tx: Transaction, run_id: str, key: str) -> None:
     """Remove a tag of a run."""
-    live_run(tx, run_id)
+    check_run_id(run_id)
     tx.logged_runs.untag(run_id, key)
 
 
 def log_read(tx: Transaction, run_id: str, datasets: Sequence[DatasetInput], models: Iterable[str]) -> None:
     """Record what a run read."""
     check_datasets(datasets)
-    live_run(tx, run_id)
+    check_run_id(run_id)
     tx.logged_runs.read(run_id, datasets, models)
 
 
 def log_given(tx: Transaction, run_id: str, models: Iterable[ModelOutput]) -> None:
     """Record the logged models that a run gave."""
-    live_run(tx, run_id)
+    check_run_id(run_id)
     tx.logged_runs.give(run_id, models)
 
 
@@ -245,7 +245,7 @@ def note_model(tx: Transaction, run_id: str, model: Mapping[str, object]) -> Non
     missing = sorted({"artifact_path", "flavors", "utc_time_created", "run_id"} - set(model))
     if missing:
         raise Unfit("The model's description", f"it lacks {', '.join(missing)}")
-    live_run(tx, run_id)
+    check_run_id(run_id)
     tags = tx.logged_runs.get(run_id).tags
     history = json.loads(tags.get(_HISTORY, "[]"))
     tx.logged_runs.log(run_id, tags={_HISTORY: fit_tag(_HISTORY, json.dumps([*history, dict(model)]))})

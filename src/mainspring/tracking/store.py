@@ -219,7 +219,10 @@ class ExperimentStore(Protocol):
 
 
 class LoggedRunStore(Protocol):
-    """Where runs are kept with all that was logged to them."""
+    """Where runs are kept with all that was logged to them.
+
+    What is logged to a run that was deleted is refused with `NotActive`, to one that is not there with `RunNotFound`.
+    """
 
     def add(self, run: Run) -> None:
         """Record a run with its tags."""

@@ -46,7 +46,11 @@ class Writes:
 
     def _write(self, group: list[tuple[Callable[[Transaction], Any], Future[Any]]]) -> None:
         try:
-            results = self._database.write_each([call for call, _ in group])
+            if len(group) > 1:
+                results = self._database.write_each([call for call, _ in group])
+            else:
+                with self._database.write() as tx:
+                    results = [group[0][0](tx)]
         except Exception as error:  # noqa: BLE001 - those who asked are told
             if len(group) == 1:
                 group[0][1].set_exception(error)

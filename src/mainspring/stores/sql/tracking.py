@@ -10,14 +10,18 @@ import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Row,
+    Select,
     Table,
     Text,
     and_,
+    bindparam,
     case,
     cast,
     delete,
@@ -27,12 +31,11 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    tuple_,
     update,
 )
 
 from mainspring.digest import canonical_json
-from mainspring.stores.sql.insert import add, insert
+from mainspring.stores.sql.insert import add, add_new, insert, put
 from mainspring.stores.sql.search import Searched, read_page
 from mainspring.stores.sql.tracking_schema import (
     datasets,
@@ -68,6 +71,7 @@ from mainspring.tracking.store import (
     ExperimentTaken,
     Found,
     LoggedModelNotFound,
+    NotActive,
     ParamChanged,
     RunNotFound,
     Search,
@@ -108,6 +112,22 @@ def _read_dataset(
         holds(column),
     )
 
+
+# Statements that every call runs are made once: to make one costs more than to run it.
+_OWNERS: BindParameter[Any] = bindparam("owners", expanding=True)
+_RUN = select(logged_runs).where(logged_runs.c.run_id == bindparam("id"))
+_METRICS_OF = (
+    select(run_metrics).where(run_metrics.c.run.in_(_OWNERS)).order_by(run_metrics.c.run, run_metrics.c.key)
+)
+_DATASETS_OF = (
+    select(run_datasets.c.run, run_datasets.c.tags, datasets)
+    .join(datasets)
+    .where(run_datasets.c.run.in_(_OWNERS))
+    .order_by(run_datasets.c.run, datasets.c.position)
+)
+_MODELS_OF = (
+    select(run_models).where(run_models.c.run.in_(_OWNERS)).order_by(run_models.c.run, run_models.c.model_id)
+)
 
 _RUNS = Searched(
     table=logged_runs,
@@ -292,7 +312,7 @@ class SqlLoggedRunStore:
         params: Mapping[str, str] = {},
         tags: Mapping[str, str] = {},
     ) -> None:
-        run = self._position(run_id)
+        run = self._writable(run_id).position
         if params:
             self._add_params(run_id, run, params)
         if metrics:
@@ -300,11 +320,11 @@ class SqlLoggedRunStore:
         _put(self.connection, run_tags, "run", run, tags)
 
     def untag(self, run_id: str, key: str) -> None:
-        run = self._position(run_id)
+        run = self._writable(run_id).position
         _remove(self.connection, run_tags, run_tags.c.run == run, key, f"run with id {run_id}")
 
     def read(self, run_id: str, datasets_read: Iterable[DatasetInput], models: Iterable[str]) -> None:
-        row = self._row(run_id)
+        row = self._writable(run_id)
         for each in datasets_read:
             entry = {
                 "run": row.position,
@@ -321,7 +341,7 @@ class SqlLoggedRunStore:
             )
 
     def give(self, run_id: str, models: Iterable[ModelOutput]) -> None:
-        run = self._position(run_id)
+        run = self._writable(run_id).position
         for model in models:
             entry = {"run": run, "given": True, "model_id": model.model_id, "step": model.step}
             add(self.connection, run_models, entry)
@@ -361,14 +381,16 @@ class SqlLoggedRunStore:
         return Found(self._whole(page.rows), page.token)
 
     def _row(self, run_id: str) -> Row[Any]:
-        row = self.connection.execute(select(logged_runs).where(logged_runs.c.run_id == run_id)).first()
+        row = self.connection.execute(_RUN, {"id": run_id}).first()
         if row is None:
             raise RunNotFound(run_id)
         return row
 
-    def _position(self, run_id: str) -> int:
-        position: int = self._row(run_id).position
-        return position
+    def _writable(self, run_id: str) -> Row[Any]:
+        row = self._row(run_id)
+        if row.lifecycle != Lifecycle.ACTIVE.value:
+            raise NotActive(f"run {run_id}", Lifecycle(row.lifecycle))
+        return row
 
     def _add_params(self, run_id: str, run: int, params: Mapping[str, str]) -> None:
         table = run_params.c
@@ -384,27 +406,13 @@ class SqlLoggedRunStore:
     def _add_points(self, run_id: str, run: int, metrics: Sequence[Metric]) -> None:
         points = [_columns(each) | {"run": run} for each in metrics]
         named = [column.name for column in metric_points.c]
-        self.connection.execute(
-            insert(self.connection, metric_points).on_conflict_do_nothing(),
-            [{name: point[name] for name in named} for point in points],
-        )
+        add_new(self.connection, metric_points, [{name: point[name] for name in named} for point in points])
         newest: dict[str, dict[str, Any]] = {}
         for point in points:
             before = newest.get(point["key"])
             if before is None or _rank(point) >= _rank(before):
                 newest[point["key"]] = point
-        statement = insert(self.connection, run_metrics)
-        given = statement.excluded
-        ranked = [column.name for column in _RANK]
-        renewed = {column.name: given[column.name] for column in run_metrics.c if not column.primary_key}
-        self.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["run", "key"],
-                set_=renewed,
-                where=tuple_(*(given[name] for name in ranked)) >= tuple_(*_RANK),
-            ),
-            list(newest.values()),
-        )
+        put(self.connection, run_metrics, list(newest.values()), unless_below=_RANK)
         with_models = [each for each in metrics if each.model_id]
         if with_models:
             self._add_model_metrics(run_id, with_models)
@@ -425,14 +433,7 @@ class SqlLoggedRunStore:
                 {name: columns[name] for name in named}
                 | {"model": positions[each.model_id], "run_id": run_id}
             )
-        upsert = insert(self.connection, logged_model_metrics)
-        keys = [column.name for column in logged_model_metrics.primary_key]
-        renewed = {
-            column.name: upsert.excluded[column.name]
-            for column in logged_model_metrics.c
-            if not column.primary_key
-        }
-        self.connection.execute(upsert.on_conflict_do_update(index_elements=keys, set_=renewed), rows)
+        put(self.connection, logged_model_metrics, rows)
 
     def _dataset(self, experiment_id: int, dataset: Dataset) -> int:
         row = {
@@ -461,17 +462,11 @@ class SqlLoggedRunStore:
         inputs: dict[int, list[DatasetInput]] = defaultdict(list)
         models: dict[tuple[int, bool], list[ModelOutput]] = defaultdict(list)
         for some in _parts(owners):
-            statement = select(run_metrics).where(run_metrics.c.run.in_(some))
-            for row in self.connection.execute(statement.order_by(run_metrics.c.run, run_metrics.c.key)):
+            for row in self.connection.execute(_METRICS_OF, {"owners": some}):
                 metrics[row.run].append(_metric(row))
-            joined = select(run_datasets.c.run, run_datasets.c.tags, datasets).join(datasets)
-            joined = joined.where(run_datasets.c.run.in_(some)).order_by(
-                run_datasets.c.run, datasets.c.position
-            )
-            for row in self.connection.execute(joined):
+            for row in self.connection.execute(_DATASETS_OF, {"owners": some}):
                 inputs[row.run].append(DatasetInput(dataset=_dataset(row), tags=json.loads(row.tags)))
-            statement = select(run_models).where(run_models.c.run.in_(some))
-            for row in self.connection.execute(statement.order_by(run_models.c.run, run_models.c.model_id)):
+            for row in self.connection.execute(_MODELS_OF, {"owners": some}):
                 models[row.run, row.given].append(ModelOutput(model_id=row.model_id, step=row.step))
         return tuple(
             _run(
@@ -709,23 +704,20 @@ def _texts(
     """Read the keys and values of some owners, ordered by key."""
     found: dict[int, dict[str, str]] = {each: {} for each in owners}
     for some in _parts(owners):
-        statement = select(table).where(table.c[owner].in_(some)).order_by(table.c[owner], table.c.key)
-        for of, key, value in connection.execute(statement):
+        for of, key, value in connection.execute(_texts_of(table, owner), {"owners": some}):
             found[of][key] = value
     return found
 
 
+@cache
+def _texts_of(table: Table, owner: str) -> Select[Any]:
+    return select(table).where(table.c[owner].in_(_OWNERS)).order_by(table.c[owner], table.c.key)
+
+
 def _put(connection: Connection, table: Table, owner: str, of: int, texts: Mapping[str, str]) -> None:
     """Write keys with their values; a later value replaces an earlier one."""
-    if not texts:
-        return
-    statement = insert(connection, table)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[owner, "key"], set_={"value": statement.excluded.value}
-        ),
-        [{owner: of, "key": key, "value": value} for key, value in texts.items()],
-    )
+    if texts:
+        put(connection, table, [{owner: of, "key": key, "value": value} for key, value in texts.items()])
 
 
 def _remove(connection: Connection, table: Table, of: ColumnElement[bool], key: str, told: str) -> None:
