@@ -22,6 +22,7 @@ from mainspring.loop import (
 )
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.acts.steps import run_steps
+from mainspring.operate.loop_runs import judge_run
 from mainspring.operate.packaging import Package
 from mainspring.operate.suspicion import change_behind
 from mainspring.operate.tasks import JudgeCandidate, Judged, Probed, ProbeModel
@@ -86,6 +87,7 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
             metrics={name: value for name, value in candidate.metrics.items() if value is not None},
             state=CycleState.JUDGED,
         )
+        judge_run(tx, run.run_id, judged_cycle.metrics, short, stage.now)
         stage.event(
             tx,
             EventType.CANDIDATE_JUDGED,

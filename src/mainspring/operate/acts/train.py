@@ -17,6 +17,7 @@ from mainspring.loop import (
 from mainspring.operate.acts.judge import read_package
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.acts.steps import run_steps
+from mainspring.operate.loop_runs import begin_run, end_run
 from mainspring.operate.suspicion import change_behind
 from mainspring.operate.workers import TaskFailed
 from mainspring.pipelines import Run, RunState
@@ -39,20 +40,20 @@ def train(stage: Stage, cycle: Cycle) -> None:
         started_at=stage.now,
     )
     with stage.workspace.database.write() as tx:
-        tx.runs.put(run)
+        begin_run(tx, run, stage.spec, cycle)
     try:
         with stage.workspace.workers.fresh() as ask:
             steps = run_steps(stage, cycle, ask)
     except (TaskFailed, WorkerDied) as error:
         with stage.workspace.database.write() as tx:
-            tx.runs.put(replace(run, state=RunState.FAILED, error=str(error)))
+            end_run(tx, replace(run, state=RunState.FAILED, error=str(error)), stage.now)
             stage.event(tx, EventType.RUN_FAILED, run.run_id, str(error), cycle=cycle.cycle_id)
             stage.close(tx, cycle, CycleOutcome.FAILED, f"training failed: {error}")
         return
     metrics = read_package(stage.workspace, steps[-1]["output"]).metrics
     stage.boundary("within Train")
     with stage.workspace.database.write() as tx:
-        tx.runs.put(replace(run, state=RunState.COMPLETED, steps=tuple(steps), metrics=metrics))
+        end_run(tx, replace(run, state=RunState.COMPLETED, steps=tuple(steps), metrics=metrics), stage.now)
         tx.loop.move(replace(cycle, state=CycleState.TRAINED), expected=cycle.state)
         reused = sum(each["reused"] == "yes" for each in steps)
         policy = stage.spec.train_on
