@@ -16,10 +16,12 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from mainspring.api.alarms import ALARMS
+from mainspring.api.browsers import OwnPagesOnly
 from mainspring.api.mlflow import mlflow_routes, no_method
 from mainspring.api.openapi import describe
 from mainspring.api.operation import Operation, actor_of, body_of, product_of
@@ -354,6 +356,7 @@ def build_app(workspace: Workspace, pages: Sequence[BaseRoute] = ()) -> Starlett
     return Starlette(
         routes=[*routes, Route("/v1/openapi.json", openapi), *mlflow_routes(workspace), *pages],
         exception_handlers={MainspringError: refuse, HTTPException: http_problem, Exception: fail},
+        middleware=[Middleware(OwnPagesOnly, workspace.settings.pages)],
     )
 
 
