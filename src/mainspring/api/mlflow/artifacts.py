@@ -1,0 +1,334 @@
+"""The artifact proxy of MLflow's REST: files of runs and models, in and out of the artifact store."""
+
+from __future__ import annotations
+
+__all__ = ["artifact_routes"]
+
+import mimetypes
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from mainspring.errors import Conflict, Invalid, MainspringError, NotFound, Refused
+from mainspring.stores.artifact_path import ArtifactPath, InvalidArtifactPath
+from mainspring.stores.artifacts import ArtifactTooLarge
+from mainspring.stores.uploads import LARGEST_PART_NUMBER, Uploads
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+    from starlette.types import Receive, Scope, Send
+
+    from mainspring.stores.artifacts import FileArtifacts, OpenArtifact, Writing
+
+_BODY_LIMIT = 8 * 2**20  # ten thousand parts with their addresses
+_PIECE = 2**20
+
+# A browser must run nothing that a stranger has uploaded. These are shown as text, whatever they are; of what it would
+# show by itself, only pictures, sounds, films and PDF keep their type.
+_TEXT = re.compile(
+    r"(?:.*\.)?(?:cfg?|cnf|conf|csv|err|hocon|ini|ipynb|js|json|log|md|mlmodel|mlproject|prop|properties|py3?|rst|toml"
+    r"|tsv|txt|xml|ya?ml)",
+    re.IGNORECASE,
+)
+_SHOWN = re.compile(r"(?:image|audio|video)/(?!svg)[\w.+-]+|application/pdf")
+_TYPES = mimetypes.MimeTypes()  # the built-in table, the same on every machine
+
+_Body = TypeVar("_Body", bound=msgspec.Struct)
+
+
+class _Create(msgspec.Struct, frozen=True):
+    path: str
+    num_parts: int = 1
+
+
+class _Part(msgspec.Struct, frozen=True):
+    part_number: int
+    etag: str
+
+
+class _Complete(msgspec.Struct, frozen=True):
+    path: str
+    upload_id: str
+    parts: list[_Part]
+
+
+class _Abort(msgspec.Struct, frozen=True):
+    path: str
+    upload_id: str
+
+
+def artifact_routes(
+    store: FileArtifacts,
+    *,
+    of_run: Callable[[str], ArtifactPath],
+    of_version: Callable[[str, str], ArtifactPath],
+) -> list[BaseRoute]:
+    """Routes of the artifact proxy.
+
+    Parameters
+    ----------
+    store : FileArtifacts
+        Where the files are.
+    of_run : callable
+        Gives the folder of a run's artifacts by the run's id; its `MainspringError` is answered.
+    of_version : callable
+        Gives the folder of a model version's artifacts by name and version; likewise.
+    """
+    proxy = _Proxy(store, Uploads(store), of_run, of_version)
+    below = (
+        ("GET", "artifacts", proxy.list),
+        ("GET", "artifacts/{path:path}", proxy.get),
+        ("PUT", "artifacts/{path:path}", proxy.put),
+        ("DELETE", "artifacts/{path:path}", proxy.delete),
+        ("POST", "mpu/create/{path:path}", proxy.create),
+        ("PUT", "mpu/part/{path:path}", proxy.part),
+        ("POST", "mpu/complete/{path:path}", proxy.complete),
+        ("POST", "mpu/abort/{path:path}", proxy.abort),
+        ("GET", "presigned/{path:path}", proxy.presigned),
+    )
+    return [
+        *(
+            Route(f"/{api}/2.0/mlflow-artifacts/{path}", _answering(call), methods=[method])
+            for api in ("api", "ajax-api")
+            for method, path, call in below
+        ),
+        Route("/get-artifact", _answering(proxy.get_of_run)),
+        Route("/model-versions/get-artifact", _answering(proxy.get_of_version)),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Proxy:
+    store: FileArtifacts
+    uploads: Uploads
+    of_run: Callable[[str], ArtifactPath]
+    of_version: Callable[[str, str], ArtifactPath]
+
+    async def list(self, request: Request) -> Response:
+        asked = request.query_params.get("path")
+        found = await run_in_threadpool(self.store.list, ArtifactPath.parse(asked) if asked else None)
+        # As the released server answers: what is zero or empty is left out.
+        files = [
+            {"path": each.name, "is_dir": each.is_folder} | ({"file_size": each.size} if each.size else {})
+            for each in found
+        ]
+        return _json({"files": files} if files else {})
+
+    async def get(self, request: Request) -> Response:
+        return await self._send(request, _path(request))
+
+    async def get_of_run(self, request: Request) -> Response:
+        path = ArtifactPath.parse(_asked(request, "path"))
+        run = request.query_params.get("run_id") or _asked(request, "run_uuid")
+        return await self._send(request, await run_in_threadpool(self.of_run, run) / path)
+
+    async def get_of_version(self, request: Request) -> Response:
+        path = ArtifactPath.parse(_asked(request, "path"))
+        name, version = _asked(request, "name"), _asked(request, "version")
+        return await self._send(request, await run_in_threadpool(self.of_version, name, version) / path)
+
+    async def put(self, request: Request) -> Response:
+        await self._keep(request, await run_in_threadpool(self.store.writing, _path(request)))
+        return _json({})
+
+    async def delete(self, request: Request) -> Response:
+        await run_in_threadpool(self.store.delete, _path(request))
+        return _json({})
+
+    async def create(self, request: Request) -> Response:
+        asked = await _body(request, _Create)
+        path = _target(request, asked.path)
+        if not 1 <= asked.num_parts <= LARGEST_PART_NUMBER:
+            raise Invalid(f"num_parts={asked.num_parts} must be from 1 to {LARGEST_PART_NUMBER}.")
+        upload = await run_in_threadpool(self.uploads.begin, path)
+        url = f"{_own_url(request)}/api/2.0/mlflow-artifacts/mpu/part/{quote(str(path))}?upload_id={upload}"
+        # The client sends parts with these headers alone: without them it would be a stranger.
+        sent = request.headers.get("authorization")
+        headers = {"Authorization": sent} if sent else {}
+        credentials = [
+            {"url": f"{url}&part_number={number}", "part_number": number, "headers": headers}
+            for number in range(1, asked.num_parts + 1)
+        ]
+        return _json({"upload_id": upload, "credentials": credentials})
+
+    async def part(self, request: Request) -> Response:
+        path, number = _path(request), _asked(request, "part_number")
+        if not re.fullmatch("[0-9]{1,5}", number):
+            raise Invalid(f"part_number={number[:100]!r} must be from 1 to {LARGEST_PART_NUMBER}.")
+        upload = _asked(request, "upload_id")
+        tag, file = await run_in_threadpool(self.uploads.part, path, upload, int(number))
+        await self._keep(request, file)
+        return Response(headers={"ETag": f'"{tag}"'})
+
+    async def complete(self, request: Request) -> Response:
+        asked = await _body(request, _Complete)
+        if [part.part_number for part in asked.parts] != [*range(1, len(asked.parts) + 1)]:
+            raise Invalid("parts must be all parts in order, with part_number 1, 2, 3 and so on.")
+        tags = [part.etag.strip('"') for part in asked.parts]
+        path = _target(request, asked.path)
+        await run_in_threadpool(self.uploads.complete, path, asked.upload_id, tags)
+        return _json({})
+
+    async def abort(self, request: Request) -> Response:
+        asked = await _body(request, _Abort)
+        await run_in_threadpool(self.uploads.abort, _target(request, asked.path), asked.upload_id)
+        return _json({})
+
+    async def presigned(self, request: Request) -> Response:
+        _path(request)
+        what = "Presigned download is not supported for the current artifact repository"
+        return _json({"error_code": "NOT_IMPLEMENTED", "message": what}, 501)
+
+    async def _keep(self, request: Request, file: Writing) -> None:
+        with file:
+            declared = request.headers.get("content-length", "")
+            if declared.isdecimal() and int(declared) > self.store.largest:
+                raise ArtifactTooLarge(self.store.largest)
+            async for piece in request.stream():  # raises ClientDisconnect when it ends too early
+                await run_in_threadpool(file.write, piece)
+            await run_in_threadpool(file.keep)
+
+    async def _send(self, request: Request, path: ArtifactPath) -> Response:
+        found = await run_in_threadpool(self.store.open, path)
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Content-Disposition": _attached(path.name),
+            "Content-Type": _type_of(path.name),
+            "X-Content-Type-Options": "nosniff",
+        }
+        span = _span(request.headers.get("range", ""), found.size)
+        if span is None:
+            return _Sent(found, range(found.size), headers)
+        if not span:
+            found.file.close()
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{found.size}"})
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{found.size}"
+        return _Sent(found, span, headers, 206)
+
+
+class _Sent(StreamingResponse):
+    """A file, or the span of it that was asked for, on its way; it is closed whatever becomes of the client."""
+
+    def __init__(self, found: OpenArtifact, span: range, headers: dict[str, str], status: int = 200) -> None:
+        self.found, self.span = found, span
+        super().__init__(self._pieces(), status, headers | {"Content-Length": str(len(span))})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            self.span = range(0)
+        with self.found.file:
+            await super().__call__(scope, receive, send)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        left = len(self.span)
+        self.found.file.seek(self.span.start)
+        while left and (piece := await run_in_threadpool(self.found.file.read, min(left, _PIECE))):
+            left -= len(piece)
+            yield piece
+
+
+def _answering(call: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return await call(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except MainspringError as error:
+            return _refusal(error)
+
+    return answer
+
+
+_STATUS: tuple[tuple[type[MainspringError], int, str], ...] = (
+    (NotFound, 404, "RESOURCE_DOES_NOT_EXIST"),
+    (Conflict, 409, "RESOURCE_CONFLICT"),
+    (Refused, 400, "BAD_REQUEST"),
+    (Invalid, 400, "INVALID_PARAMETER_VALUE"),
+    (MainspringError, 503, "TEMPORARILY_UNAVAILABLE"),
+)
+
+
+def _refusal(error: MainspringError) -> Response:
+    status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
+    message = "Invalid path" if isinstance(error, InvalidArtifactPath) else str(error)
+    return _json({"error_code": code, "message": message}, status)
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+def _path(request: Request) -> ArtifactPath:
+    return ArtifactPath.parse(request.path_params["path"])
+
+
+def _asked(request: Request, name: str) -> str:
+    given = request.query_params.get(name)
+    if not given:
+        raise Invalid(f"Missing value for required parameter '{name}'.")
+    return given
+
+
+async def _body(request: Request, kind: type[_Body]) -> _Body:
+    # A form of a foreign page can send anything but this type.
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Invalid("Bad Request. Content-Type must be 'application/json'.")
+    content = b""
+    async for piece in request.stream():
+        content += piece
+        if len(content) > _BODY_LIMIT:
+            raise Invalid(f"The request's body is larger than {_BODY_LIMIT:,} bytes.")
+    try:
+        return msgspec.json.decode(content, type=kind, strict=False)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"The request's body is not as it should be: {error}.") from None
+
+
+def _target(request: Request, local: str) -> ArtifactPath:
+    """Where a file of the client's machine goes: into the folder of the address, under its own name."""
+    return _path(request) / ArtifactPath.parse(re.split(r"[/\\]", local)[-1])
+
+
+def _own_url(request: Request) -> str:
+    """Our address as the client sees it, from what it sent and what a proxy between says of it."""
+    headers = request.headers
+    scheme = headers.get("x-forwarded-proto", request.url.scheme).partition(",")[0].strip()
+    host = headers.get("x-forwarded-host", request.url.netloc).partition(",")[0].strip()
+    prefix = headers.get("x-forwarded-prefix", request.scope.get("root_path", "")).partition(",")[0].strip()
+    return f"{scheme}://{host}{prefix.rstrip('/')}"
+
+
+def _attached(name: str) -> str:
+    if re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+        return f"attachment; filename={name}"
+    plain = re.sub(r'[^ -~]|["\\%]', "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _type_of(name: str) -> str:
+    kind, encoding = _TYPES.guess_type(name)
+    if encoding or not kind:
+        kind = "application/octet-stream"
+    if _TEXT.fullmatch(name) or kind.startswith("text/"):
+        return "text/plain"
+    return kind if _SHOWN.fullmatch(kind) else "application/octet-stream"
+
+
+def _span(asked: str, size: int) -> range | None:
+    """Read a Range header: None where it asks for the whole or is not understood, empty where there is nothing."""
+    given = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", asked)
+    if not given or not any(given.groups()):
+        return None
+    first, last = given.groups()
+    if not first:
+        return range(max(0, size - int(last)), size)
+    return range(int(first), min(size, int(last) + 1) if last else size)

@@ -1,0 +1,132 @@
+"""Where an artifact lies: a path from outside, parsed once into a value that cannot leave its root."""
+
+from __future__ import annotations
+
+__all__ = ["ASIDE", "ArtifactPath", "InvalidArtifactPath", "is_name"]
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from mainspring.errors import Invalid
+
+ASIDE = ".mainspring-uploads"
+"""The name that stores keep for what is not an artifact yet; no artifact has it."""
+
+_NAME_BYTES = 255  # of a name in every file system in use
+_PATH_BYTES = 1024  # of a key in object storage
+_DEPTH = 100  # a folder is deleted with one open file for each
+_ENCODED = 10
+
+
+class InvalidArtifactPath(Invalid):
+    """Text that is no path of an artifact."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(text, why)
+        self.text, self.why = text, why
+
+    def __str__(self) -> str:
+        return (
+            f"{self.text[:200]!r} is no path of an artifact: {self.why}. Expected names joined by `/`, such as "
+            "`model/MLmodel`."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactPath:
+    """Names of folders and, last, of a file or folder, below the root of a store.
+
+    Attributes
+    ----------
+    parts : tuple of str
+        At least one name; none of them means another folder, however often it is decoded.
+
+    Examples
+    --------
+    >>> ArtifactPath.parse("0/5f2c/artifacts/model/MLmodel").name
+    'MLmodel'
+    >>> str(ArtifactPath.parse("0/5f2c/artifacts") / ArtifactPath.parse("plots%2Froc.png"))
+    '0/5f2c/artifacts/plots/roc.png'
+    >>> ArtifactPath.parse("0/%252e%252e/secret")
+    Traceback (most recent call last):
+    ...
+    mainspring.stores.artifact_path.InvalidArtifactPath: '0/%252e%252e/secret' is no path of an artifact: ...
+    """
+
+    parts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        text = "/".join(self.parts)
+        if not self.parts:
+            raise InvalidArtifactPath(text, "it names nothing")
+        if len(self.parts) > _DEPTH or len(text.encode(errors="replace")) > _PATH_BYTES:
+            raise InvalidArtifactPath(text, f"it has more than {_PATH_BYTES} bytes or {_DEPTH} names")
+        for part in self.parts:
+            if not is_name(part):
+                raise InvalidArtifactPath(
+                    text,
+                    f"{part[:100]!r} is no name: it is empty, `.`, `..`, kept for the store or longer than "
+                    f"{_NAME_BYTES} bytes, or has a slash, backslash, `#`, control character or what is no text",
+                )
+            if tuple(_parts(part)) != (part,):
+                raise InvalidArtifactPath(text, f"{part[:100]!r} is percent-encoded")
+        if self.parts[0].endswith(":"):
+            raise InvalidArtifactPath(text, "it begins with a drive or a scheme")
+
+    @classmethod
+    def parse(cls, text: str) -> ArtifactPath:
+        """Read a path as clients send it.
+
+        Clients encode names once or twice: what is percent-encoded is decoded for as long as that gives names, so
+        that all spellings mean the same file. What does not decode to a name (`%step%17`) is a name itself.
+
+        Raises
+        ------
+        InvalidArtifactPath
+            It is absolute, climbs with `..` in any encoding, or has a name that is none.
+        """
+        decoded = text
+        for _ in range(_ENCODED):
+            if decoded.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", decoded):
+                raise InvalidArtifactPath(text, "it leads out of its folder")
+            decoded, before = unquote(decoded), decoded
+            if decoded == before:
+                return cls(tuple(_parts(text)))
+        raise InvalidArtifactPath(text, f"it is percent-encoded {_ENCODED} times")
+
+    @property
+    def name(self) -> str:
+        """The last name."""
+        return self.parts[-1]
+
+    def __truediv__(self, below: ArtifactPath) -> ArtifactPath:
+        return ArtifactPath(self.parts + below.parts)
+
+    def __str__(self) -> str:
+        return "/".join(self.parts)
+
+
+def is_name(text: str) -> bool:
+    """Say whether text can be the name of a file or folder here."""
+    return (
+        text not in ("", ".", "..", ASIDE)
+        and not re.search(r"[/\\#\N{REPLACEMENT CHARACTER}]", text)
+        and not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+        and len(text.encode()) <= _NAME_BYTES
+    )
+
+
+def _parts(text: str) -> Iterator[str]:
+    for part in text.split("/"):
+        try:
+            decoded = unquote(part, errors="strict")
+        except UnicodeDecodeError:
+            decoded = part
+        names = [name for name in decoded.split("/") if name not in ("", ".")]
+        if decoded != part and all(map(is_name, names)):
+            yield from _parts(decoded)
+        elif part not in ("", "."):
+            yield part
