@@ -305,7 +305,14 @@ class FileArtifacts:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            shutil.rmtree(path)
+            return
+        except OSError as error:
+            # Whoever was writing into the folder when it was moved away may still add to it.
+            if error.errno != errno.ENOTEMPTY or not left:
+                raise
