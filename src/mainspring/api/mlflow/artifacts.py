@@ -35,7 +35,7 @@ _PIECE = 2**20
 # A browser must run nothing that a stranger has uploaded. These are shown as text, whatever they are; of what it would
 # show by itself, only pictures, sounds, films and PDF keep their type.
 _TEXT = re.compile(
-    r"(?:.*\.)?(?:cfg?|cnf|conf|csv|err|hocon|ini|ipynb|js|json|log|md|mlmodel|mlproject|prop|properties|py3?|rst|toml"
+    r"(?:.*\.)?(?:cfg?|cnf|conf|csv|err|hocon|ini|ipynb|m?js|json|log|md|mlmodel|mlproject|prop|properties|py3?|rst|toml"
     r"|tsv|txt|xml|ya?ml)",
     re.IGNORECASE,
 )

@@ -1,0 +1,66 @@
+"""The artifact proxy in a process of its own, behind the web server of the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+from pathlib import Path
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from mainspring.api.mlflow.artifacts import artifact_routes
+from mainspring.errors import NotFound
+from mainspring.stores.artifact_path import ArtifactPath
+from mainspring.stores.artifacts import FileArtifacts
+
+
+def of_run(run: str) -> ArtifactPath:
+    if run != "r1":
+        raise NotFound(f"Run with id={run} not found")
+    return ArtifactPath.parse("0/r1/artifacts")
+
+
+def of_version(name: str, version: str) -> ArtifactPath:
+    if (name, version) != ("tiny", "1"):
+        raise NotFound(f"Model Version (name={name}, version={version}) not found")
+    return ArtifactPath.parse("0/models/m-1/artifacts")
+
+
+def memory(request: Request) -> JSONResponse:
+    """Bytes that the process has held at most, and those that it holds open files with."""
+    return JSONResponse({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+
+
+def server_info(request: Request) -> JSONResponse:
+    return JSONResponse({"multipart_uploads_enabled": True, "multipart_downloads_enabled": False})
+
+
+def main(root: str, port: str, largest_written: str = "") -> None:
+    if largest_written:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_written), resource.RLIM_INFINITY))
+    app = Starlette(
+        routes=[
+            *artifact_routes(FileArtifacts(Path(root), 2**30), of_run=of_run, of_version=of_version),
+            Route("/memory", memory),
+            Route("/api/3.0/mlflow/server-info", server_info),
+        ]
+    )
+    server = Server(
+        app,
+        address="127.0.0.1",
+        port=int(port),
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+    )
+    asyncio.run(server.serve())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
