@@ -32,11 +32,6 @@ def of_version(name: str, version: str) -> ArtifactPath:
     return ArtifactPath.parse("0/models/m-1/artifacts")
 
 
-def memory(request: Request) -> JSONResponse:
-    """Bytes that the process has held at most, and those that it holds open files with."""
-    return JSONResponse({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
-
-
 def server_info(request: Request) -> JSONResponse:
     return JSONResponse({"multipart_uploads_enabled": True, "multipart_downloads_enabled": False})
 
@@ -47,7 +42,6 @@ def main(root: str, port: str, largest_written: str = "") -> None:
     app = Starlette(
         routes=[
             *artifact_routes(FileArtifacts(Path(root), 2**30), of_run=of_run, of_version=of_version),
-            Route("/memory", memory),
             Route("/api/3.0/mlflow/server-info", server_info),
         ]
     )

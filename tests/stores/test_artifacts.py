@@ -85,8 +85,8 @@ def test_a_path_that_climbs_is_refused_in_every_spelling(path: str, climb: str) 
 @pytest.mark.parametrize(
     "text",
     ["", ".", "./", "/", "/etc/passwd", "//server/share", "%2fetc/passwd", "%252fetc/passwd", "C:/x", "c%3a/x", "C:",
-     "file:///etc/passwd", "s3://bucket/x", "\\\\server\\share", "%5c%5cserver", "a\\b", "a#b", "a\0b", "a\nb",
-     "a\x7fb", "a\x85b", "\ud800", "a\N{REPLACEMENT CHARACTER}b", "a" * 256, "é" * 128,
+     "file:///etc/passwd", "s3://bucket/x", "\\\\server\\share", "%5c%5cserver", "a\\b", "a%5cb", "a#b", "a%2523b",
+     "a\x85b", "\ud800", "a" * 256, "%" + "25" * 11 + "41", "é" * 128,
      "a/" * 101 + "a", "abcdefgh/" * 128, ASIDE, f"0/{ASIDE}/x"],
 )  # fmt: skip
 def test_what_is_no_path_is_refused(text: str) -> None:
@@ -113,10 +113,14 @@ def test_a_path_cannot_be_made_malformed(parts: tuple[str, ...]) -> None:
         ("..a/b..", "..a/b.."),
         (".hidden", ".hidden"),
         ("модель/日本語.txt", "модель/日本語.txt"),
-        # Names that a client makes of key, step and moment are no encoding, though they look like one.
-        ("dog%step%20%timestamp%1764207156000%ab12.png", "dog%step%20%timestamp%1764207156000%ab12.png"),
-        ("x%00y", "x%00y"),
-        ("x%23y", "x%23y"),
+        # Names that a client makes of key, step, moment and a random number, as it reads them in a list.
+        (
+            "dog%step%20%timestamp%1764207156000%ab2.png",
+            "dog%step %timestamp%1764207156000\N{REPLACEMENT CHARACTER}2.png",
+        ),
+        ("a%00b", "a%00b"),
+        ("a%250ab", "a%0ab"),
+        ("a\0b\n\x7f", "a%00b%0a%7f"),
     ],
 )
 def test_spellings_of_a_path_mean_one_file(text: str, path: str) -> None:
@@ -153,8 +157,7 @@ def test_parsing_undoes_printing_and_what_parses_stays_under_the_root(text: str)
     root = PurePosixPath("/root/of/all")
     normal = PurePosixPath(os.path.normpath(root / str(path)))
     assert normal.parts == (*root.parts, *path.parts)
-    for once in (quote(str(path)), quote(quote(str(path)))):
-        assert parsed(once) in (path, None)
+    assert at(quote(str(path))) == at(quote(quote(str(path)))) == path
 
 
 @given(TEXTS, TEXTS)

@@ -6,7 +6,6 @@ __all__ = ["ASIDE", "ArtifactPath", "InvalidArtifactPath", "is_name"]
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -18,7 +17,7 @@ ASIDE = ".mainspring-uploads"
 _NAME_BYTES = 255  # of a name in every file system in use
 _PATH_BYTES = 1024  # of a key in object storage
 _DEPTH = 100  # a folder is deleted with one open file for each
-_ENCODED = 10
+_ENCODED = 10  # times; what is encoded more often is no name
 
 
 class InvalidArtifactPath(Invalid):
@@ -69,10 +68,8 @@ class ArtifactPath:
                 raise InvalidArtifactPath(
                     text,
                     f"{part[:100]!r} is no name: it is empty, `.`, `..`, kept for the store or longer than "
-                    f"{_NAME_BYTES} bytes, or has a slash, backslash, `#`, control character or what is no text",
+                    f"{_NAME_BYTES} bytes, is percent-encoded, or has a slash, backslash, `#` or control character",
                 )
-            if tuple(_parts(part)) != (part,):
-                raise InvalidArtifactPath(text, f"{part[:100]!r} is percent-encoded")
         if self.parts[0].endswith(":"):
             raise InvalidArtifactPath(text, "it begins with a drive or a scheme")
 
@@ -80,22 +77,21 @@ class ArtifactPath:
     def parse(cls, text: str) -> ArtifactPath:
         """Read a path as clients send it.
 
-        Clients encode names once or twice: what is percent-encoded is decoded for as long as that gives names, so
-        that all spellings mean the same file. What does not decode to a name (`%step%17`) is a name itself.
+        They encode names once or twice, and decode the names of a list for as long as that changes them. So does this:
+        all spellings mean one file, and what is listed can be asked for. Control characters stay encoded.
 
         Raises
         ------
         InvalidArtifactPath
             It is absolute, climbs with `..` in any encoding, or has a name that is none.
         """
-        decoded = text
-        for _ in range(_ENCODED):
-            if decoded.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", decoded):
-                raise InvalidArtifactPath(text, "it leads out of its folder")
-            decoded, before = unquote(decoded), decoded
-            if decoded == before:
-                return cls(tuple(_parts(text)))
-        raise InvalidArtifactPath(text, f"it is percent-encoded {_ENCODED} times")
+        decoded = _decoded(text)
+        if decoded.startswith("/"):
+            raise InvalidArtifactPath(text, "it is absolute")
+        try:
+            return cls(tuple(part for part in decoded.split("/") if part not in ("", ".")))
+        except InvalidArtifactPath as error:
+            raise InvalidArtifactPath(text, error.why) from None
 
     @property
     def name(self) -> str:
@@ -113,20 +109,16 @@ def is_name(text: str) -> bool:
     """Say whether text can be the name of a file or folder here."""
     return (
         text not in ("", ".", "..", ASIDE)
-        and not re.search(r"[/\\#\N{REPLACEMENT CHARACTER}]", text)
+        and not re.search(r"[/\\#]", text)
         and not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
         and len(text.encode()) <= _NAME_BYTES
+        and _decoded(text) == text
     )
 
 
-def _parts(text: str) -> Iterator[str]:
-    for part in text.split("/"):
-        try:
-            decoded = unquote(part, errors="strict")
-        except UnicodeDecodeError:
-            decoded = part
-        names = [name for name in decoded.split("/") if name not in ("", ".")]
-        if decoded != part and all(map(is_name, names)):
-            yield from _parts(decoded)
-        elif part not in ("", "."):
-            yield part
+def _decoded(text: str) -> str:
+    for _ in range(_ENCODED):
+        text, before = unquote(text), text
+        if text == before:
+            break
+    return re.sub(r"[\0-\x1f\x7f]", lambda control: f"%{ord(control[0]):02x}", text)
