@@ -8,16 +8,17 @@ import mimetypes
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from mainspring.errors import Conflict, Invalid, MainspringError, NotFound, Refused
+from mainspring.api.mlflow.messages import Message
+from mainspring.api.mlflow.wire import ErrorCode, Unsupported, encode, failed, failure_of, parse
+from mainspring.errors import Invalid, MainspringError
 from mainspring.stores.artifact_path import ArtifactPath, InvalidArtifactPath
 from mainspring.stores.artifacts import ArtifactTooLarge
 from mainspring.stores.uploads import LARGEST_PART_NUMBER, Uploads
@@ -42,26 +43,63 @@ _TEXT = re.compile(
 _SHOWN = re.compile(r"(?:image|audio|video)/(?!svg)[\w.+-]+|application/pdf")
 _TYPES = mimetypes.MimeTypes()  # the built-in table, the same on every machine
 
-_Body = TypeVar("_Body", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
-class _Create(msgspec.Struct, frozen=True):
+class FileMessage(Message, frozen=True, kw_only=True):
+    """A file or folder in a list; an empty file has no size."""
+
+    path: str
+    is_dir: bool
+    file_size: int = 0
+
+
+class Listed(Message, frozen=True, kw_only=True):
+    """What is in a folder."""
+
+    files: tuple[FileMessage, ...] = ()
+
+
+class CreateUpload(Message, frozen=True, kw_only=True):
+    """Begin an upload in parts of a file, which has this path on the client's machine."""
+
     path: str
     num_parts: int = 1
 
 
-class _Part(msgspec.Struct, frozen=True):
+class Credential(Message, frozen=True, kw_only=True):
+    """Where a part is put, and with which headers."""
+
+    url: str
+    part_number: int
+    headers: dict[str, str]
+
+
+class CreatedUpload(Message, frozen=True, kw_only=True):
+    """An upload that was begun."""
+
+    upload_id: str
+    credentials: tuple[Credential, ...]
+
+
+class SentPart(Message, frozen=True, kw_only=True):
+    """A part as it was answered."""
+
     part_number: int
     etag: str
 
 
-class _Complete(msgspec.Struct, frozen=True):
+class CompleteUpload(Message, frozen=True, kw_only=True):
+    """Put an upload's parts together."""
+
     path: str
     upload_id: str
-    parts: list[_Part]
+    parts: tuple[SentPart, ...]
 
 
-class _Abort(msgspec.Struct, frozen=True):
+class AbortUpload(Message, frozen=True, kw_only=True):
+    """Give an upload up."""
+
     path: str
     upload_id: str
 
@@ -86,14 +124,14 @@ def artifact_routes(
     proxy = _Proxy(store, Uploads(store), of_run, of_version)
     below = (
         ("GET", "artifacts", proxy.list),
-        ("GET", "artifacts/{path:path}", proxy.get),
-        ("PUT", "artifacts/{path:path}", proxy.put),
-        ("DELETE", "artifacts/{path:path}", proxy.delete),
-        ("POST", "mpu/create/{path:path}", proxy.create),
-        ("PUT", "mpu/part/{path:path}", proxy.part),
-        ("POST", "mpu/complete/{path:path}", proxy.complete),
-        ("POST", "mpu/abort/{path:path}", proxy.abort),
-        ("GET", "presigned/{path:path}", proxy.presigned),
+        ("GET", "artifacts/{artifact_path:path}", proxy.get),
+        ("PUT", "artifacts/{artifact_path:path}", proxy.put),
+        ("DELETE", "artifacts/{artifact_path:path}", proxy.delete),
+        ("POST", "mpu/create/{artifact_path:path}", proxy.create),
+        ("PUT", "mpu/part/{artifact_path:path}", proxy.part),
+        ("POST", "mpu/complete/{artifact_path:path}", proxy.complete),
+        ("POST", "mpu/abort/{artifact_path:path}", proxy.abort),
+        ("GET", "presigned/{artifact_path:path}", proxy.presigned),
     )
     return [
         *(
@@ -116,12 +154,14 @@ class _Proxy:
     async def list(self, request: Request) -> Response:
         asked = request.query_params.get("path")
         found = await run_in_threadpool(self.store.list, ArtifactPath.parse(asked) if asked else None)
-        # As the released server answers: what is zero or empty is left out.
-        files = [
-            {"path": each.name, "is_dir": each.is_folder} | ({"file_size": each.size} if each.size else {})
-            for each in found
-        ]
-        return _json({"files": files} if files else {})
+        return encode(
+            Listed(
+                files=tuple(
+                    FileMessage(path=each.name, is_dir=each.is_folder, file_size=each.size or 0)
+                    for each in found
+                )
+            )
+        )
 
     async def get(self, request: Request) -> Response:
         return await self._send(request, _path(request))
@@ -138,14 +178,14 @@ class _Proxy:
 
     async def put(self, request: Request) -> Response:
         await self._keep(request, await run_in_threadpool(self.store.writing, _path(request)))
-        return _json({})
+        return encode(None)
 
     async def delete(self, request: Request) -> Response:
         await run_in_threadpool(self.store.delete, _path(request))
-        return _json({})
+        return encode(None)
 
     async def create(self, request: Request) -> Response:
-        asked = await _body(request, _Create)
+        asked = await _body(request, CreateUpload)
         path = _target(request, asked.path)
         if not 1 <= asked.num_parts <= LARGEST_PART_NUMBER:
             raise Invalid(f"num_parts={asked.num_parts} must be from 1 to {LARGEST_PART_NUMBER}.")
@@ -154,11 +194,11 @@ class _Proxy:
         # The client sends parts with these headers alone: without them it would be a stranger.
         sent = request.headers.get("authorization")
         headers = {"Authorization": sent} if sent else {}
-        credentials = [
-            {"url": f"{url}&part_number={number}", "part_number": number, "headers": headers}
+        credentials = tuple(
+            Credential(url=f"{url}&part_number={number}", part_number=number, headers=headers)
             for number in range(1, asked.num_parts + 1)
-        ]
-        return _json({"upload_id": upload, "credentials": credentials})
+        )
+        return encode(CreatedUpload(upload_id=upload, credentials=credentials))
 
     async def part(self, request: Request) -> Response:
         path, number = _path(request), _asked(request, "part_number")
@@ -170,23 +210,22 @@ class _Proxy:
         return Response(headers={"ETag": f'"{tag}"'})
 
     async def complete(self, request: Request) -> Response:
-        asked = await _body(request, _Complete)
+        asked = await _body(request, CompleteUpload)
         if [part.part_number for part in asked.parts] != [*range(1, len(asked.parts) + 1)]:
             raise Invalid("parts must be all parts in order, with part_number 1, 2, 3 and so on.")
         tags = [part.etag.strip('"') for part in asked.parts]
         path = _target(request, asked.path)
         await run_in_threadpool(self.uploads.complete, path, asked.upload_id, tags)
-        return _json({})
+        return encode(None)
 
     async def abort(self, request: Request) -> Response:
-        asked = await _body(request, _Abort)
+        asked = await _body(request, AbortUpload)
         await run_in_threadpool(self.uploads.abort, _target(request, asked.path), asked.upload_id)
-        return _json({})
+        return encode(None)
 
     async def presigned(self, request: Request) -> Response:
         _path(request)
-        what = "Presigned download is not supported for the current artifact repository"
-        return _json({"error_code": "NOT_IMPLEMENTED", "message": what}, 501)
+        raise Unsupported("Presigned download is not supported for the current artifact repository")
 
     async def _keep(self, request: Request, file: Writing) -> None:
         with file:
@@ -242,33 +281,16 @@ def _answering(call: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
             return await call(request)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
+        except InvalidArtifactPath:
+            return failed(400, ErrorCode.INVALID_PARAMETER_VALUE, "Invalid path")
         except MainspringError as error:
-            return _refusal(error)
+            return failure_of(error)
 
     return answer
 
 
-_STATUS: tuple[tuple[type[MainspringError], int, str], ...] = (
-    (NotFound, 404, "RESOURCE_DOES_NOT_EXIST"),
-    (Conflict, 409, "RESOURCE_CONFLICT"),
-    (Refused, 400, "BAD_REQUEST"),
-    (Invalid, 400, "INVALID_PARAMETER_VALUE"),
-    (MainspringError, 503, "TEMPORARILY_UNAVAILABLE"),
-)
-
-
-def _refusal(error: MainspringError) -> Response:
-    status, code = next((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
-    message = "Invalid path" if isinstance(error, InvalidArtifactPath) else str(error)
-    return _json({"error_code": code, "message": message}, status)
-
-
-def _json(content: dict[str, Any], status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
-
-
 def _path(request: Request) -> ArtifactPath:
-    return ArtifactPath.parse(request.path_params["path"])
+    return ArtifactPath.parse(request.path_params["artifact_path"])
 
 
 def _asked(request: Request, name: str) -> str:
@@ -278,19 +300,13 @@ def _asked(request: Request, name: str) -> str:
     return given
 
 
-async def _body(request: Request, kind: type[_Body]) -> _Body:
-    # A form of a foreign page can send anything but this type.
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Invalid("Bad Request. Content-Type must be 'application/json'.")
+async def _body(request: Request, takes: type[T]) -> T:
     content = b""
     async for piece in request.stream():
         content += piece
         if len(content) > _BODY_LIMIT:
             raise Invalid(f"The request's body is larger than {_BODY_LIMIT:,} bytes.")
-    try:
-        return msgspec.json.decode(content, type=kind, strict=False)
-    except msgspec.DecodeError as error:
-        raise Invalid(f"The request's body is not as it should be: {error}.") from None
+    return parse(request, content, takes)
 
 
 def _target(request: Request, local: str) -> ArtifactPath:
