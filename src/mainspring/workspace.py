@@ -14,6 +14,7 @@ from mainspring.errors import NotFound
 from mainspring.operate.workers import Workers
 from mainspring.product import ProductSpec
 from mainspring.settings import Settings
+from mainspring.stores.artifacts import FileArtifacts
 from mainspring.stores.blobs import FileBlobs
 from mainspring.stores.sql.database import Database
 from mainspring.stores.tables import DeltaTables
@@ -58,6 +59,8 @@ class Workspace:
         All state but bytes and rows.
     blobs : FileBlobs
         Models and other bytes, by digest.
+    artifacts : FileArtifacts
+        Files that runs and models left behind, by path.
     tables : DeltaTables
         Datasets.
     predictions : DeltaTables
@@ -72,6 +75,7 @@ class Workspace:
     clock: Clock
     database: Database
     blobs: FileBlobs
+    artifacts: FileArtifacts
     tables: DeltaTables
     predictions: DeltaTables
     workers: Workers
@@ -157,6 +161,7 @@ def open_workspace(root: Path, settings: Settings | None = None, workers: Worker
         clock=_clock(settings, database),
         database=database,
         blobs=FileBlobs(settings.state / "blobs"),
+        artifacts=FileArtifacts(settings.state / "artifacts"),
         tables=DeltaTables(settings.state / "tables"),
         predictions=DeltaTables(settings.state / "predictions"),
         workers=workers or Workers(settings),

@@ -16,8 +16,10 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from tests.api.conftest import Api
 
 from mainspring.stores.artifact_path import ASIDE
+from mainspring.workspace import Workspace
 
 PROXY = "/api/2.0/mlflow-artifacts"
 MB = 2**20
@@ -227,6 +229,30 @@ def test_a_part_of_a_file_can_be_asked_for(served: Served) -> None:
         )
     head = served("HEAD", f"{PROXY}/artifacts/a")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
+
+
+def test_the_control_plane_keeps_the_artifacts_of_runs_in_its_workspace(
+    empty: Workspace, empty_api: Api
+) -> None:
+    run = empty_api.post("/api/2.0/mlflow/runs/create", json={}).json()["run"]["info"]
+    folder = run["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    assert folder == f"0/{run['run_id']}/artifacts"
+    assert empty_api("PUT", f"{PROXY}/artifacts/{folder}/plots/a.txt", content=b"a").status_code == 200
+    kept = empty.settings.state / "artifacts" / "0" / run["run_id"] / "artifacts" / "plots" / "a.txt"
+    assert kept.read_bytes() == b"a"
+    asked = {"run_id": run["run_id"], "path": "plots/a.txt"}
+    assert empty_api.get("/get-artifact", params=asked).content == b"a"
+    unknown = empty_api.get("/get-artifact", params=asked | {"run_id": "0" * 32})
+    assert refusal(unknown) == (404, "RESOURCE_DOES_NOT_EXIST")
+    version = {"name": "tiny", "version": "1", "path": "MLmodel"}
+    assert refusal(empty_api.get("/model-versions/get-artifact", params=version)) == (501, "NOT_IMPLEMENTED")
+
+    bucket = {"name": "elsewhere", "artifact_location": "s3://bucket/x"}
+    elsewhere = empty_api.post("/api/2.0/mlflow/experiments/create", json=bucket).json()
+    run = empty_api.post("/api/2.0/mlflow/runs/create", json=elsewhere).json()["run"]["info"]
+    reply = empty_api.get("/get-artifact", params={"run_id": run["run_id"], "path": "a"})
+    assert refusal(reply) == (400, "INVALID_PARAMETER_VALUE")
+    assert "read them there" in reply.json()["message"]
 
 
 # --- what browsers make of it ---------------------------------------------------------------------------------------

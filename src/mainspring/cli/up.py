@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _READY_S = 30.0
 _DRAIN_S = 12.0
+_ABANDONED = timedelta(days=1)
+"""After which an upload that was cut off is not gone on with."""
 _INVALID = 2
 """Status of a process that its workspace's own files kept from starting."""
 
@@ -78,6 +81,7 @@ def server(root: Path) -> None:
 
     with open_workspace(root, settings, workers) as workspace, _alone(settings):
         declare(workspace, actor="product file")
+        workspace.artifacts.sweep(datetime.now(UTC) - _ABANDONED)
         with Alerting(workspace, picture_of):
             serve(workspace, pages(workspace))
 

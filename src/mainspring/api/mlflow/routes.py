@@ -12,13 +12,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mainspring.api.mlflow.artifacts import artifact_routes
 from mainspring.api.mlflow.experiments import EXPERIMENTS
 from mainspring.api.mlflow.logged_models import LOGGED_MODELS
 from mainspring.api.mlflow.messages import Message
 from mainspring.api.mlflow.runs import RUNS
-from mainspring.api.mlflow.wire import ErrorCode, Method, encode, failed, failure_of, parse
+from mainspring.api.mlflow.wire import ErrorCode, Method, Unsupported, encode, failed, failure_of, parse
 from mainspring.api.mlflow.writes import Writes
-from mainspring.errors import MainspringError
+from mainspring.errors import Invalid, MainspringError
+from mainspring.stores.artifact_path import ArtifactPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -66,8 +68,18 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
     async def version(request: Request) -> Response:
         return PlainTextResponse(SPOKEN)
 
+    def of_run(run_id: str) -> ArtifactPath:
+        with workspace.database.read() as tx:
+            return _folder(tx.logged_runs.bare(run_id).artifact_uri)
+
+    def of_version(name: str, version: str) -> ArtifactPath:
+        raise Unsupported(
+            "Registered models are not kept here. Ask for the artifacts of the run or logged model."
+        )
+
     return [
         *routes,
+        *artifact_routes(workspace.artifacts, of_run=of_run, of_version=of_version),
         Route("/health", health),
         Route("/version", version),
         *(Route(f"{root}/3.0/mlflow/server-info", server_info) for root in ("/api", "/ajax-api")),
@@ -80,6 +92,13 @@ def no_method(request: Request, status: int) -> Response | None:
         return None
     asked = f"{request.method} {request.url.path}"
     return failed(status, ErrorCode.ENDPOINT_NOT_FOUND, f"There is no method at {asked}.")
+
+
+def _folder(uri: str) -> ArtifactPath:
+    path = uri.removeprefix("mlflow-artifacts:/")
+    if path == uri:
+        raise Invalid(f"The artifacts at {uri} are not kept by this server: read them there.")
+    return ArtifactPath.parse(path)
 
 
 def _endpoint(
