@@ -10,9 +10,6 @@ from pathlib import Path
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from mainspring.api.mlflow.artifacts import artifact_routes
 from mainspring.errors import NotFound
@@ -32,19 +29,11 @@ def of_version(name: str, version: str) -> ArtifactPath:
     return ArtifactPath.parse("0/models/m-1/artifacts")
 
 
-def server_info(request: Request) -> JSONResponse:
-    return JSONResponse({"multipart_uploads_enabled": True, "multipart_downloads_enabled": False})
-
-
 def main(root: str, port: str, largest_written: str = "") -> None:
     if largest_written:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_written), resource.RLIM_INFINITY))
-    app = Starlette(
-        routes=[
-            *artifact_routes(FileArtifacts(Path(root), 2**30), of_run=of_run, of_version=of_version),
-            Route("/api/3.0/mlflow/server-info", server_info),
-        ]
-    )
+    store = FileArtifacts(Path(root), largest=2**30)
+    app = Starlette(routes=artifact_routes(store, of_run=of_run, of_version=of_version))
     server = Server(
         app,
         address="127.0.0.1",

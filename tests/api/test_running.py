@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -22,6 +25,7 @@ from mainspring.cli.up import AlreadyUp, running
 from mainspring.client import Answered, Client
 from mainspring.digest import digest_of_file
 from mainspring.settings import Settings
+from mainspring.stores.artifact_path import ASIDE
 from mainspring.stores.sql import DatabaseNewer, DatabaseOlder
 from mainspring.stores.sql.errors import DatabaseUntouched
 from mainspring.stores.sql.schema import NEWEST_REVISION, REVISION_TABLE
@@ -109,6 +113,28 @@ def test_predictions_and_labels_go_on_while_the_control_plane_is_gone(settings: 
         client.move_clock(now + DAY)
         (day,) = client.get("/v1/products/tiny/quality")
         assert (day["predictions"], day["labelled"]) == (1, 1)
+
+
+def test_artifacts_outlive_a_control_plane_that_is_killed_and_halves_of_them_are_swept(
+    settings: Settings,
+) -> None:
+    aside = settings.state / "artifacts" / ASIDE
+    with running(settings) as up:
+        path = "/api/2.0/mlflow-artifacts/artifacts/0/run/artifacts"
+        assert httpx.put(f"{up.url}{path}/whole", content=b"whole").status_code == 200
+        with socket.create_connection((up.settings.host, up.settings.port)) as client:
+            client.sendall(f"PUT {path}/half HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf".encode())
+            while not list(aside.iterdir()):
+                time.sleep(0.02)
+            up.children["server"].kill()
+            up.children["server"].wait()
+        (half,) = aside.iterdir()
+        os.utime(half, (0, 0))
+        up.start("server")
+        up.wait_ready("server")
+        assert httpx.get(f"{up.url}{path}/whole").content == b"whole"
+        assert httpx.get(f"{up.url}{path}/half").status_code == 404
+        assert list(aside.iterdir()) == []
 
 
 def test_gateways_share_a_port_and_stand_in_for_one_that_was_killed(tmp_path: Path) -> None:

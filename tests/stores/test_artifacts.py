@@ -154,7 +154,7 @@ def test_parsing_undoes_printing_and_what_parses_stays_under_the_root(text: str)
     if path is None:
         return
     assert at(str(path)) == path
-    root = PurePosixPath("/root/of/all")
+    root = PurePosixPath("/store")
     normal = PurePosixPath(os.path.normpath(root / str(path)))
     assert normal.parts == (*root.parts, *path.parts)
     assert at(quote(str(path))) == at(quote(quote(str(path)))) == path
@@ -300,6 +300,28 @@ def test_an_overwrite_that_fails_leaves_the_old_content(store: FileArtifacts) ->
     with pytest.raises(ZeroDivisionError):
         fail()
     assert get(store, at("a")) == b"old"
+    assert files(store) == [Path("a")]
+
+
+DIE_HALF_WAY = """
+import os, signal, sys
+from pathlib import Path
+from mainspring.stores.artifact_path import ArtifactPath
+from mainspring.stores.artifacts import FileArtifacts
+
+with FileArtifacts(Path(sys.argv[1])).writing(ArtifactPath.parse("a")) as file:
+    file.write(b"new" * 100_000)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_is_killed_leaves_the_old_content_and_what_can_be_swept(store: FileArtifacts) -> None:
+    put(store, at("a"), b"old")
+    done = subprocess.run([sys.executable, "-c", DIE_HALF_WAY, str(store.root)], check=False)
+    assert done.returncode == -9
+    assert get(store, at("a")) == b"old"
+    assert store.list() == (Artifact("a", 3),)
+    assert store.sweep(LATER) > 0
     assert files(store) == [Path("a")]
 
 
