@@ -8,6 +8,7 @@ import mimetypes
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
@@ -41,7 +42,6 @@ _TEXT = re.compile(
     re.IGNORECASE,
 )
 _SHOWN = re.compile(r"(?:image|audio|video)/(?!svg)[\w.+-]+|application/pdf")
-_TYPES = mimetypes.MimeTypes()  # the built-in table, the same on every machine
 
 T = TypeVar("T")
 
@@ -331,12 +331,17 @@ def _attached(name: str) -> str:
 
 
 def _type_of(name: str) -> str:
-    kind, encoding = _TYPES.guess_type(name)
+    kind, encoding = _types().guess_type(name)
     if encoding or not kind:
         kind = "application/octet-stream"
     if _TEXT.fullmatch(name) or kind.startswith("text/"):
         return "text/plain"
     return kind if _SHOWN.fullmatch(kind) else "application/octet-stream"
+
+
+@cache
+def _types() -> mimetypes.MimeTypes:
+    return mimetypes.MimeTypes()  # the built-in table alone, the same on every machine
 
 
 def _span(asked: str, size: int) -> range | None:
