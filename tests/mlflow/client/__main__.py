@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import of_artifacts
 import of_experiments
 import of_models
 import of_runs
@@ -30,6 +31,7 @@ SCENARIOS = (
     of_searches.runs_found,
     of_wire.wire,
     of_models.logged_models,
+    of_artifacts.artifacts,
 )
 
 

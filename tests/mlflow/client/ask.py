@@ -46,6 +46,12 @@ class Asking:
         except MlflowException as error:
             self.told[step] = {"refused": error.error_code, "status": error.get_http_status_code()}
             return None
+        except requests.HTTPError as error:  # what the artifact proxy answers reaches the caller as it is
+            self.told[step] = {
+                "refused": error.response.json()["error_code"],
+                "status": error.response.status_code,
+            }
+            return None
         self.told[step] = {"gave": plain(result)}
         return result
 
