@@ -80,7 +80,7 @@ def artifacts(ask: Asking) -> None:
     )
     ask.raw("get what is not there", "GET", f"{root}/nothing")
     ask.note("get a folder", status, ask, "GET", f"{root}/raw")
-    for name in ("a.txt", "a.json"):
+    for name in ("a.txt", "a.json", "page.html"):
         ask.note(f"headers of {name}", headers, ask, f"{root}/{name}")
     ask.note("a part of a file", headers, ask, f"{root}/raw/b.bin", Range="bytes=1-3")
     ask.note("a part that is none", headers, ask, f"{root}/raw/b.bin", Range="bytes=7-9")
