@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import of_artifacts
+import of_autologs
 import of_experiments
 import of_models
 import of_runs
@@ -31,6 +32,9 @@ SCENARIOS = (
     of_searches.runs_found,
     of_wire.wire,
     of_models.logged_models,
+    of_autologs.autologs,
+    of_autologs.boosters,
+    of_autologs.models_kept,
     of_artifacts.artifacts,
 )
 
