@@ -124,6 +124,8 @@ def parse(request: Request, content: bytes, takes: type[T]) -> T:
     Invalid
         It is no JSON object, lacks what it must have, or holds what cannot be read.
     """
+    if plain := _plain(request, content, takes):
+        return plain
     given = _from_query(request, takes) if request.method == "GET" else _from_body(request, content)
     fields = _normal(given)
     assert isinstance(fields, dict)
@@ -137,6 +139,17 @@ def parse(request: Request, content: bytes, takes: type[T]) -> T:
 
 
 _LACKS = re.compile(r"^Object missing required field `(\w+)`")
+_CAMEL = re.compile(rb'"\w*[A-Z]\w*"\s*:')
+
+
+def _plain(request: Request, content: bytes, takes: type[T]) -> T | None:
+    """Read a body in the form in which clients write it, which takes a tenth of the time; None for any other."""
+    if request.method == "GET" or request.path_params or _kind(request) != _JSON or _CAMEL.search(content):
+        return None
+    try:
+        return msgspec.json.decode(content, type=takes, strict=False)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _from_query(request: Request, takes: type[Any]) -> dict[str, Any]:
@@ -145,13 +158,19 @@ def _from_query(request: Request, takes: type[Any]) -> dict[str, Any]:
     return {key: query.getlist(key) if _snake(key) in lists else query[key] for key in query}
 
 
+_JSON = "application/json"
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
 def _from_body(request: Request, content: bytes) -> dict[str, Any]:
     if request.method == "DELETE" and not content:
         return {}
-    kind = request.headers.get("content-type", "")
-    if kind.split(";")[0].strip().lower() != "application/json":
+    if _kind(request) != _JSON:
         # Also what keeps the pages of other sites from asking in a browser's name.
-        raise Invalid(f"Bad Request. Content-Type must be application/json, and not {kind[:100]!r}.")
+        raise Invalid(f"Bad Request. Content-Type must be {_JSON}, and not {_kind(request)[:100]!r}.")
     try:
         given = msgspec.json.decode(content or b"{}")
     except (msgspec.DecodeError, RecursionError) as error:

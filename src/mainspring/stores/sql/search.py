@@ -163,23 +163,51 @@ def read_page(
     TokenUnclear
         The token is not of this order.
     """
-    statement: Select[Any] = select(searched.table).where(condition)
-    keys: list[_Key] = []
-    for order in orders:
-        statement, added = _ordered(statement, searched, order)
-        keys += added
-    keys += [_Key(column, ascending) for column, ascending in last]
-    if token:
-        statement = statement.where(_after(keys, _values_of(token, keys)))
-    for number, key in enumerate(keys):
-        statement = statement.add_columns(key.expression.label(f"sort_{number}"))
-        statement = statement.order_by(key.expression.asc() if key.ascending else key.expression.desc())
-    rows = tuple(connection.execute(statement.limit(limit + 1)))
-    if len(rows) <= limit:
+    part, values = _read_token(token)
+    parts, orders = _in_parts(select(searched.table).where(condition), searched, orders)
+    if part >= len(parts):
+        raise TokenUnclear(token)
+    found: list[tuple[int, Row[Any]]] = []
+    while part < len(parts) and len(found) <= limit:
+        statement, keys = parts[part]
+        for order in orders:
+            statement, added = _ordered(statement, searched, order)
+            keys = [*keys, *added]
+        keys = [*keys, *(_Key(column, ascending) for column, ascending in last)]
+        if values is not None:
+            _check_token(token, values, keys)
+            statement = statement.where(_after(keys, values))
+        for number, key in enumerate(keys):
+            statement = statement.add_columns(key.expression.label(f"sort_{number}"))
+            statement = statement.order_by(key.expression.asc() if key.ascending else key.expression.desc())
+        found += [(part, row) for row in connection.execute(statement.limit(limit + 1 - len(found)))]
+        part, values = part + 1, None
+    rows = tuple(row for _, row in found[:limit])
+    if len(found) <= limit:
         return Page(rows, "")
-    rows = rows[:limit]
-    values = [rows[-1]._mapping[f"sort_{number}"] for number in range(len(keys))]
-    return Page(rows, base64.urlsafe_b64encode(msgspec.json.encode(values)).decode())
+    part, row = found[limit - 1]
+    return Page(
+        rows, _token(part, [value for name, value in row._mapping.items() if name.startswith("sort_")])
+    )
+
+
+def _in_parts(
+    statement: Select[Any], searched: Searched, orders: Sequence[Order]
+) -> tuple[list[tuple[Select[Any], list[_Key]]], Sequence[Order]]:
+    """Give the parts that a search is read in, one after the other, and what orders the rows of each.
+
+    By a metric first come its numbers, then NaN, then what has no such metric. Each part alone is read along an index
+    of the metric's values, so that a page costs the same whether it is one of a thousand runs or of a million.
+    """
+    if not orders or orders[0].entity is not Entity.METRIC:
+        return [(statement, [])], orders
+    table, owner = searched.entries[Entity.METRIC]
+    entry = table.alias()
+    of_row = and_(entry.c[str(owner.key)] == searched.owner, entry.c.key == orders[0].key)
+    number = statement.join(entry, and_(of_row, entry.c.is_nan == false()))
+    nan = statement.join(entry, and_(of_row, entry.c.is_nan == true()))
+    none = statement.where(not_(exists().where(of_row)))
+    return [(number, [_Key(entry.c.value, orders[0].ascending)]), (nan, []), (none, [])], orders[1:]
 
 
 def _ordered(statement: Select[Any], searched: Searched, order: Order) -> tuple[Select[Any], list[_Key]]:
@@ -196,7 +224,6 @@ def _ordered(statement: Select[Any], searched: Searched, order: Order) -> tuple[
         entry, and_(entry.c[str(owner.key)] == searched.owner, entry.c.key == order.key)
     )
     if "is_nan" in table.c:
-        # A NaN after the numbers, and before what has no such metric.
         absent = case((entry.c.is_nan.is_(True), 1), (entry.c.value.is_(None), 2), else_=0)
         return joined, [_Key(absent), _Key(func.coalesce(entry.c.value, 0.0), order.ascending)]
     absent = case((entry.c.value.is_(None), 1), else_=0)
@@ -213,15 +240,29 @@ def _after(keys: Sequence[_Key], values: Sequence[Any]) -> ColumnElement[bool]:
     return found
 
 
-def _values_of(token: str, keys: Sequence[_Key]) -> list[Any]:
+def _token(part: int, values: Sequence[Any]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((part, *values))).decode()
+
+
+def _read_token(token: str) -> tuple[int, list[Any] | None]:
+    """Give the part in which the last page ended, and its last row's values."""
+    if not token:
+        return 0, None
     try:
-        values = msgspec.json.decode(base64.b64decode(token, altchars=b"-_", validate=True), type=_Values)
+        part, *values = msgspec.json.decode(
+            base64.b64decode(token, altchars=b"-_", validate=True), type=_Values
+        )
     except (binascii.Error, ValueError, msgspec.DecodeError):
         raise TokenUnclear(token) from None
+    if not isinstance(part, int) or part < 0:
+        raise TokenUnclear(token)
+    return part, values
+
+
+def _check_token(token: str, values: Sequence[Any], keys: Sequence[_Key]) -> None:
     texts = [isinstance(key.expression.type, Text) for key in keys]
     if [isinstance(value, str) for value in values] != texts:
         raise TokenUnclear(token)
-    return values
 
 
 def _holds(column: ColumnElement[Any], asked: Comparison, dialect: str) -> ColumnElement[bool]:

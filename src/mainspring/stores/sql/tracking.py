@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -610,8 +611,7 @@ class SqlLoggedModelStore:
 _RANK = (run_metrics.c.step, run_metrics.c.timestamp_ms, run_metrics.c.value)
 
 
-def _rank(point: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(point[column.name] for column in _RANK)
+_rank = itemgetter(*(column.name for column in _RANK))
 
 
 def _columns(metric: Metric) -> dict[str, Any]:
