@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["make_environment"]
 
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -25,6 +25,7 @@ def make_environment() -> Environment:
     )
     environment.filters |= {
         "metric": metric_name,
+        "milliseconds": _milliseconds,
         "moment": _moment,
         "number": _number,
         "share": _share,
@@ -37,6 +38,14 @@ def make_environment() -> Environment:
 def _moment(at: datetime | str) -> Markup:
     """A moment in UTC, to the minute."""
     return Markup("<time>{:%Y-%m-%d %H:%M}</time>").format(parse_time(at) if isinstance(at, str) else at)
+
+
+def _milliseconds(ms: int) -> Markup:
+    """A moment as a client stated it, which may be any number."""
+    try:
+        return _moment(datetime.fromtimestamp(ms / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return Markup("{} ms").format(ms)
 
 
 def _number(value: float | None) -> str:
@@ -54,7 +63,16 @@ def _share(value: float) -> str:
 def _tone(word: str | None) -> str:
     """Whether a word is good or bad news."""
     tones = {
-        "good": ("promoted", "passed", "completed", "no_harm_shown", "published", "certified", "shown"),
+        "good": (
+            "promoted",
+            "passed",
+            "completed",
+            "finished",
+            "no_harm_shown",
+            "published",
+            "certified",
+            "shown",
+        ),
         "warn": (
             "expired",
             "insufficient_data",
@@ -64,6 +82,6 @@ def _tone(word: str | None) -> str:
             "awaiting_approval",
             "suspected",
         ),
-        "bad": ("refused", "rolled_back", "failed", "harm", "confirmed", "alarm"),
+        "bad": ("refused", "rolled_back", "failed", "killed", "harm", "confirmed", "alarm"),
     }
     return next((tone for tone, words in tones.items() if word in words), "")

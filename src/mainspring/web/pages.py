@@ -21,7 +21,7 @@ from mainspring.monitoring import AlarmNotFound
 from mainspring.operate import status
 from mainspring.operate.alarms import alarm_rows, alarm_story
 from mainspring.operate.report import rollout_report, rollout_summaries
-from mainspring.web import budget, triggers
+from mainspring.web import budget, runs, triggers
 from mainspring.web.alarms import charts_of
 from mainspring.web.chart import STYLE
 from mainspring.web.environment import make_environment
@@ -46,7 +46,7 @@ _ASSETS = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "i
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -66,6 +66,10 @@ def pages(workspace: Workspace) -> list[BaseRoute]:
         Route("/products/{product}/cycles/{number}", _page(workspace, environment, _cycle)),
         Route("/products/{product}/rollouts/{rollout}", _page(workspace, environment, _rollout)),
         Route("/products/{product}/alarms/{alarm}", _page(workspace, environment, _alarm)),
+        Route("/experiments", _page(workspace, environment, runs.experiments)),
+        Route("/experiments/{experiment}", _page(workspace, environment, runs.experiment)),
+        Route("/experiments/{experiment}/runs/{run}", _page(workspace, environment, runs.run)),
+        Route("/comparison", _page(workspace, environment, runs.comparison)),
         Route("/events", _page(workspace, environment, _events)),
         Route("/assets/{name}", _asset),
         _Elsewhere("/{path:path}", _page(workspace, environment, _nowhere)),

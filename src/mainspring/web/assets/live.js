@@ -1,5 +1,8 @@
 // Keeps an open page current: asks for it again and replaces the parts that have changed.
 "use strict";
+// MLflow's clients print addresses of their own server's pages.
+const meant = location.hash.match(/^#(\/experiments\/\d+(\/runs\/[\w-]+)?)$/);
+if (meant) location.replace(meant[1]);
 const EVERY_MS = 3000;
 let tag = null;
 

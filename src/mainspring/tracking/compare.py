@@ -1,0 +1,106 @@
+"""Two runs side by side: what differs, and how their metrics went."""
+
+from __future__ import annotations
+
+__all__ = ["Difference", "compare", "thin"]
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mainspring.tracking.record import Metric, Run
+
+# Tags that say in other words what a run is, or that no two runs share.
+_ITS_OWN = frozenset({"mlflow.runName", "mlflow.parentRunId", "mainspring.cycle", "mainspring.key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing of two runs.
+
+    Attributes
+    ----------
+    kind : str
+        `param`, `metric`, `data`, `code`, `environment` or `tag`.
+    name : str
+        Which.
+    values : tuple of str or float or None
+        What each run has; None where it has none.
+    """
+
+    kind: str
+    name: str
+    values: tuple[str | float | None, str | float | None]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the runs have it otherwise. A NaN is no other NaN's equal."""
+        return self.values[0] != self.values[1]
+
+
+def compare(first: Run, second: Run) -> tuple[Difference, ...]:
+    """Put two runs side by side: params, metrics, data, code, environment and tags, by name within each."""
+    runs = (first, second)
+    return (
+        *_of("param", *(run.params for run in runs)),
+        *_of("metric", *({metric.key: metric.value for metric in run.metrics} for run in runs)),
+        *_of("data", *({each.dataset.name: each.dataset.digest for each in run.datasets} for run in runs)),
+        *_of("code", *(_tags(run, "mlflow.source.", "mainspring.code") for run in runs)),
+        *_of("environment", *(_tags(run, "mainspring.environment", "mlflow.user") for run in runs)),
+        *_of("tag", *({key: value for key, value in run.tags.items() if _is_free(key)} for run in runs)),
+    )
+
+
+def thin(points: Sequence[Metric], most: int) -> tuple[Metric, ...]:
+    """Leave out points of a curve that would not be seen: of each stretch of steps stay first, last, least and largest.
+
+    Parameters
+    ----------
+    points : sequence of Metric
+        By step.
+    most : int
+        How many may stay; at least 4.
+
+    Examples
+    --------
+    >>> from mainspring.tracking.record import Metric
+    >>> spike = [Metric(key="m", value=float(n == 700), timestamp_ms=n, step=n) for n in range(1000)]
+    >>> kept = thin(spike, 40)
+    >>> len(kept) <= 40, max(point.value for point in kept), kept[-1].step
+    (True, 1.0, 999)
+    """
+    if len(points) <= most:
+        return tuple(points)
+    begin, stretch = points[0].step, (points[-1].step - points[0].step + 1) / max(1, most // 4)
+    kept: list[Metric] = []
+    for _, some in groupby(points, key=lambda point: int((point.step - begin) / stretch)):
+        group = list(some)
+        numbers = [point for point in group if point.value == point.value] or group
+        chosen = {
+            id(point)
+            for point in (
+                group[0],
+                group[-1],
+                min(numbers, key=lambda point: point.value),
+                max(numbers, key=lambda point: point.value),
+            )
+        }
+        kept += [point for point in group if id(point) in chosen]
+    return tuple(kept)
+
+
+def _of(kind: str, first: Mapping[str, str | float], second: Mapping[str, str | float]) -> list[Difference]:
+    return [Difference(kind, name, (first.get(name), second.get(name))) for name in sorted({*first, *second})]
+
+
+def _tags(run: Run, *prefixes: str) -> dict[str, str]:
+    return {key: value for key, value in run.tags.items() if key.startswith(prefixes)}
+
+
+def _is_free(key: str) -> bool:
+    return key not in _ITS_OWN and not key.startswith(
+        ("mlflow.source.", "mlflow.user", "mainspring.code", "mainspring.environment")
+    )
