@@ -33,7 +33,7 @@ def main(root: str, port: str, largest_written: str = "") -> None:
     if largest_written:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_written), resource.RLIM_INFINITY))
     store = FileArtifacts(Path(root), largest=2**30)
-    app = Starlette(routes=artifact_routes(store, of_run=of_run, of_version=of_version))
+    app = Starlette(routes=artifact_routes(store, of_run=of_run, of_model=of_run, of_version=of_version))
     server = Server(
         app,
         address="127.0.0.1",

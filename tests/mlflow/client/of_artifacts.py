@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from ask import NEWEST, OWN, Asking
+from ask import NEWEST, NO_RUN, OWN, Asking
 
 PROXY = "/api/2.0/mlflow-artifacts"
 NAMES = [
@@ -50,6 +50,9 @@ def artifacts(ask: Asking) -> None:
         ask.note(f"log an image at {step}", log_image, ask, run_id, image, step)
     ask.note("list the images", lambda: len(ask.client.list_artifacts(run_id, "images")))
     ask.note("read the images", lambda: len(os.listdir(ask.client.download_artifacts(run_id, "images", "."))))
+    for path in ("", "all", "all/deep%", "nothing", "../up"):
+        ask.get(f"list the run's {path!r}", "artifacts/list", run_id=run_id, path=path)
+    ask.get("list no run's", "artifacts/list", run_id=NO_RUN)
     for folder in (None, "all", "all/deep%", "all/deep%/deeper/", "a.txt", "nothing", "a%20b", "../up"):
         ask.note(f"list {folder}", ask.client.list_artifacts, run_id, folder)
     ask.note("read a folder", lambda: contents(ask.client.download_artifacts(run_id, "all", ".")))

@@ -99,6 +99,7 @@ def models_kept(ask: Asking) -> None:
     model = LogisticRegression().fit(ROWS, LABELS)
     named = {"name": "model"} if NEWEST else {"artifact_path": "model"}
     frame = pd.DataFrame(ROWS, columns=["a", "b", "c"])
+    mlflow.set_experiment(experiment_id=home)
     with mlflow.start_run(experiment_id=home, run_name="logs a model") as run:
         signature = mlflow.models.infer_signature(frame, model.predict(frame))
         kept = mlflow.sklearn.log_model(model, signature=signature, input_example=frame.head(2), **named)
@@ -117,6 +118,8 @@ def models_kept(ask: Asking) -> None:
     if NEWEST:
         by_id = mlflow.sklearn.load_model(f"models:/{kept.model_id}")
         ask.note("loaded by its id", lambda: by_id.predict(ROWS[:5]).tolist())
+        directories = f"logged-models/{kept.model_id}/artifacts/directories"
+        ask.get("its folder", directories)
         ask.note("is ready", lambda: client.get_logged_model(kept.model_id).status)
     with mlflow.start_run(experiment_id=home, run_name="evaluates") as judged:
         data = frame.assign(label=LABELS)

@@ -60,6 +60,13 @@ class Listed(Message, frozen=True, kw_only=True):
     files: tuple[FileMessage, ...] = ()
 
 
+class ListedOfRoot(Message, frozen=True, kw_only=True):
+    """What is in a folder of a run or a logged model; paths are those below its root."""
+
+    root_uri: str
+    files: tuple[FileMessage, ...] = ()
+
+
 class CreateUpload(Message, frozen=True, kw_only=True):
     """Begin an upload in parts of a file, which has this path on the client's machine."""
 
@@ -108,6 +115,7 @@ def artifact_routes(
     store: FileArtifacts,
     *,
     of_run: Callable[[str], ArtifactPath],
+    of_model: Callable[[str], ArtifactPath],
     of_version: Callable[[str, str], ArtifactPath],
 ) -> list[BaseRoute]:
     """Routes of the artifact proxy.
@@ -118,10 +126,13 @@ def artifact_routes(
         Where the files are.
     of_run : callable
         Gives the folder of a run's artifacts by the run's id; its `MainspringError` is answered.
+    of_model : callable
+        Gives the folder of a logged model's artifacts by the model's id; likewise.
     of_version : callable
         Gives the folder of a model version's artifacts by name and version; likewise.
     """
-    proxy = _Proxy(store, Uploads(store), of_run, of_version)
+    proxy = _Proxy(store, Uploads(store), of_run, of_model, of_version)
+    directories = "logged-models/{model_id}/artifacts/directories"
     below = (
         ("GET", "artifacts", proxy.list),
         ("GET", "artifacts/{artifact_path:path}", proxy.get),
@@ -139,6 +150,11 @@ def artifact_routes(
             for api in ("api", "ajax-api")
             for method, path, call in below
         ),
+        *(
+            Route(f"/{api}/2.0/mlflow/{path}", _answering(call))
+            for api in ("api", "ajax-api")
+            for path, call in (("artifacts/list", proxy.list_run), (directories, proxy.list_model))
+        ),
         Route("/get-artifact", _answering(proxy.get_of_run)),
         Route("/model-versions/get-artifact", _answering(proxy.get_of_version)),
     ]
@@ -149,6 +165,7 @@ class _Proxy:
     store: FileArtifacts
     uploads: Uploads
     of_run: Callable[[str], ArtifactPath]
+    of_model: Callable[[str], ArtifactPath]
     of_version: Callable[[str, str], ArtifactPath]
 
     async def list(self, request: Request) -> Response:
@@ -162,6 +179,28 @@ class _Proxy:
                 )
             )
         )
+
+    async def list_run(self, request: Request) -> Response:
+        run = request.query_params.get("run_id") or _asked(request, "run_uuid")
+        return await self._list_below(self.of_run, run, request.query_params.get("path", ""))
+
+    async def list_model(self, request: Request) -> Response:
+        folder = request.query_params.get("artifact_directory_path", "")
+        return await self._list_below(self.of_model, request.path_params["model_id"], folder)
+
+    async def _list_below(self, root_of: Callable[[str], ArtifactPath], owner: str, folder: str) -> Response:
+        root = await run_in_threadpool(root_of, owner)
+        below = ArtifactPath.parse(folder) if folder else None
+        found = await run_in_threadpool(self.store.list, root / below if below else root)
+        files = tuple(
+            FileMessage(
+                path=f"{below}/{each.name}" if below else each.name,
+                is_dir=each.is_folder,
+                file_size=each.size or 0,
+            )
+            for each in found
+        )
+        return encode(ListedOfRoot(root_uri=f"mlflow-artifacts:/{root}", files=files))
 
     async def get(self, request: Request) -> Response:
         return await self._send(request, _path(request))

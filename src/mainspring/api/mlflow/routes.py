@@ -72,6 +72,10 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
         with workspace.database.read() as tx:
             return _folder(tx.logged_runs.bare(run_id).artifact_uri)
 
+    def of_model(model_id: str) -> ArtifactPath:
+        with workspace.database.read() as tx:
+            return _folder(tx.logged_models.get(model_id).artifact_uri)
+
     def of_version(name: str, version: str) -> ArtifactPath:
         raise Unsupported(
             "Registered models are not kept here. Ask for the artifacts of the run or logged model."
@@ -79,7 +83,7 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
 
     return [
         *routes,
-        *artifact_routes(workspace.artifacts, of_run=of_run, of_version=of_version),
+        *artifact_routes(workspace.artifacts, of_run=of_run, of_model=of_model, of_version=of_version),
         Route("/health", health),
         Route("/version", version),
         *(Route(f"{root}/3.0/mlflow/server-info", server_info) for root in ("/api", "/ajax-api")),
