@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from mainspring.cli.options import HERE, Options, actor, declared, opened
-from mainspring.cli.show import display, print_json, table, toned, working
+from mainspring.cli.show import display, facts, figures, print_json, table, toned, working
 from mainspring.errors import Invalid
 from mainspring.ref import DataRef
 
@@ -26,7 +26,16 @@ Examples:
   mainspring train late-orders --set train.learning_rate=0.05 --data orders@v12 --reason "a slower rate"
 """,
 )
-runs = App(name="runs", help_epilogue="Examples:\n  mainspring runs\n  mainspring runs late-orders --json")
+runs = App(
+    name="runs",
+    help_epilogue="""\
+Examples:
+  mainspring runs late-orders
+  mainspring runs find "metrics.auc > 0.9 AND params.model = 'gbm'" --order "metrics.auc DESC"
+  mainspring runs show 3f2a91
+  mainspring runs compare 3f2a91 77c0de --json
+""",
+)
 
 
 class NotAParam(Invalid):
@@ -118,6 +127,126 @@ def list_runs(product: str | None = None, /, *, limit: int = 20, options: Option
                     run.error or run.metrics,
                 )
                 for run in found
+            ),
+        )
+    )
+
+
+@runs.command
+def find(
+    filter: str = "",  # noqa: A002 - the word of the interface
+    /,
+    *,
+    experiment: str = "",
+    order: list[str] | None = None,
+    limit: int = 20,
+    options: Options = HERE,
+) -> None:
+    """Find runs by what was logged to them, those of clients and those of the loop.
+
+    Parameters
+    ----------
+    filter : str
+        Comparisons of metrics, params, tags, attributes and datasets, joined by AND, OR, NOT and parentheses.
+    experiment : str
+        In this one alone; by default in all.
+    order : list of str
+        What comes first, such as "metrics.auc DESC". May be given again.
+    limit : int
+        How many.
+    """
+    from mainspring.operate.find_runs import find_runs
+
+    with opened(options) as workspace:
+        found = find_runs(workspace, filter, experiment=experiment, order=order or (), limit=limit)
+    if options.json:
+        print_json(found)
+        return
+    display(
+        table(
+            ("Run", "Name", "Experiment", "Status", "Started", "Metrics", "Params"),
+            (
+                (
+                    run.run_id,
+                    run.name,
+                    run.experiment,
+                    toned(run.status.lower()),
+                    run.started_at,
+                    figures(run.metrics),
+                    ", ".join(f"{key}={value[:40]}" for key, value in run.params.items()),
+                )
+                for run in found
+            ),
+        )
+    )
+
+
+@runs.command
+def show(run: str, /, *, options: Options = HERE) -> None:
+    """Show one run with all that was logged to it.
+
+    Parameters
+    ----------
+    run : str
+        Its id, or the first characters of it.
+    """
+    from mainspring.operate.find_runs import one_run
+
+    with opened(options) as workspace:
+        found = one_run(workspace, run)
+    if options.json:
+        print_json(found)
+        return
+    display(
+        facts(
+            {
+                "Run": found.run_id,
+                "Name": found.name,
+                "Experiment": found.experiment,
+                "Status": toned(found.status.lower()),
+                "Started": found.started_at,
+                "Ended": found.ended_at or "–",
+                "Data": ", ".join(found.data) or "–",
+                "Artifacts": found.artifact_uri,
+            }
+        ),
+        table(
+            ("Metric", ">Last", ">Step", "How it went"),
+            ((name, curve.last, curve.step, curve.drawn) for name, curve in sorted(found.curves.items())),
+        ),
+        table(("Param", "Value"), sorted(found.params.items())),
+        table(("Tag", "Value"), sorted(found.tags.items())),
+    )
+
+
+@runs.command
+def compare(first: str, second: str, /, *, all_of_it: bool = False, options: Options = HERE) -> None:
+    """Show in what two runs differ: params, metrics, data, code, environment and tags.
+
+    Parameters
+    ----------
+    first, second : str
+        Their ids, or the first characters of them.
+    all_of_it : bool
+        What they have in common as well.
+    """
+    from mainspring.operate.find_runs import compare_runs
+
+    with opened(options) as workspace:
+        found = compare_runs(workspace, first, second)
+    if options.json:
+        print_json(found)
+        return
+    shown = [each for each in found.differences if each.differs or all_of_it]
+    if not shown:
+        display("They differ in nothing that was logged.")
+        return
+    display(
+        table(
+            ("", "Name", found.names[0], found.names[1]),
+            (
+                (each.kind, each.name, *("–" if value is None else value for value in each.values))
+                for each in shown
             ),
         )
     )

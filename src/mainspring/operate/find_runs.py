@@ -1,0 +1,229 @@
+"""Runs as people look for them: found by what was logged, shown with their curves, and held side by side."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmbiguousRun",
+    "Compared",
+    "Curve",
+    "FoundRun",
+    "ShownRun",
+    "compare_runs",
+    "find_runs",
+    "one_run",
+]
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mainspring.errors import Invalid
+from mainspring.tracking.compare import Difference, compare, thin
+from mainspring.tracking.record import Run
+from mainspring.tracking.search import (
+    RUNS,
+    AllOf,
+    Comparison,
+    Entity,
+    Operator,
+    parse_filter,
+    parse_order,
+)
+from mainspring.tracking.store import RunNotFound, Search, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mainspring.stores.sql.database import Transaction
+    from mainspring.tracking.record import Metric
+    from mainspring.workspace import Workspace
+
+_POINTS = 100_000
+_WIDTH = 40
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+class AmbiguousRun(Invalid):
+    """The beginning of more than one run's id."""
+
+    def __init__(self, given: str, ids: Sequence[str]) -> None:
+        super().__init__(given, ids)
+        self.given, self.ids = given, ids
+
+    def __str__(self) -> str:
+        return f"{self.given!r} begins the ids of several runs: {', '.join(self.ids)}. Give more characters."
+
+
+class FoundRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in a list."""
+
+    run_id: str
+    name: str
+    experiment: str
+    status: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    metrics: dict[str, float]
+    params: dict[str, str]
+    tags: dict[str, str]
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of a run: its newest value, and how it went, in blocks from its least to its largest value."""
+
+    last: float
+    step: int
+    drawn: str
+
+
+class ShownRun(FoundRun, frozen=True, kw_only=True):
+    """A run by itself."""
+
+    artifact_uri: str
+    user_id: str
+    data: list[str]
+    curves: dict[str, Curve]
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """Two runs side by side."""
+
+    runs: tuple[str, str]
+    names: tuple[str, str]
+    differences: list[Difference]
+
+
+def find_runs(
+    workspace: Workspace, text: str, *, experiment: str = "", order: Iterable[str] = (), limit: int = 20
+) -> list[FoundRun]:
+    """Find runs by what was logged to them.
+
+    Parameters
+    ----------
+    text : str
+        A filter; an empty one finds all.
+    experiment : str
+        The name of the experiment to look in; empty for all.
+    order : iterable of str
+        What comes first; by default the last started.
+    limit : int
+        How many, at least 1.
+
+    Raises
+    ------
+    mainspring.tracking.search.SearchUnclear
+        The filter or the order cannot be understood.
+    mainspring.tracking.store.ExperimentNotFound
+        There is no experiment of that name.
+    """
+    if limit < 1:
+        raise Invalid(f"A limit of {limit} shows nothing: ask for one run at least.")
+    search = Search(condition=parse_filter(text, RUNS), orders=parse_order(order, RUNS), limit=limit)
+    with workspace.database.read() as tx:
+        names = _experiments(tx)
+        wanted = [tx.experiments.named(experiment).experiment_id] if experiment else list(names)
+        return [_found(run, names) for run in tx.logged_runs.search(wanted, search).items]
+
+
+def one_run(workspace: Workspace, given: str) -> ShownRun:
+    """Give one run with its curves.
+
+    Raises
+    ------
+    RunNotFound, AmbiguousRun
+        No run's id begins so, or more than one's.
+    """
+    with workspace.database.read() as tx:
+        run = _run(tx, given)
+        curves = {
+            metric.key: Curve(
+                last=metric.value,
+                step=metric.step,
+                drawn=_drawn(tx.logged_runs.history(run.run_id, metric.key, limit=_POINTS, token="").items),
+            )
+            for metric in run.metrics
+        }
+        names = _experiments(tx)
+    return ShownRun(
+        **msgspec.structs.asdict(_found(run, names)),
+        artifact_uri=run.artifact_uri,
+        user_id=run.user_id,
+        data=[f"{each.dataset.name} {each.dataset.digest}" for each in run.datasets],
+        curves=curves,
+    )
+
+
+def compare_runs(workspace: Workspace, first: str, second: str) -> Compared:
+    """Hold two runs side by side; raises `RunNotFound` or `AmbiguousRun`."""
+    with workspace.database.read() as tx:
+        one, other = _run(tx, first), _run(tx, second)
+    return Compared(
+        runs=(one.run_id, other.run_id), names=(one.name, other.name), differences=list(compare(one, other))
+    )
+
+
+def _run(tx: Transaction, given: str) -> Run:
+    try:
+        return tx.logged_runs.get(given)
+    except RunNotFound:
+        if not re.fullmatch(r"[\w-]+", given):
+            raise
+        begun = Comparison(Entity.ATTRIBUTE, "run_id", Operator.LIKE, f"{given}%")
+        search = Search(condition=begun, view=View.ALL, limit=5)
+        # A `_` in the pattern stands for itself among others.
+        found = [
+            run
+            for run in tx.logged_runs.search(list(_experiments(tx)), search).items
+            if run.run_id.startswith(given)
+        ]
+        if len(found) > 1:
+            raise AmbiguousRun(given, [run.run_id for run in found]) from None
+        if not found:
+            raise
+        return found[0]
+
+
+def _experiments(tx: Transaction) -> dict[int, str]:
+    names: dict[int, str] = {}
+    search = Search(condition=AllOf(()), view=View.ALL, limit=1000)
+    while True:
+        page = tx.experiments.search(search)
+        names |= {each.experiment_id: each.name for each in page.items}
+        if not page.token:
+            return names
+        search = Search(condition=AllOf(()), view=View.ALL, limit=1000, token=page.token)
+
+
+def _found(run: Run, names: dict[int, str]) -> FoundRun:
+    return FoundRun(
+        run_id=run.run_id,
+        name=run.name,
+        experiment=names[run.experiment_id],
+        status=run.status.value,
+        started_at=_moment(run.started_ms),
+        ended_at=_moment(run.ended_ms),
+        metrics={metric.key: metric.value for metric in run.metrics},
+        params=dict(run.params),
+        tags=dict(run.tags),
+    )
+
+
+def _moment(ms: int | None) -> datetime | None:
+    """A moment as a client stated it; None where it is none that a calendar has."""
+    try:
+        return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _drawn(points: Sequence[Metric]) -> str:
+    by_step = sorted(points, key=lambda point: (point.step, point.timestamp_ms))
+    values = [point.value for point in thin(by_step, _WIDTH) if not math.isnan(point.value)]
+    if len(values) < 2 or max(values) == min(values):
+        return ""
+    # Halved first: the difference of the largest numbers is none.
+    low, span = min(values) / 2, max(values) / 2 - min(values) / 2
+    return "".join(_BARS[round(7 * ((value / 2 - low) / span))] for value in values)
