@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["mlflow_routes", "no_method"]
+__all__ = ["METHODS", "mlflow_routes", "no_method"]
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ SPOKEN = "3.17.2"
 """The release of MLflow whose interface this is."""
 
 _BODY_LIMIT = 64 * 2**20
-_METHODS = (*EXPERIMENTS, *RUNS, *LOGGED_MODELS)
+METHODS = (*EXPERIMENTS, *RUNS, *LOGGED_MODELS)
 
 
 class ServerInfo(Message, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
     """Give the routes of MLflow's interface to a workspace."""
     writes = Writes(workspace.database)
     by_path: dict[str, dict[str, Method]] = defaultdict(dict)
-    for method in _METHODS:
+    for method in METHODS:
         by_path[method.path][method.verb] = method
     routes: list[BaseRoute] = []
     for path, methods in by_path.items():
