@@ -1,4 +1,4 @@
-"""A control plane that is killed under many writers keeps what it has acknowledged, and tells none that it is locked."""
+"""A control plane that is killed under many writers keeps what it acknowledged, and tells none that it is locked."""
 
 from __future__ import annotations
 
