@@ -39,6 +39,7 @@ __all__ = [
     "Linear",
     "MainspringError",
     "Mean",
+    "Metric",
     "MonitorLag",
     "NoMoreErrors",
     "NotLess",
@@ -74,6 +75,7 @@ __all__ = [
 from typing import TYPE_CHECKING
 
 from mainspring.errors import MainspringError
+from mainspring.metric import Metric
 from mainspring.monitors import (
     AttributionDrift,
     AuditedQuality,

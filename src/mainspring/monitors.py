@@ -156,9 +156,9 @@ class Quality(Value, frozen=True):
     """Alarm when the champion has become worse by a metric, by more than `tolerance` on the scale from 0 to 1.
 
     The metric is `log_loss` or `brier`, or `accuracy`, `precision`, `recall`, `f1` or `roc_auc` with predictions of 0.5
-    and more taken for a yes; where a number is predicted `mae`, `mse` or `mape`, as a share of the task's range. With
-    `slices`, inputs of the model, each of their values is watched besides, so that harm to a tenth of the rows does not
-    drown in the others.
+    and more taken for a yes; where a number is predicted `mae`, `mse` or `mape`, as a share of the task's range; or one
+    of the product's own, as a share of its range. With `slices`, inputs of the model, each of their values is watched
+    besides, so that harm to a tenth of the rows does not drown in the others.
 
     Say with `labels_within` how long labels may take where bad outcomes are known before good ones. Until then a
     prediction without a label counts as one without loss, so that no alarm comes of the delay; later it is left out.

@@ -40,6 +40,7 @@ from mainspring.clock import parse_duration
 from mainspring.declared import Value, need, need_margin
 from mainspring.digest import Digest, digest_of
 from mainspring.errors import Invalid
+from mainspring.metric import Metric, MetricSpec
 from mainspring.monitors import FalseAlarms, Monitor
 from mainspring.ref import check_name
 from mainspring.strategy import Canary, Strategy
@@ -328,6 +329,8 @@ class Product:
         From examples to a fitted model.
     gates : sequence of Gate
         What a candidate must pass; at least one.
+    metrics : sequence of Metric
+        The product's own, which gates and monitors may name as they name others.
     features : sequence of FeatureView
         Features joined to the rows as of their event time.
     rollout : Strategy
@@ -365,6 +368,7 @@ class Product:
     inputs: Sequence[str]
     pipeline: Pipeline
     gates: Sequence[Gate]
+    metrics: Sequence[Metric] = ()
     features: Sequence[FeatureView] = ()
     rollout: Strategy = field(default_factory=Canary)
     monitors: Sequence[Monitor] = ()
@@ -463,6 +467,7 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     cycle_budget: CycleBudget | None = None
     train_on: TrainOn = AllHistory()
     refit: bool = False
+    metrics: tuple[MetricSpec, ...] = ()
 
     def to_json(self) -> str:
         """Text that `from_json` reads back to an equal value."""

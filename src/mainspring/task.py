@@ -103,6 +103,10 @@ class Regression(Value, frozen=True):
         """Place an answer in [0, 1]: the share of the range below it."""
         return (self._within(answer) - self.low) / (self.high - self.low)
 
+    def error_share(self, answer: float, outcome: float) -> float:
+        """Give by how much of the range an answer is too high, or below 0 too low; both count within the range."""
+        return self.share(answer) - self.share(outcome)
+
     def row_losses(self, answer: float, outcome: float) -> dict[str, float]:
         """Absolute, squared and relative error of one answer, within the range; a relative one is at most 1."""
         error, size = abs(self._within(answer) - self._within(outcome)), abs(self._within(outcome))

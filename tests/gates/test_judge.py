@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ from mainspring.gates import (
     judge,
     pool,
 )
+from mainspring.metric import MetricSpec
 from mainspring.product import AtLeast, Gate, NotWorseThan, Servable
 
 GOOD = Evaluation(
@@ -247,3 +249,46 @@ def test_a_column_that_was_not_given_is_judged_as_missing() -> None:
 def test_slices_of_another_length_are_refused() -> None:
     with pytest.raises(Invalid, match="'carrier' has 1 values for 2 labels"):
         evaluate(np.array([0, 1]), np.array([0.1, 0.9]), {"carrier": ["AA"]})
+
+
+def own(**changed: object) -> MetricSpec:
+    whole = MetricSpec(name="cost_eur", low=0.0, high=500.0, better="lower", values=(1.0,) * 512)
+    return msgspec.structs.replace(whole, **changed)
+
+
+@pytest.mark.parametrize(
+    ("better", "floor", "expected"),
+    [
+        ("lower", 12.0, Outcome.PASSED),
+        ("lower", 11.0, Outcome.REFUSED),
+        ("higher", 11.0, Outcome.PASSED),
+        ("higher", 12.0, Outcome.REFUSED),
+    ],
+)
+def test_a_products_own_metric_is_a_floor_or_a_ceiling_as_it_improves(
+    better: str, floor: float, expected: Outcome
+) -> None:
+    candidate = replace(GOOD, metrics={"cost_eur": 11.5})
+    verdict = judge([AtLeast("cost_eur", floor)], candidate, None, [own(better=better)])
+    assert verdict.outcome is expected
+
+
+@pytest.mark.parametrize(
+    "gate", [AtLeast("cost_eur", 12.0), NotWorseThan("champion", "cost_eur", margin=1.0)]
+)
+@pytest.mark.parametrize("champion", [None, GOOD])
+def test_a_metric_that_cannot_be_told_never_passes_and_says_why(
+    gate: Gate, champion: Evaluation | None
+) -> None:
+    # Even where a value is there.
+    candidate = replace(GOOD, metrics={"cost_eur": 1.0})
+    fault = "it is nan, not from 0 to 500, at a probability of 0.5 and outcome 1"
+    verdict = judge([gate], candidate, champion, [own(values=(), fault=fault)])
+    assert verdict.outcome is Outcome.COULD_NOT_JUDGE
+    assert f"cost_eur cannot be told: {fault}" in str(verdict)
+
+
+def test_a_metric_that_is_not_declared_or_was_not_measured_could_not_be_judged() -> None:
+    gate = AtLeast("cost_eur", 12.0)
+    assert outcome(gate, replace(GOOD, metrics={"cost_eur": 1.0})) is Outcome.COULD_NOT_JUDGE
+    assert judge([gate], GOOD, None, [own()]).outcome is Outcome.COULD_NOT_JUDGE

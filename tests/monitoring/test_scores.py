@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from mainspring.metric import Metric, measured
 from mainspring.monitoring import Budget, Outcome, Stream, WindowedBetting
 from mainspring.monitoring.alarm import mean
 from mainspring.monitoring.scores import (
@@ -21,6 +22,7 @@ from mainspring.monitoring.scores import (
     fairness_streams,
     metric_streams,
 )
+from mainspring.task import BinaryClassification, Regression
 
 detector = WindowedBetting()
 budget = Budget(checks=30, alarms=0.1)
@@ -110,6 +112,42 @@ def test_each_metric_is_that_of_the_raw_rows(given: list[tuple[float, int | None
         assert low - 1e-9 <= exact <= high + 1e-9
 
 
+@given(rows)
+@settings(max_examples=50, deadline=None)
+def test_a_products_own_metric_is_the_mean_that_gates_have(
+    given: list[tuple[float, int | None, str]],
+) -> None:
+    task = BinaryClassification("late")
+    kept = [(score, outcome, kind) for score, outcome, kind in given if outcome is not None]
+    assume(kept)
+    for better in ("lower", "higher"):
+        metric = Metric("cost", lambda p, y: 20 * p if not y else 500.0 * (p < 0.3) - 7, -7, 500, better)  # type: ignore[arg-type]
+        spec = measured(metric, task)
+        streams = metric_streams(spec, table(kept), [table(given)], awaited=[False], attributes=["kind"])
+        gate = spec.mean(task, [each[1] for each in kept], [each[0] for each in kept])
+        worse = gate - spec.low if better == "lower" else spec.high - gate
+        assert mean(streams[0], streams[0].checks, scale=spec.span) == pytest.approx(worse)
+        assert [each.name for each in streams[1:]] == [
+            f"{spec.unit} where kind={each}" for each in sorted({kind for *_, kind in kept})
+        ]
+
+
+def test_answers_that_are_too_low_are_told_from_those_that_are_too_high() -> None:
+    def of(errors: list[float]) -> ScoreTable:
+        found = ScoreTable()
+        for error in errors:
+            found.ask(0.0, [])
+            found.label_number(error, [])
+        return found
+
+    task = Regression("minutes", low=0, high=100)
+    too_low = measured(Metric("promised", lambda error: max(0.0, -error), low=0, high=100), task)
+    reference, high, low = of([0.1, -0.1] * 500), of([0.1] * 200), of([-0.1] * 200)
+    for metric, risen in ((too_low, [0.0, 0.1]), ("mae", [0.1, 0.1])):
+        (stream,) = metric_streams(metric, reference, [high, low], awaited=[False, False])
+        assert [mean(stream, [each], scale=1.0) for each in stream.checks] == pytest.approx(risen, abs=2e-3)
+
+
 def alarmed(streams: tuple[Stream, ...]) -> tuple[Outcome, str]:
     evidence = detector.weigh(streams, budget=budget)
     return evidence.outcome, evidence.streams[0][0]
@@ -118,6 +156,8 @@ def alarmed(streams: tuple[Stream, ...]) -> tuple[Outcome, str]:
 def test_without_a_change_nothing_speaks_more_often_than_the_budget_allows() -> None:
     rng = np.random.default_rng(3)
     runs = 60
+    cost = Metric("cost", lambda p, y: 20.0 * (p >= 0.2 and not y) + 500.0 * (p < 0.2 and y), 0, 500)
+    own = measured(cost, BinaryClassification("late"))
     spoken: dict[str, int] = {}
     for _ in range(runs):
         reference = draw(rng, 2_000)
@@ -125,11 +165,11 @@ def test_without_a_change_nothing_speaks_more_often_than_the_budget_allows() -> 
         waits = [False] * len(days)
         found = {
             metric: metric_streams(metric, reference, days, awaited=waits, attributes=["kind"], tolerance=0.0)
-            for metric in ("accuracy", "f1", "roc_auc")
+            for metric in ("accuracy", "f1", "roc_auc", own)
         }
         found["concept"] = concept_streams(reference, days, awaited=waits, tolerance=0.0)
         for name, streams in found.items():
-            spoken[name] = spoken.get(name, 0) + (alarmed(streams)[0] is Outcome.ALARM)
+            spoken[str(name)] = spoken.get(str(name), 0) + (alarmed(streams)[0] is Outcome.ALARM)
     bound = runs * budget.alarms + 3 * math.sqrt(runs * budget.alarms)
     assert max(spoken.values()) <= bound
 

@@ -9,10 +9,16 @@ from collections.abc import Sequence
 from mainspring.gates.evaluation import Evaluation
 from mainspring.gates.rule import check
 from mainspring.gates.verdict import Verdict
+from mainspring.metric import MetricSpec
 from mainspring.product import Gate
 
 
-def judge(gates: Sequence[Gate], candidate: Evaluation, champion: Evaluation | None) -> Verdict:
+def judge(
+    gates: Sequence[Gate],
+    candidate: Evaluation,
+    champion: Evaluation | None,
+    own: Sequence[MetricSpec] = (),
+) -> Verdict:
     """Judge a candidate by every gate, also after one has said no, so that the verdict tells all.
 
     Parameters
@@ -24,6 +30,8 @@ def judge(gates: Sequence[Gate], candidate: Evaluation, champion: Evaluation | N
     champion : Evaluation or None
         The same of the version that serves, on the same rows. None only when the product has no champion yet:
         one that could not be measured is `Evaluation.failed(...)`, and never passes for absent.
+    own : sequence of MetricSpec
+        The product's own metrics.
 
     Returns
     -------
@@ -36,4 +44,4 @@ def judge(gates: Sequence[Gate], candidate: Evaluation, champion: Evaluation | N
     >>> print(verdict)
     refused: roc_auc at least 0.65 (overall): refused, 0.61 on 500 rows, at least 0.65 needed
     """
-    return Verdict.of([answer for gate in gates for answer in check(gate, candidate, champion)])
+    return Verdict.of([answer for gate in gates for answer in check(gate, candidate, champion, own)])

@@ -9,15 +9,19 @@ from __future__ import annotations
 __all__ = ["check"]
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from mainspring.gates.evaluation import OVERALL, POOL, Evaluation, Slice
 from mainspring.gates.metrics import METRICS, higher_is_better
 from mainspring.gates.verdict import Check, Outcome
+from mainspring.metric import MetricSpec
 from mainspring.product import AtLeast, Gate, NotWorseThan, Servable
 
 
-def check(gate: Gate, candidate: Evaluation, champion: Evaluation | None) -> Iterator[Check]:
+def check(
+    gate: Gate, candidate: Evaluation, champion: Evaluation | None, own: Sequence[MetricSpec] = ()
+) -> Iterator[Check]:
     """Ask one gate; it gives one check, or one per slice that it names.
 
     Parameters
@@ -26,6 +30,8 @@ def check(gate: Gate, candidate: Evaluation, champion: Evaluation | None) -> Ite
     candidate : Evaluation
     champion : Evaluation or None
         Of the version that serves, on the same rows; None when there is no such version yet.
+    own : sequence of MetricSpec
+        The product's own metrics.
 
     Yields
     ------
@@ -33,25 +39,42 @@ def check(gate: Gate, candidate: Evaluation, champion: Evaluation | None) -> Ite
     """
     match gate:
         case AtLeast():
-            yield from _at_least(gate, candidate)
+            yield from _at_least(gate, _known(gate.metric, own), candidate)
         case NotWorseThan():
-            yield _not_worse_than(gate, candidate, champion)
+            yield _not_worse_than(gate, _known(gate.metric, own), candidate, champion)
         case Servable():
             yield _servable(gate, candidate)
         case _:
             yield _undecided(str(gate), OVERALL, None, f"gates of type {type(gate).__name__} are not known")
 
 
-def _at_least(gate: AtLeast, candidate: Evaluation) -> Iterator[Check]:
-    if gate.metric not in METRICS:
-        yield _undecided(str(gate), OVERALL, gate.value, f"no metric is called {gate.metric!r}")
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a metric before a model is measured: which way it improves, or why no model can be."""
+
+    upward: bool = False
+    fault: str = ""
+
+
+def _known(metric: str, own: Sequence[MetricSpec]) -> _Known:
+    for each in own:
+        if each.name == metric:
+            return _Known(each.better == "higher", each.fault and f"{metric} cannot be told: {each.fault}")
+    if metric in METRICS:
+        return _Known(higher_is_better(metric))
+    return _Known(fault=f"no metric is called {metric!r}")
+
+
+def _at_least(gate: AtLeast, known: _Known, candidate: Evaluation) -> Iterator[Check]:
+    text = f"{gate.metric} at {'least' if known.upward else 'most'} {gate.value:g}"
+    if known.fault:
+        yield _undecided(text, OVERALL, gate.value, known.fault)
         return
-    text = f"{gate.metric} at {'least' if higher_is_better(gate.metric) else 'most'} {gate.value:g}"
     if candidate.error is not None:
         yield _undecided(text, OVERALL, gate.value, f"the candidate could not be measured: {candidate.error}")
         return
     if not gate.slices:
-        yield _compare(text, OVERALL, gate.metric, candidate.rows, candidate.metrics, gate.value)
+        yield _compare(text, OVERALL, gate.metric, known, candidate.rows, candidate.metrics, gate.value)
         return
     for column in gate.slices:
         wanted = (column, gate.pool_below)
@@ -62,20 +85,22 @@ def _at_least(gate: AtLeast, candidate: Evaluation) -> Iterator[Check]:
         elif not found:
             yield _too_few(text, column, gate.value, "the hold-out has no rows")
         for each in found:
-            yield _on_slice(text, gate, each)
+            yield _on_slice(text, gate, known, each)
 
 
-def _on_slice(text: str, gate: AtLeast, found: Slice) -> Check:
+def _on_slice(text: str, gate: AtLeast, known: _Known, found: Slice) -> Check:
     if found.value == POOL and found.rows < gate.pool_below:
         reason = f"all slices below {gate.pool_below} rows have only {found.rows} rows together"
         return _too_few(text, found.subject, gate.value, reason)
-    return _compare(text, found.subject, gate.metric, found.rows, found.metrics, gate.value)
+    return _compare(text, found.subject, gate.metric, known, found.rows, found.metrics, gate.value)
 
 
-def _not_worse_than(gate: NotWorseThan, candidate: Evaluation, champion: Evaluation | None) -> Check:
+def _not_worse_than(
+    gate: NotWorseThan, known: _Known, candidate: Evaluation, champion: Evaluation | None
+) -> Check:
     text = f"{gate.metric} not worse than {gate.alias} by more than {gate.margin:g}"
-    if gate.metric not in METRICS:
-        return _undecided(text, OVERALL, None, f"no metric is called {gate.metric!r}")
+    if known.fault:
+        return _undecided(text, OVERALL, None, known.fault)
     if gate.alias != "champion":
         return _undecided(text, OVERALL, None, f"only the champion is measured too, not {gate.alias!r}")
     if candidate.error is not None:
@@ -101,8 +126,8 @@ def _not_worse_than(gate: NotWorseThan, candidate: Evaluation, champion: Evaluat
     if (standing := champion.metrics.get(gate.metric)) is None:
         reason = f"the champion's {gate.metric} is undefined on the {champion.rows} rows"
         return _undecided(text, OVERALL, None, reason)
-    needed = standing - gate.margin if higher_is_better(gate.metric) else standing + gate.margin
-    return _compare(text, OVERALL, gate.metric, candidate.rows, candidate.metrics, needed)
+    needed = standing - gate.margin if known.upward else standing + gate.margin
+    return _compare(text, OVERALL, gate.metric, known, candidate.rows, candidate.metrics, needed)
 
 
 def _servable(gate: Servable, candidate: Evaluation) -> Check:
@@ -126,7 +151,13 @@ def _servable(gate: Servable, candidate: Evaluation) -> Check:
 
 
 def _compare(
-    text: str, subject: str, metric: str, rows: int, metrics: Mapping[str, float | None], needed: float
+    text: str,
+    subject: str,
+    metric: str,
+    known: _Known,
+    rows: int,
+    metrics: Mapping[str, float | None],
+    needed: float,
 ) -> Check:
     if not rows:
         return _too_few(text, subject, needed, "there are no rows")
@@ -135,15 +166,14 @@ def _compare(
         return _undecided(text, subject, needed, reason)
     if not math.isfinite(needed):
         return _undecided(text, subject, None, f"{needed} is not a value to compare with")
-    upward = higher_is_better(metric)
-    reached = observed >= needed if upward else observed <= needed
+    reached = observed >= needed if known.upward else observed <= needed
     return Check(
         gate=text,
         subject=subject,
         observed=observed,
         needed=needed,
         outcome=Outcome.PASSED if reached else Outcome.REFUSED,
-        reason=f"{observed:.6g} on {rows} rows, at {'least' if upward else 'most'} {needed:.6g} needed",
+        reason=f"{observed:.6g} on {rows} rows, at {'least' if known.upward else 'most'} {needed:.6g} needed",
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 __all__ = ["evaluate", "evaluate_for", "pool"]
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,8 @@ from mainspring.gates.evaluation import POOL, Evaluation, Slice
 from mainspring.gates.metrics import METRICS
 from mainspring.product import AtLeast, Gate
 from mainspring.task import BinaryClassification
+
+Measure: TypeAlias = Callable[[ArrayLike, ArrayLike], float]
 
 
 def pool(values: Sequence[object], below: int) -> list[str]:
@@ -50,6 +53,7 @@ def evaluate(
     slices: Mapping[str, Sequence[object]] | None = None,
     pool_below: int = 0,
     metrics: Sequence[str] = BinaryClassification.metrics,
+    own: Mapping[str, Measure] | None = None,
 ) -> Evaluation:
     """Measure some metrics, overall and on every slice.
 
@@ -65,6 +69,8 @@ def evaluate(
         Slices with fewer rows are measured together, as `other`.
     metrics : sequence of str
         Those of the task.
+    own : mapping of str to callable
+        Those of the product, by name, from labels and answers to the value.
 
     Returns
     -------
@@ -98,12 +104,12 @@ def evaluate(
                     value=name,
                     pool_below=pool_below,
                     rows=int(here.sum()),
-                    metrics=_measure(truth[here], given[here], metrics),
+                    metrics=_measure(truth[here], given[here], metrics, own),
                 )
             )
     return Evaluation(
         rows=int(truth.size),
-        metrics=_measure(truth, given, metrics),
+        metrics=_measure(truth, given, metrics, own),
         slices=tuple(found),
     )
 
@@ -114,6 +120,7 @@ def evaluate_for(
     answers: ArrayLike,
     columns: Mapping[str, Sequence[object]],
     metrics: Sequence[str] = BinaryClassification.metrics,
+    own: Mapping[str, Measure] | None = None,
 ) -> Evaluation:
     """Measure all that the gates will ask, each with its own pooling.
 
@@ -123,7 +130,7 @@ def evaluate_for(
     Parameters
     ----------
     gates : sequence of Gate
-    labels, answers, metrics
+    labels, answers, metrics, own
         As for `evaluate`.
     columns : mapping of str to sequence, each of length n_rows
         At least the columns that gates slice by; others are passed over.
@@ -137,9 +144,12 @@ def evaluate_for(
     found: list[Slice] = []
     for below, column in sorted(asked):
         if column in columns:
-            found += evaluate(labels, answers, {column: columns[column]}, below, metrics).slices
-    return replace(evaluate(labels, answers, metrics=metrics), slices=tuple(found))
+            found += evaluate(labels, answers, {column: columns[column]}, below, metrics, own).slices
+    return replace(evaluate(labels, answers, metrics=metrics, own=own), slices=tuple(found))
 
 
-def _measure(labels: ArrayLike, answers: ArrayLike, metrics: Sequence[str]) -> dict[str, float]:
-    return {name: METRICS[name](labels, answers) for name in metrics}
+def _measure(
+    labels: ArrayLike, answers: ArrayLike, metrics: Sequence[str], own: Mapping[str, Measure] | None
+) -> dict[str, float]:
+    asked = {name: METRICS[name] for name in metrics} | dict(own or {})
+    return {name: measure(labels, answers) for name, measure in asked.items()}

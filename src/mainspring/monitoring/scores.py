@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.errors import Invalid
+from mainspring.metric import LEVELS, MetricSpec, level_of
 from mainspring.monitoring.detector import Stream
 
 __all__ = [
@@ -25,7 +26,6 @@ __all__ = [
     "fairness_streams",
     "group_name",
     "metric_streams",
-    "score_level",
 ]
 
 Ints = NDArray[np.int64]
@@ -36,7 +36,7 @@ ALL_ROWS = ""
 OTHER_VALUES = "other"
 """The value of an attribute in place of all those that are no groups of their own."""
 
-_LEVELS = 256
+_LEVELS = LEVELS
 _HALF = _LEVELS // 2
 _NATS = 4.0
 _BANDS = 10
@@ -55,17 +55,6 @@ class UnknownScoreMetric(Invalid):
 
     def __str__(self) -> str:
         return f"There is no metric {self.name!r} to watch: it is one of {', '.join(self.known)}."
-
-
-def score_level(score: float) -> int:
-    """Level of a score in [0, 1]: the 256th part of that range in which it lies.
-
-    Examples
-    --------
-    >>> score_level(0.0), score_level(0.5), score_level(1.0)
-    (0, 128, 255)
-    """
-    return min(_LEVELS - 1, max(0, int(score * _LEVELS)))
 
 
 def group_name(attribute: str, value: str) -> str:
@@ -135,18 +124,19 @@ class ScoreTable:
         self._add(score, _POSITIVE if outcome else _NEGATIVE, sign, groups)
 
     def label_number(self, error: float, groups: Iterable[str], sign: int = 1) -> None:
-        """Count the label of a predicted number by its absolute error, a share of the range from 0 to 1.
+        """Count the label of a predicted number by its error, a share of the range from -1 to 1.
 
-        An error is a score whose right outcome is 0. Levels are finer the nearer to 0, since errors mostly are a small
-        part of their range. Before the label came the prediction was asked with a score of 0.
+        The size of an error is a score, and whether it was too low is the outcome. Levels are finer the nearer to 0,
+        since errors mostly are a small part of their range. Before the label came the prediction was asked with a score
+        of 0.
         """
-        score = math.sqrt(error)
+        score = math.sqrt(abs(error))
         self._add(0.0, _ASKED, -sign, groups)
         self._add(score, _ASKED, sign, groups)
-        self._add(score, _NEGATIVE, sign, groups)
+        self._add(score, _POSITIVE if error < 0 else _NEGATIVE, sign, groups)
 
     def _add(self, score: float, what: int, count: int, groups: Iterable[str]) -> None:
-        level = score_level(score)
+        level = level_of(score)
         for name in (ALL_ROWS, *groups):
             if name not in self.groups:
                 self.groups[name] = _no_rows()
@@ -286,11 +276,11 @@ def _roc_auc(reference: Ints) -> Sequence[_Cells]:
 
 
 def _absolute_error(_: Ints) -> Sequence[_Cells]:
-    return (_Cells(np.stack([_LOW**2, _OUT], axis=1), np.stack([_HIGH**2, _OUT], axis=1)),)
+    return (_Cells(np.stack([_LOW**2] * 2, axis=1), np.stack([_HIGH**2] * 2, axis=1)),)
 
 
 def _squared_error(_: Ints) -> Sequence[_Cells]:
-    return (_Cells(np.stack([_LOW**4, _OUT], axis=1), np.stack([_HIGH**4, _OUT], axis=1)),)
+    return (_Cells(np.stack([_LOW**4] * 2, axis=1), np.stack([_HIGH**4] * 2, axis=1)),)
 
 
 _METRICS: Mapping[str, tuple[_Metric, str, float]] = MappingProxyType(
@@ -313,7 +303,7 @@ SCORE_METRICS: Mapping[str, tuple[str, float]] = MappingProxyType(
 
 
 def metric_streams(
-    metric: str,
+    metric: str | MetricSpec,
     reference: ScoreTable,
     checks: Sequence[ScoreTable],
     *,
@@ -325,8 +315,8 @@ def metric_streams(
 
     Parameters
     ----------
-    metric : str
-        One of `SCORE_METRICS`.
+    metric : str or MetricSpec
+        One of `SCORE_METRICS`, or one of the product's own, without a fault.
     reference : ScoreTable
         Rows that the model was accepted on, all labelled.
     checks : sequence of ScoreTable
@@ -368,9 +358,7 @@ def metric_streams(
     .. [1] H. B. Mann, D. R. Whitney (1947). On a test of whether one of two random variables is stochastically larger
        than the other. Ann. Math. Stat. 18, 50-60.
     """
-    if metric not in _METRICS:
-        raise UnknownScoreMetric(metric, SCORE_METRICS)
-    cells_of, unit, _ = _METRICS[metric]
+    cells_of, unit, column = _told(metric)
     streams = []
     for name in (ALL_ROWS, *_groups(reference, attributes)):
         before = reference.of_group(name)
@@ -380,10 +368,21 @@ def metric_streams(
             stream = _stream(cells, before, since)
             streams.append(
                 replace(
-                    stream, name=f"{unit}{cells.suffix}{where}", column=name or metric, tolerance=tolerance
+                    stream, name=f"{unit}{cells.suffix}{where}", column=name or column, tolerance=tolerance
                 )
             )
     return tuple(streams)
+
+
+def _told(metric: str | MetricSpec) -> tuple[_Metric, str, str]:
+    """As what rows count for a metric, the unit of that, and the metric's name."""
+    if isinstance(metric, MetricSpec):
+        harms = np.array(metric.harms).reshape(_LEVELS, 2)
+        return lambda _: (_Cells(harms, harms),), metric.unit, metric.name
+    if metric not in _METRICS:
+        raise UnknownScoreMetric(metric, SCORE_METRICS)
+    cells_of, unit, _ = _METRICS[metric]
+    return cells_of, unit, metric
 
 
 def concept_streams(

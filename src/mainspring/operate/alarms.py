@@ -29,7 +29,7 @@ from mainspring.monitoring.alarm import Alarm, AlarmState, Change, Grounds, base
 from mainspring.monitors import Rule
 from mainspring.operate.look import fetch, look
 from mainspring.operate.references import reference_of
-from mainspring.operate.sights import scale_of, sight_of
+from mainspring.operate.sights import scale_of, sight_of, unit_of
 from mainspring.operate.status import EventRow, check_product, event_row
 from mainspring.operate.watch import unanswered
 from mainspring.ref import ModelRef
@@ -174,7 +174,7 @@ def alarm_curve(workspace: Workspace, alarm_id: str) -> AlarmCurve | None:
     scale = scale_of(grounds.monitor, reference)
     return AlarmCurve(
         name=name,
-        unit=sight.unit,
+        unit=unit_of(grounds.monitor, reference),
         before=baseline(stream, len(stream.checks), scale=scale),
         days=[
             (day, mean(stream, [table], scale=scale))

@@ -127,7 +127,7 @@ class DayTables:
             for name, loss in losses.items():
                 sums[f"{name}_millionths"] += sign * round(loss * 1e6)
         else:
-            scores.label_number(losses["mae"] / task.span("mae"), groups, sign)
+            scores.label_number(task.error_share(prediction.score, outcome), groups, sign)
             for name, loss in losses.items():
                 sums[f"{name}_millionths"] += sign * round(loss / task.span(name) * 1e6)
         return losses

@@ -21,7 +21,9 @@ import msgspec
 from mainspring.clock import parse_duration
 from mainspring.data import columns_of
 from mainspring.errors import Fault, Faults, Invalid, MainspringError
+from mainspring.gates import METRICS
 from mainspring.loop import quiet_faults, trigger_faults
+from mainspring.metric import measured
 from mainspring.monitoring.scores import GAPS, SCORE_METRICS
 from mainspring.monitors import (
     AttributionDrift,
@@ -52,7 +54,8 @@ from mainspring.product import (
 )
 from mainspring.ref import InvalidName, check_name
 from mainspring.rollouts.choice import strategy_faults
-from mainspring.task import BinaryClassification, Regression, Task
+from mainspring.strategy import LOSSES, Shadow
+from mainspring.task import BinaryClassification, Regression
 from mainspring.training import WEIGHT, Weighted
 
 if TYPE_CHECKING:
@@ -300,6 +303,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
             for each in product.pipeline.steps
         ),
         gates=tuple(product.gates),
+        metrics=tuple(measured(each, product.task) for each in product.metrics),
         features=tuple(
             FeatureViewSpec(
                 view.name,
@@ -373,13 +377,15 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             "there are none, so every candidate would be promoted.",
             f'Add one, such as ms.AtLeast("{product.task.metrics[-1]}", 0.6).',
         )
+    measures = (*product.task.metrics, *(each.name for each in product.metrics))
     for gate in product.gates:
-        if isinstance(gate, AtLeast | NotWorseThan) and gate.metric not in product.task.metrics:
+        if isinstance(gate, AtLeast | NotWorseThan) and gate.metric not in measures:
             kind = type(product.task).__name__
-            mend = f"Use one of {', '.join(product.task.metrics)}."
+            mend = f"Use one of {', '.join(measures)}."
             yield Fault(f"gate {type(gate).__name__}", f"knows no metric {gate.metric!r} of {kind}.", mend)
         if isinstance(gate, NotWorseThan) and gate.alias != "champion":
             yield Fault("gate NotWorseThan", f"knows no {gate.alias!r}.", "Only 'champion' is measured too.")
+    yield from _metric_faults(product)
     for name in ("holdout", "cool_down"):
         try:
             parse_duration(str(getattr(product, name)))
@@ -436,7 +442,7 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
         yield Fault("inputs", "there are none, so the model could use nothing.")
     yield from strategy_faults(product.rollout, product.inputs, columns, product.task.losses)
     for monitor in product.monitors:
-        yield from _monitor_faults(monitor, product.task, product.inputs, columns)
+        yield from _monitor_faults(monitor, product, columns)
         if isinstance(monitor, ServingSkew) and not of_views.intersection(product.inputs):
             mend = "Leave it out, or join a view."
             yield Fault("ServingSkew", "has nothing to compare: no input is a feature of a view.", mend)
@@ -449,11 +455,23 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
                 yield Fault(f"gate AtLeast slices {name!r}", "is no input.")
 
 
-def _monitor_faults(
-    monitor: Monitor, task: Task, inputs: Sequence[str], columns: Mapping[str, ColumnSpec]
-) -> Iterator[Fault]:
-    where = type(monitor).__name__
-    metric, known = getattr(monitor, "metric", None), _watched_metrics(monitor, task)
+def _metric_faults(product: Product) -> Iterator[Fault]:
+    strategy = product.rollout.then if isinstance(product.rollout, Shadow) else product.rollout
+    compared = {getattr(each, "metric", "") for each in (*strategy.guards, getattr(strategy, "goal", None))}
+    for name, count in Counter(each.name for each in product.metrics).items():
+        if count > 1:
+            yield Fault(f"metric {name!r}", f"is declared {count} times.", "Each needs a name of its own.")
+        if name in {*METRICS, *SCORE_METRICS, *LOSSES}:
+            mend = "Name it otherwise, or leave it out."
+            yield Fault(f"metric {name!r}", "is the name of one that every product has.", mend)
+        if name in compared:
+            mend = "Give what callers report a name of its own, or compare by a loss of the task."
+            yield Fault(f"metric {name!r}", "is named by the rollout, which knows what callers report.", mend)
+
+
+def _monitor_faults(monitor: Monitor, product: Product, columns: Mapping[str, ColumnSpec]) -> Iterator[Fault]:
+    where, task, inputs = type(monitor).__name__, product.task, product.inputs
+    metric, known = getattr(monitor, "metric", None), _watched_metrics(monitor, product)
     if metric is not None and metric not in known:
         yield Fault(where, f"cannot watch {metric!r}.", f"Use one of {', '.join(known)}.")
     if isinstance(monitor, ConceptDrift) and isinstance(task, Regression):
@@ -474,14 +492,15 @@ def _monitor_faults(
                 yield Fault(f"{where} ignore {name!r}", "is no input, so there is nothing to ignore.")
 
 
-def _watched_metrics(monitor: Monitor, task: Task) -> tuple[str, ...]:
-    """Metrics of the task that a monitor can watch: of a sliced or audited one those that score tables give."""
+def _watched_metrics(monitor: Monitor, product: Product) -> tuple[str, ...]:
+    """Metrics that a monitor can watch: of a sliced or audited one those that score tables give."""
+    task, own = product.task, [each.name for each in product.metrics]
     if isinstance(monitor, Fairness):
         return tuple(each for each in GAPS if (each == "mae") == isinstance(task, Regression))
     if isinstance(task, BinaryClassification):
-        return tuple(each for each in SCORE_METRICS if each not in Regression.losses)
+        return (*(each for each in SCORE_METRICS if each not in Regression.losses), *own)
     sliced = isinstance(monitor, AuditedQuality) or (isinstance(monitor, Quality) and bool(monitor.slices))
-    return tuple(each for each in task.losses if not sliced or each in SCORE_METRICS)
+    return (*(each for each in task.losses if not sliced or each in SCORE_METRICS), *own)
 
 
 def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ __all__ = ["Reference", "judge_candidate", "read_columns", "slice_value"]
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from mainspring.engines import deadline
 from mainspring.formats.sample import Sample
 from mainspring.formats.served import Served, feed, load
 from mainspring.gates import Evaluation, evaluate_for
+from mainspring.metric import MetricSpec
 from mainspring.monitoring import (
     LabelledRows,
     LossTable,
@@ -74,6 +76,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         By how much each input moves answers on the hold-out; empty where no monitor asks.
     task : Task or None
         By which it was judged, and is weighed as long as it serves; None where a version was judged before it was kept.
+    metrics : tuple of MetricSpec
+        The product's own, likewise.
     """
 
     inputs: str
@@ -84,6 +88,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attributions: str = ""
     strata: list[tuple[str, str]] = []
     task: Task | None = None
+    metrics: tuple[MetricSpec, ...] = ()
 
     def profiles(self) -> tuple[Profile, Profile]:
         """Profiles of inputs and of predictions."""
@@ -111,12 +116,13 @@ def judge_candidate(
     columns = {name: values.tolist() for name, values in _slices(spec, holdout).items()}
     with deadline(timeout_s):
         model, answers = _answers(task.candidate, holdout, blobs, allow_code=allow_code)
-    candidate = evaluate_for(spec.gates, labels, answers, columns, spec.task.metrics)
+    own = {each.name: partial(each.mean, spec.task) for each in spec.metrics}
+    candidate = evaluate_for(spec.gates, labels, answers, columns, spec.task.metrics, own)
     champion: Evaluation | None = None
     if task.champion is not None:
         with deadline(timeout_s):
             _, answered = _answers(task.champion, holdout, blobs, allow_code=allow_code)
-        champion = evaluate_for(spec.gates, labels, answered, columns, spec.task.metrics)
+        champion = evaluate_for(spec.gates, labels, answered, columns, spec.task.metrics, own)
     given = [column.name for column in spec.inputs if column.name in holdout.columns]
     everything = pl.concat([each.select(given) for each in (rows.train, holdout)])
     sound = np.isfinite(answers)
@@ -138,6 +144,7 @@ def judge_candidate(
         scores=_scores(spec, holdout.filter(sound), given_answers, truths).to_json(),
         labelled=_labelled(spec.task, asked, inputs.frame, truths, losses).to_json(),
         task=spec.task,
+        metrics=spec.metrics,
         strata=_strata(spec, rows, inputs.frame, answers),
         attributions=_attributions(spec, model, everything, holdout.filter(sound), timeout_s),
     )
@@ -196,7 +203,7 @@ def _scores(
     for row, (answer, outcome) in enumerate(zip(answers.tolist(), labels.tolist(), strict=True)):
         groups = [group_name(name, of[row]) for name, of in attributes.items()]
         table.ask(0.0, groups)
-        table.label_number(task.row_losses(answer, outcome)["mae"] / task.span("mae"), groups)
+        table.label_number(task.error_share(answer, outcome), groups)
     return table
 
 

@@ -17,7 +17,7 @@ from mainspring.monitoring import NO_EVIDENCE, Outcome
 from mainspring.monitoring.alarm import Change, Grounds, change_of
 from mainspring.monitors import Rule
 from mainspring.operate.references import reference_of
-from mainspring.operate.sights import scale_of, sight_of
+from mainspring.operate.sights import scale_of, sight_of, unit_of
 from mainspring.operate.sights.rules import judge_rule
 from mainspring.ref import ModelRef
 
@@ -80,8 +80,8 @@ def _look(grounds: Grounds, ref: ModelRef, tables: Mapping[date, str], blobs: Fi
     if evidence.outcome is not Outcome.ALARM:
         lacking = "".join(f"; {name}: {why}" for name, why in evidence.insufficient[:1])
         return Look(outcome=evidence.outcome.value, told=weighed + lacking)
-    scale = scale_of(monitor, reference)
-    change = change_of(evidence, streams, list(tables), budget=grounds.budget, unit=sight.unit, scale=scale)
+    unit, scale = unit_of(monitor, reference), scale_of(monitor, reference)
+    change = change_of(evidence, streams, list(tables), budget=grounds.budget, unit=unit, scale=scale)
     most = ", ".join(name for name, _ in evidence.streams[:3])
     return Look(
         outcome=evidence.outcome.value,

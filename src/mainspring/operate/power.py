@@ -13,10 +13,10 @@ import msgspec
 from mainspring.errors import Invalid
 from mainspring.monitoring import LossTable, quality_stream
 from mainspring.monitoring.power import reference_for, stream_power
-from mainspring.monitoring.scores import ALL_ROWS, SCORE_METRICS, ScoreTable
+from mainspring.monitoring.scores import ALL_ROWS, ScoreTable
 from mainspring.monitors import Quality
 from mainspring.operate.references import reference_of
-from mainspring.operate.sights import scale_of
+from mainspring.operate.sights import scale_of, unit_of
 from mainspring.operate.sights.quality import ReferenceLacks, budget_of_stream
 from mainspring.operate.sights.scores import ScoreSight
 from mainspring.operate.status import check_product
@@ -180,7 +180,7 @@ def _watched(monitor: Quality, reference: Reference) -> _Watched:
         stream = quality_stream(monitor.metric, table, [], tolerance=monitor.tolerance)
         return _Watched(stream, 1, monitor.metric, scale_of(monitor, reference), 1.0)
     streams = ScoreSight(monitor).streams(reference, [])
-    unit, scale = SCORE_METRICS[monitor.metric][0], scale_of(monitor, reference)
+    unit, scale = unit_of(monitor, reference), scale_of(monitor, reference)
     labelled = sum(ScoreTable.from_json(reference.scores).rows(ALL_ROWS)[1:])
     return _Watched(streams[0], len(streams), unit, scale, streams[0].reference_rows / max(1, labelled))
 

@@ -76,7 +76,7 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
         candidate = Evaluation.failed(str(error))
         # A champion exists: the comparison with it could not be made, which must not read as "there is none".
         champion = Evaluation.failed(str(error)) if champion_package else None
-    verdict = judge(spec.gates, candidate, champion)
+    verdict = judge(spec.gates, candidate, champion, spec.metrics)
     again = _made_again(stage, cycle, outputs, as_of, began) if verdict.passed and spec.refit else None
     stage.boundary("within Judge")
     with workspace.database.write() as tx:
@@ -158,7 +158,8 @@ def _made_again(
     evaluation = _evaluation(judged.candidate)
     if any(isinstance(gate, Servable) for gate in spec.gates):
         evaluation = replace(evaluation, servability=_servability(stage, made["output"], judged.sample))
-    verdict = judge(spec.gates, evaluation, _evaluation(judged.champion) if judged.champion else None)
+    standing = _evaluation(judged.champion) if judged.champion else None
+    verdict = judge(spec.gates, evaluation, standing, spec.metrics)
     if not verdict.passed:
         return _Again({}, f"made again from all rows, it does not pass: {_short(verdict)}")
     return _Again(made, "made again from all rows")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Sight", "scale_of", "sight_of"]
+__all__ = ["Sight", "scale_of", "sight_of", "unit_of"]
 
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSi
 from mainspring.operate.sights.joint import JointSight
 from mainspring.operate.sights.operation import FailureSight, LabelSight, LatencySight
 from mainspring.operate.sights.quality import QualitySight
-from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessSight, ScoreSight
+from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessSight, ScoreSight, own_metric
 from mainspring.operate.sights.sight import Sight
 from mainspring.operate.sights.skew import SkewSight
 from mainspring.strategy import LOSSES
@@ -39,10 +39,21 @@ if TYPE_CHECKING:
 
 def scale_of(monitor: Betting, reference: Reference) -> float:
     """Give what 1 on the detector's scale is in the monitor's unit, for a version with this reference."""
-    if isinstance(reference.task, Regression) and (metric := getattr(monitor, "metric", "")):
+    metric = getattr(monitor, "metric", "")
+    if (own := own_metric(reference, metric)) is not None:
+        return own.span
+    if isinstance(reference.task, Regression) and metric:
         return reference.task.span(metric)
     scale: float = sight_of(monitor).scale
     return scale
+
+
+def unit_of(monitor: Betting, reference: Reference) -> str:
+    """Give the unit of the means that a monitor tells of, for a version with this reference."""
+    if (own := own_metric(reference, getattr(monitor, "metric", ""))) is not None:
+        return own.unit
+    unit: str = sight_of(monitor).unit
+    return unit
 
 
 def sight_of(monitor: Betting) -> Sight:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AUDITED", "SCORES", "AuditSight", "ConceptSight", "FairnessSight", "ScoreSight"]
+__all__ = ["AUDITED", "SCORES", "AuditSight", "ConceptSight", "FairnessSight", "ScoreSight", "own_metric"]
 
 import json
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mainspring.clock import parse_duration
-from mainspring.errors import NotFound
+from mainspring.errors import MainspringError, NotFound
 from mainspring.monitoring import SETTLED, settled_stream
 from mainspring.monitoring.scores import (
     ALL_ROWS,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
+    from mainspring.metric import MetricSpec
     from mainspring.monitoring import Budget, Evidence, Stream
     from mainspring.monitors import AuditedQuality
     from mainspring.operate.judging import Reference
@@ -54,10 +55,55 @@ class NoScores(NotFound):
         )
 
 
+class MetricUnknown(NotFound):
+    """A metric of the product's own that the champion was not judged by."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"There is no metric {self.name!r} to watch that the champion was judged by: if it is declared by now, the "
+            "next version is compared with its own."
+        )
+
+
+class MetricFaulty(MainspringError):
+    """A metric of the product's own whose function could not be asked."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(name, fault)
+        self.name, self.fault = name, fault
+
+    def __str__(self) -> str:
+        return (
+            f"When the champion was judged, {self.name} could not be told: {self.fault}. Mend its function in the "
+            "product file: it holds from the next version on."
+        )
+
+
 def _reference(reference: Reference, monitor: str) -> ScoreTable:
     if not reference.scores:
         raise NoScores(monitor)
     return ScoreTable.from_json(reference.scores)
+
+
+def _metric(reference: Reference, name: str) -> str | MetricSpec:
+    """Give a metric by its name: one that every product has, or the product's own as the version was judged by it."""
+    if name in SCORE_METRICS:
+        return name
+    own = own_metric(reference, name)
+    if own is None:
+        raise MetricUnknown(name)
+    if own.fault:
+        raise MetricFaulty(own.name, own.fault)
+    return own
+
+
+def own_metric(reference: Reference, name: str) -> MetricSpec | None:
+    """Give a metric of the product's own, as a version was judged by it; None where it was not."""
+    return next((each for each in reference.metrics if each.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +133,18 @@ class _Sight(ABC, Generic[_Monitor]):
         marked = [json.loads(text) for text in tables]
         awaited = [waits for waits, _ in marked]
         days = [ScoreTable.from_json(text) for _, text in marked]
-        found: tuple[Stream, ...] = self._counted(_reference(reference, self.monitor.name), days, awaited)
+        before = _reference(reference, self.monitor.name)
+        found: tuple[Stream, ...] = self._counted(reference, before, days, awaited)
         settled: list[Stream | None] = [settled_stream(each, len(days) - sum(awaited)) for each in found]
         return (*found, *(each for each in settled if each is not None))
 
     @abstractmethod
     def _counted(
-        self, reference: ScoreTable, days: Sequence[ScoreTable], awaited: Sequence[bool]
+        self,
+        reference: Reference,
+        before: ScoreTable,
+        days: Sequence[ScoreTable],
+        awaited: Sequence[bool],
     ) -> tuple[Stream, ...]: ...
 
     def weigh(self, streams: Sequence[Stream], budget: Budget) -> Evidence:
@@ -113,7 +164,7 @@ class ScoreSight(_Sight[Quality]):
 
     @property
     def unit(self) -> str:
-        """What rises when the metric gets worse."""
+        """What rises when the metric gets worse; one of the product's own has its own unit."""
         return SCORE_METRICS[self.monitor.metric][0]
 
     @property
@@ -122,11 +173,15 @@ class ScoreSight(_Sight[Quality]):
         return SCORE_METRICS[self.monitor.metric][1]
 
     def _counted(
-        self, reference: ScoreTable, days: Sequence[ScoreTable], awaited: Sequence[bool]
+        self,
+        reference: Reference,
+        before: ScoreTable,
+        days: Sequence[ScoreTable],
+        awaited: Sequence[bool],
     ) -> tuple[Stream, ...]:
         return metric_streams(
-            self.monitor.metric,
-            reference,
+            _metric(reference, self.monitor.metric),
+            before,
             days,
             awaited=awaited,
             attributes=self.monitor.slices,
@@ -139,9 +194,13 @@ class ConceptSight(_Sight[ConceptDrift]):
     """What `ConceptDrift` sees."""
 
     def _counted(
-        self, reference: ScoreTable, days: Sequence[ScoreTable], awaited: Sequence[bool]
+        self,
+        reference: Reference,
+        before: ScoreTable,
+        days: Sequence[ScoreTable],
+        awaited: Sequence[bool],
     ) -> tuple[Stream, ...]:
-        return concept_streams(reference, days, awaited=awaited, tolerance=self.monitor.tolerance)
+        return concept_streams(before, days, awaited=awaited, tolerance=self.monitor.tolerance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +208,17 @@ class FairnessSight(_Sight[Fairness]):
     """What `Fairness` sees."""
 
     def _counted(
-        self, reference: ScoreTable, days: Sequence[ScoreTable], awaited: Sequence[bool]
+        self,
+        reference: Reference,
+        before: ScoreTable,
+        days: Sequence[ScoreTable],
+        awaited: Sequence[bool],
     ) -> tuple[Stream, ...]:
         attribute = self.monitor.attribute
         return fairness_streams(
             self.monitor.metric,
             attribute,
-            reference.values(attribute),
+            before.values(attribute),
             days,
             awaited=awaited,
             gap=self.monitor.gap,
@@ -170,7 +233,7 @@ class AuditSight:
 
     @property
     def unit(self) -> str:
-        """What rises when the metric gets worse."""
+        """What rises when the metric gets worse; one of the product's own has its own unit."""
         return SCORE_METRICS[self.monitor.metric][0]
 
     @property
@@ -192,7 +255,7 @@ class AuditSight:
         """Count the audited; whose label has not come is awaited for ever."""
         days = [ScoreTable.from_json(text) for text in tables]
         return metric_streams(
-            self.monitor.metric,
+            _metric(reference, self.monitor.metric),
             _reference(reference, self.monitor.name),
             days,
             awaited=[True] * len(days),
