@@ -163,12 +163,15 @@ class Quality(Value, frozen=True):
     Say with `labels_within` how long labels may take where bad outcomes are known before good ones. Until then a
     prediction without a label counts as one without loss, so that no alarm comes of the delay; later it is left out.
     Half of the budget is kept for the days that have had this time. By default a day is what its labels say so far.
+
+    `strata` are as in `InputDrift`, by the day on which a prediction was asked; the hold-out needs 100 rows of each.
     """
 
     metric: str
     tolerance: float = 0.01
     labels_within: str = "0d"
     slices: tuple[str, ...] = ()
+    strata: Strata = ""
 
     def __post_init__(self) -> None:
         need_tolerance("Quality", self.tolerance)

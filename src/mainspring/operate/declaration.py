@@ -493,13 +493,15 @@ def _monitor_faults(monitor: Monitor, product: Product, columns: Mapping[str, Co
 
 
 def _watched_metrics(monitor: Monitor, product: Product) -> tuple[str, ...]:
-    """Metrics that a monitor can watch: of a sliced or audited one those that score tables give."""
+    """Metrics that a monitor can watch: of a sliced, stratified or audited one those that score tables give."""
     task, own = product.task, [each.name for each in product.metrics]
     if isinstance(monitor, Fairness):
         return tuple(each for each in GAPS if (each == "mae") == isinstance(task, Regression))
     if isinstance(task, BinaryClassification):
         return (*(each for each in SCORE_METRICS if each not in Regression.losses), *own)
-    sliced = isinstance(monitor, AuditedQuality) or (isinstance(monitor, Quality) and bool(monitor.slices))
+    sliced = isinstance(monitor, AuditedQuality) or (
+        isinstance(monitor, Quality) and bool(monitor.slices or monitor.strata)
+    )
     return (*(each for each in task.losses if not sliced or each in SCORE_METRICS), *own)
 
 

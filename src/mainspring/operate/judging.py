@@ -27,7 +27,7 @@ from mainspring.monitoring import (
     profile,
 )
 from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable, group_name
-from mainspring.monitors import AttributionDrift, attributes_of
+from mainspring.monitors import AttributionDrift, InputDrift, PredictionDrift, Quality, attributes_of
 from mainspring.operate.ablation import ablated, baseline_of, table_of
 from mainspring.operate.packaging import Package
 from mainspring.operate.tasks import LABEL, Judged
@@ -72,6 +72,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         The scores of the hold-out by outcome, and by the slices that monitors declare; empty likewise.
     strata : list of list of str
         By weekday, Monday first, the profile of inputs and that of predictions; none where no monitor asks.
+    scores_by_weekday : list of str
+        Likewise the scores.
     attributions : str
         By how much each input moves answers on the hold-out; empty where no monitor asks.
     task : Task or None
@@ -87,6 +89,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scores: str = ""
     attributions: str = ""
     strata: list[tuple[str, str]] = []
+    scores_by_weekday: list[str] = []
     task: Task | None = None
     metrics: tuple[MetricSpec, ...] = ()
 
@@ -141,7 +144,7 @@ def judge_candidate(
             name: LossTable.of_shares(name, each / spec.task.span(name)).to_json()
             for name, each in losses.items()
         },
-        scores=_scores(spec, holdout.filter(sound), given_answers, truths).to_json(),
+        **_scores(spec, holdout.filter(sound), given_answers, truths),
         labelled=_labelled(spec.task, asked, inputs.frame, truths, losses).to_json(),
         task=spec.task,
         metrics=spec.metrics,
@@ -190,13 +193,32 @@ def _labelled(
 
 def _scores(
     spec: ProductSpec, rows: pl.DataFrame, answers: NDArray[np.float64], labels: NDArray[Any]
-) -> ScoreTable:
-    task = spec.task
+) -> dict[str, Any]:
+    """Count scores by outcome, and where a monitor asks for strata also those of each weekday, in UTC."""
+    import numpy as np
+
+    weekday = rows[spec.data.event_time].dt.weekday().to_numpy()
     attributes = {}
     for name in attributes_of(spec.monitors):
         values = [slice_value(value) for value in rows[name].to_list()]
         kept = {each for each, count in Counter(values).most_common(_MOST_SLICES) if count >= _SLICE_ROWS}
-        attributes[name] = [value if value in kept else OTHER_VALUES for value in values]
+        named = [value if value in kept else OTHER_VALUES for value in values]
+        attributes[name] = np.array(named, dtype=object)
+
+    def counted(which: NDArray[np.bool_]) -> str:
+        chosen = {name: values[which].tolist() for name, values in attributes.items()}
+        return _score_table(spec.task, answers[which], labels[which], chosen).to_json()
+
+    stratified = any(isinstance(each, Quality) and each.strata for each in spec.monitors)
+    return {
+        "scores": counted(np.ones(rows.height, dtype=bool)),
+        "scores_by_weekday": [counted(weekday == number) for number in range(1, 8)] if stratified else [],
+    }
+
+
+def _score_table(
+    task: Task, answers: NDArray[np.float64], labels: NDArray[Any], attributes: Mapping[str, Sequence[str]]
+) -> ScoreTable:
     if isinstance(task, BinaryClassification):
         return ScoreTable.of(answers.tolist(), labels.tolist(), attributes)
     table = ScoreTable()
@@ -223,7 +245,7 @@ def _strata(
     import numpy as np
     import polars as pl
 
-    if not any(getattr(each, "strata", "") for each in spec.monitors):
+    if not any(isinstance(each, InputDrift | PredictionDrift) and each.strata for each in spec.monitors):
         return []
     day = pl.col(spec.data.event_time).dt.weekday()
     given = [column.name for column in spec.inputs if column.name in rows.holdout.columns]

@@ -17,12 +17,11 @@ from mainspring.monitoring.scores import ALL_ROWS, ScoreTable
 from mainspring.monitors import Quality
 from mainspring.operate.references import reference_of
 from mainspring.operate.sights import scale_of, unit_of
-from mainspring.operate.sights.quality import ReferenceLacks, budget_of_stream
+from mainspring.operate.sights.quality import ReferenceLacks, budget_of_stream, is_of_losses
 from mainspring.operate.sights.scores import ScoreSight
 from mainspring.operate.status import check_product
 from mainspring.operate.watch import alarm_budget
 from mainspring.ref import ModelRef
-from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
     from mainspring.monitoring import Budget, Stream
@@ -122,7 +121,8 @@ def quality_power(
     Returns
     -------
     list of MonitorPower
-        One for each `Quality`, of all rows; empty where the product has none. Slices share its budget.
+        One for each `Quality`, of all rows, or of those of the first stratum; empty where the product has none. Slices
+        and strata share its budget.
 
     Raises
     ------
@@ -173,7 +173,7 @@ class _Watched:
 
 
 def _watched(monitor: Quality, reference: Reference) -> _Watched:
-    if monitor.metric in LOSSES and not monitor.slices:
+    if is_of_losses(monitor):
         if monitor.metric not in reference.losses:
             raise ReferenceLacks(monitor.metric, tuple(reference.losses))
         table = LossTable.from_json(reference.losses[monitor.metric])

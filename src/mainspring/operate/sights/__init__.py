@@ -25,11 +25,10 @@ from mainspring.operate.sights.attribution import AttributionSight
 from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSight
 from mainspring.operate.sights.joint import JointSight
 from mainspring.operate.sights.operation import FailureSight, LabelSight, LatencySight
-from mainspring.operate.sights.quality import QualitySight
+from mainspring.operate.sights.quality import QualitySight, is_of_losses
 from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessSight, ScoreSight, own_metric
 from mainspring.operate.sights.sight import Sight
 from mainspring.operate.sights.skew import SkewSight
-from mainspring.strategy import LOSSES
 from mainspring.task import Regression
 
 if TYPE_CHECKING:
@@ -67,8 +66,8 @@ def sight_of(monitor: Betting) -> Sight:
             return AttributionSight(monitor)
         case PredictionDrift():
             return PredictionSight(monitor)
-        case Quality(metric=metric, slices=slices):
-            return QualitySight(monitor) if metric in LOSSES and not slices else ScoreSight(monitor)
+        case Quality():
+            return QualitySight(monitor) if is_of_losses(monitor) else ScoreSight(monitor)
         case AuditedQuality():
             return AuditSight(monitor)
         case ConceptDrift():

@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mainspring.errors import NotFound
 from mainspring.monitoring import Profile, drift_streams, merge
 from mainspring.monitoring.faulty import fault_streams
 from mainspring.operate.sights.sight import DETECTOR, SHARE, tables_before
+from mainspring.operate.sights.strata import NoStrata, strata_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,22 +26,6 @@ if TYPE_CHECKING:
 
 
 _NO_ROWS = Profile(rows=0, columns={})
-WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
-STRATA: dict[str, dict[str, tuple[int, ...]]] = {
-    "weekend": {"working days": (0, 1, 2, 3, 4), "weekends": (5, 6)},
-    "weekday": {name: (number,) for number, name in enumerate(WEEKDAYS)},
-}
-"""By what a monitor declares, the weekdays of each stratum, Monday being 0."""
-
-
-class NoStrata(NotFound):
-    """A version whose reference is not told apart by weekdays."""
-
-    def __str__(self) -> str:
-        return (
-            "The champion was judged before strata were declared, so its reference is not told apart by weekdays: the "
-            "next version is compared with its own."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +65,7 @@ class _DriftSight(_ProfileSight, ABC):
         dated = [(weekday, Profile.from_json(text)) for weekday, text in map(json.loads, tables)]
         return tuple(
             replace(stream, name=f"{stream.name} on {name}")
-            for name, weekdays in STRATA[self.monitor.strata].items()
+            for name, weekdays in strata_of(self.monitor.strata).items()
             for stream in drift_streams(
                 merge(*(self._of_weekday(reference, each) for each in weekdays)),
                 [day if weekday in weekdays else _NO_ROWS for weekday, day in dated],

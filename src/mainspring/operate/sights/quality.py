@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BY_ASKED", "BY_LABELLED", "QualitySight", "ReferenceLacks", "budget_of_stream"]
+__all__ = ["BY_ASKED", "BY_LABELLED", "QualitySight", "ReferenceLacks", "budget_of_stream", "is_of_losses"]
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from mainspring.clock import parse_duration
 from mainspring.errors import NotFound
 from mainspring.monitoring import LossTable, loss_levels, quality_stream, settled_stream
 from mainspring.operate.sights.sight import DETECTOR, tables_before, whole_days
+from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,11 @@ The first are whole when the day is over: what is in them is not changed by what
 they are like one another, whatever labels wait for. The second are what a monitor needs that waits for labels: the
 rows of a day, labelled and not. In the first days of a version the former have only what is known soon.
 """
+
+
+def is_of_losses(monitor: Quality) -> bool:
+    """Whether a monitor looks at tables of a loss; slices, strata and other metrics go by scores and outcomes."""
+    return monitor.metric in LOSSES and not monitor.slices and not monitor.strata
 
 
 class ReferenceLacks(NotFound):

@@ -6,8 +6,9 @@ __all__ = ["AUDITED", "SCORES", "AuditSight", "ConceptSight", "FairnessSight", "
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
+from functools import reduce
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mainspring.clock import parse_duration
@@ -23,6 +24,7 @@ from mainspring.monitoring.scores import (
 )
 from mainspring.monitors import ConceptDrift, Fairness, Quality
 from mainspring.operate.sights.sight import DETECTOR, SHARE, tables_before, whole_days
+from mainspring.operate.sights.strata import NoStrata, strata_of
 from mainspring.operate.suspicion import is_suspected
 
 if TYPE_CHECKING:
@@ -107,6 +109,21 @@ def own_metric(reference: Reference, name: str) -> MetricSpec | None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Day:
+    """The scores of a day, whether its labels may still come, and with strata its weekday, Monday being 0."""
+
+    table: ScoreTable
+    awaited: bool
+    weekday: int | None = None
+
+    @classmethod
+    def read(cls, text: str) -> _Day:
+        """Read what `_Sight.read` gave."""
+        awaited, table, *weekday = json.loads(text)
+        return cls(ScoreTable.from_json(table), awaited, *weekday)
+
+
+@dataclass(frozen=True, slots=True)
 class _Sight(ABC, Generic[_Monitor]):
     monitor: _Monitor
 
@@ -121,31 +138,24 @@ class _Sight(ABC, Generic[_Monitor]):
         return 1.0
 
     def read(self, tx: Transaction, ref: ModelRef, before: date) -> dict[date, str]:
-        """Scores by day, with a mark on the days whose labels have not had their time."""
+        """Scores by day, with a mark on the days whose labels have not had their time, and with strata the weekday."""
         within = whole_days(self.monitor.labels_within)
-        return {
-            day: json.dumps([bool(within) and day >= before - within, text])
-            for day, text in tables_before(tx, ref, SCORES, before).items()
-        }
+        found = {}
+        for day, text in tables_before(tx, ref, SCORES, before).items():
+            marks: list[bool | str | int] = [bool(within) and day >= before - within, text]
+            found[day] = json.dumps([*marks, day.weekday()] if getattr(self.monitor, "strata", "") else marks)
+        return found
 
     def streams(self, reference: Reference, tables: Sequence[str]) -> tuple[Stream, ...]:
         """Count all days, and where labels take their time those that have had it."""
-        marked = [json.loads(text) for text in tables]
-        awaited = [waits for waits, _ in marked]
-        days = [ScoreTable.from_json(text) for _, text in marked]
-        before = _reference(reference, self.monitor.name)
-        found: tuple[Stream, ...] = self._counted(reference, before, days, awaited)
-        settled: list[Stream | None] = [settled_stream(each, len(days) - sum(awaited)) for each in found]
+        days = [_Day.read(text) for text in tables]
+        found: tuple[Stream, ...] = self._counted(reference, days)
+        had_their_time = sum(not day.awaited for day in days)
+        settled: list[Stream | None] = [settled_stream(each, had_their_time) for each in found]
         return (*found, *(each for each in settled if each is not None))
 
     @abstractmethod
-    def _counted(
-        self,
-        reference: Reference,
-        before: ScoreTable,
-        days: Sequence[ScoreTable],
-        awaited: Sequence[bool],
-    ) -> tuple[Stream, ...]: ...
+    def _counted(self, reference: Reference, days: Sequence[_Day]) -> tuple[Stream, ...]: ...
 
     def weigh(self, streams: Sequence[Stream], budget: Budget) -> Evidence:
         """Weigh the streams of all days together, and those of settled days: see `settled_stream`."""
@@ -160,7 +170,7 @@ class _Sight(ABC, Generic[_Monitor]):
 
 @dataclass(frozen=True, slots=True)
 class ScoreSight(_Sight[Quality]):
-    """What `Quality` sees of a metric that is no mean of losses, and of slices."""
+    """What `Quality` sees of a metric that is no mean of losses, of slices and of strata."""
 
     @property
     def unit(self) -> str:
@@ -172,18 +182,28 @@ class ScoreSight(_Sight[Quality]):
         """What 1 on the detector's scale is in the unit."""
         return SCORE_METRICS[self.monitor.metric][1]
 
-    def _counted(
-        self,
-        reference: Reference,
-        before: ScoreTable,
-        days: Sequence[ScoreTable],
-        awaited: Sequence[bool],
-    ) -> tuple[Stream, ...]:
+    def _counted(self, reference: Reference, days: Sequence[_Day]) -> tuple[Stream, ...]:
+        if not self.monitor.strata:
+            return self._since(reference, _reference(reference, self.monitor.name), days)
+        if not reference.scores_by_weekday:
+            raise NoStrata(self.monitor.name)
+        by_weekday = [ScoreTable.from_json(text) for text in reference.scores_by_weekday]
+        return tuple(
+            replace(stream, name=f"{stream.name} on {name}")
+            for name, weekdays in strata_of(self.monitor.strata).items()
+            for stream in self._since(
+                reference,
+                reduce(ScoreTable.merge, (by_weekday[each] for each in weekdays)),
+                [day if day.weekday in weekdays else replace(day, table=ScoreTable()) for day in days],
+            )
+        )
+
+    def _since(self, reference: Reference, before: ScoreTable, days: Sequence[_Day]) -> tuple[Stream, ...]:
         return metric_streams(
             _metric(reference, self.monitor.metric),
             before,
-            days,
-            awaited=awaited,
+            [day.table for day in days],
+            awaited=[day.awaited for day in days],
             attributes=self.monitor.slices,
             tolerance=self.monitor.tolerance,
         )
@@ -193,34 +213,27 @@ class ScoreSight(_Sight[Quality]):
 class ConceptSight(_Sight[ConceptDrift]):
     """What `ConceptDrift` sees."""
 
-    def _counted(
-        self,
-        reference: Reference,
-        before: ScoreTable,
-        days: Sequence[ScoreTable],
-        awaited: Sequence[bool],
-    ) -> tuple[Stream, ...]:
-        return concept_streams(before, days, awaited=awaited, tolerance=self.monitor.tolerance)
+    def _counted(self, reference: Reference, days: Sequence[_Day]) -> tuple[Stream, ...]:
+        return concept_streams(
+            _reference(reference, self.monitor.name),
+            [day.table for day in days],
+            awaited=[day.awaited for day in days],
+            tolerance=self.monitor.tolerance,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class FairnessSight(_Sight[Fairness]):
     """What `Fairness` sees."""
 
-    def _counted(
-        self,
-        reference: Reference,
-        before: ScoreTable,
-        days: Sequence[ScoreTable],
-        awaited: Sequence[bool],
-    ) -> tuple[Stream, ...]:
+    def _counted(self, reference: Reference, days: Sequence[_Day]) -> tuple[Stream, ...]:
         attribute = self.monitor.attribute
         return fairness_streams(
             self.monitor.metric,
             attribute,
-            before.values(attribute),
-            days,
-            awaited=awaited,
+            _reference(reference, self.monitor.name).values(attribute),
+            [day.table for day in days],
+            awaited=[day.awaited for day in days],
             gap=self.monitor.gap,
         )
 
