@@ -60,14 +60,20 @@ class InputDrift(Value, frozen=True):
     Inputs to `ignore` are those that move by design, such as the day of the week, which no single day is like. Where
     all of them move with the week, `strata` compares like with like: days with those of their `weekday` in the
     reference, or working days and those of the `weekend` each with their own.
+
+    With `slices`, inputs of the model, the inputs are watched within each of their values besides, so that what moves
+    in a tenth of the rows does not drown in the others. Slices share the monitor's budget.
     """
 
     tolerance: float = 0.02
     ignore: tuple[str, ...] = ()
     strata: Strata = ""
+    slices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         need_tolerance("InputDrift", self.tolerance)
+        rule = "slices are not told apart by weekdays: declare one of both"
+        need(not (self.strata and self.slices), "The strata of a sliced InputDrift", self.strata, rule)
 
     @property
     def name(self) -> str:
@@ -506,7 +512,7 @@ def attributes_of(monitors: Iterable[Monitor]) -> tuple[str, ...]:
     names: list[str] = []
     for monitor in monitors:
         match monitor:
-            case Quality(slices=slices):
+            case Quality(slices=slices) | InputDrift(slices=slices):
                 names += slices
             case Fairness(attribute=attribute):
                 names.append(attribute)

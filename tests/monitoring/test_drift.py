@@ -1,22 +1,29 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mainspring.monitoring import (
     Budget,
     NumberProfile,
     Outcome,
+    ProfileKey,
     ProfileMismatch,
+    ProfileSet,
     Stream,
     WindowedBetting,
     drift_streams,
     frame,
     profile,
 )
+from mainspring.monitoring.drift import sliced_drift_streams
+from mainspring.monitoring.scores import values_among
 
 budget = Budget(checks=60, alarms=0.05)
 
@@ -156,3 +163,86 @@ def test_values_close_together_keep_their_streams_apart() -> None:
         [profile({"t": values}, {"t": NumberProfile.none(offset=1e9)})],
     )
     WindowedBetting().weigh(streams, budget=budget)
+
+
+# --- slices --------------------------------------------------------------------------------------------------------
+
+SHAPE = frame({"wind": np.array([0.0]), "kind": ["a"]})
+RARE = 0.1
+
+
+def sliced(
+    rng: np.random.Generator, n: int, *, added: float = 0.0, names: Sequence[str] = ("a", "b")
+) -> ProfileSet:
+    """Rows of a common and of a rare kind that lie apart; `added` moves the rare ones."""
+    kind = np.where(rng.random(n) < RARE, names[1], names[0])
+    wind = rng.normal(np.where(kind == names[1], 3.0 + added, 0.0), 1.0)
+    return ProfileSet(
+        {
+            ProfileKey("", 0, f"kind={name}"): profile(
+                {"wind": wind[kind == name], "kind": kind[kind == name].tolist()}, SHAPE
+            )
+            for name in sorted(set(kind.tolist()))
+        }
+    )
+
+
+def by_kind(reference: ProfileSet, checks: Sequence[ProfileSet], **options: float) -> tuple[Stream, ...]:
+    return sliced_drift_streams(reference, checks, frame=SHAPE, attribute="kind", **options)  # type: ignore[arg-type]
+
+
+def test_what_moves_in_a_tenth_of_the_rows_is_found_there_with_column_and_slice() -> None:
+    rng = np.random.default_rng(7)
+    reference = sliced(rng, 10_000)
+    checks = [sliced(rng, 500) for _ in range(5)] + [sliced(rng, 500, added=1.0) for _ in range(5)]
+    evidence = WindowedBetting().weigh(by_kind(reference, checks), budget=budget)
+    assert evidence.outcome is Outcome.ALARM
+    assert evidence.streams[0][0].startswith("wind ")
+    assert evidence.streams[0][0].endswith(" where kind=b")
+    assert {stream.column for stream in by_kind(reference, checks)} == {
+        "wind where kind=a",
+        "wind where kind=b",
+    }
+
+
+def test_slices_that_do_not_move_alarm_no_more_often_than_the_budget_allows() -> None:
+    rng = np.random.default_rng(8)
+    runs, allowed = 100, Budget(checks=10, alarms=0.2)
+    spoken = 0
+    for _ in range(runs):
+        checks = [sliced(rng, int(size)) for size in rng.integers(100, 400, 10)]
+        streams = by_kind(sliced(rng, 5_000), checks, tolerance=0.0)
+        spoken += WindowedBetting().weigh(streams, budget=allowed).outcome is Outcome.ALARM
+    assert spoken <= runs * allowed.alarms + 3 * math.sqrt(runs * allowed.alarms)
+
+
+def test_values_that_the_reference_lacks_have_insufficient_data_and_are_named() -> None:
+    rng = np.random.default_rng(9)
+    reference, known = sliced(rng, 10_000), sliced(rng, 500)
+    new = sliced(rng, 500, names=("a", "other"))
+    quiet = WindowedBetting().weigh(by_kind(reference, [known, known]), budget=budget)
+    lacking = WindowedBetting().weigh(by_kind(reference, [known, new]), budget=budget)
+    assert quiet.outcome is Outcome.QUIET
+    assert lacking.outcome is Outcome.INSUFFICIENT_DATA
+    assert lacking.insufficient == (
+        ("wind missing more often where kind=other", "the reference has 0 rows, 100 are needed"),
+    )
+
+
+@given(st.lists(st.sampled_from(["a", "b", "other"]), max_size=30), st.integers(0, 30))
+def test_sets_of_profiles_add_up_however_rows_were_split_and_survive_json(kinds: list[str], cut: int) -> None:
+    def of(rows: list[tuple[int, str]]) -> ProfileSet:
+        return ProfileSet(
+            {
+                ProfileKey("", 0, f"kind={name}"): profile(
+                    {"wind": np.array([float(n) for n, kind in rows if kind == name])}, SHAPE
+                )
+                for name in sorted({kind for _, kind in rows})
+            }
+        )
+
+    rows = list(enumerate(kinds))
+    whole, merged = of(rows), of(rows[cut:]).merge(of(rows[:cut]))
+    assert merged.to_json() == whole.to_json()
+    assert ProfileSet.from_json(whole.to_json()) == whole
+    assert values_among(whole.slices(), "kind") == tuple(sorted(set(kinds)))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from mainspring.monitoring.detector import Stream
 from mainspring.monitoring.profiles import (
     AtomProfile,
     CategoryProfile,
+    Frame,
     ListProfile,
     NumberProfile,
     Profile,
+    ProfileSet,
     merge_columns,
 )
+from mainspring.monitoring.scores import OTHER_VALUES, group_name, values_among
 
-__all__ = ["drift_streams"]
+__all__ = ["drift_streams", "sliced_drift_streams"]
 
 _THRESHOLDS = 9
 _CATEGORIES = 10
@@ -105,6 +109,53 @@ def drift_streams(
                         tolerance=tolerance,
                     )
                 )
+    return tuple(streams)
+
+
+def sliced_drift_streams(
+    reference: ProfileSet,
+    checks: Sequence[ProfileSet],
+    *,
+    frame: Frame,
+    attribute: str,
+    ignore: Sequence[str] = (),
+    tolerance: float = 0.02,
+) -> tuple[Stream, ...]:
+    """Streams of every column within each value of an attribute.
+
+    Parameters
+    ----------
+    reference : ProfileSet
+        Slices of the rows that are as they should be, named as by `group_name`.
+    checks : sequence of ProfileSet
+        Windows since, oldest first. One that lacks a slice has no rows in it.
+    frame : mapping of str to ColumnProfile
+        In which all of them are profiled.
+    attribute : str
+        Whose values are the slices. Its own column is left out, which is the same throughout a slice.
+    ignore : sequence of str
+        Other columns to leave out.
+    tolerance : float, default 0.02
+        As in `drift_streams`.
+
+    Returns
+    -------
+    tuple of Stream
+        Slice by slice, each with a column that names both: `wind where carrier=AA`. Where the checks have rows of other
+        values and the reference has none, the streams of these have an empty reference: they lack data, and are not
+        quiet.
+    """
+    before = values_among(reference.slices(), attribute)
+    since = {value for check in checks for value in values_among(check.slices(), attribute)}
+    streams = []
+    for value in sorted({*before, *since & {OTHER_VALUES}}):
+        group = group_name(attribute, value)
+        columns = reference.of_slice(group).columns or frame
+        watched = {name: each for name, each in columns.items() if name not in (attribute, *ignore)}
+        windows = [check.of_slice(group) for check in checks]
+        for stream in drift_streams(Profile(rows=0, columns=watched), windows, tolerance=tolerance):
+            where = f" where {group}"
+            streams.append(replace(stream, name=f"{stream.name}{where}", column=f"{stream.column}{where}"))
     return tuple(streams)
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "fairness_streams",
     "group_name",
     "metric_streams",
+    "values_among",
 ]
 
 Ints = NDArray[np.int64]
@@ -66,6 +67,18 @@ def group_name(attribute: str, value: str) -> str:
     'carrier=AA'
     """
     return f"{attribute}={value}"
+
+
+def values_among(groups: Iterable[str], attribute: str) -> tuple[str, ...]:
+    """Values of an attribute that are among some groups, in order.
+
+    Examples
+    --------
+    >>> values_among(["", "carrier=UA", "origin=JFK", "carrier=AA"], "carrier")
+    ('AA', 'UA')
+    """
+    begin = group_name(attribute, "")
+    return tuple(sorted(name.removeprefix(begin) for name in groups if name.startswith(begin)))
 
 
 class ScoreTable:
@@ -153,8 +166,7 @@ class ScoreTable:
 
     def values(self, attribute: str) -> tuple[str, ...]:
         """Values of an attribute that are groups, in order."""
-        begin = f"{attribute}="
-        return tuple(sorted(name.removeprefix(begin) for name in self.groups if name.startswith(begin)))
+        return values_among(self.groups, attribute)
 
     def merge(self, other: ScoreTable) -> ScoreTable:
         """Table of the rows of both; exact, in any order."""

@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from mainspring.monitoring import Frame, LossTable, Profile, audit_share, is_audited, merge, profile
+from mainspring.monitoring import (
+    Frame,
+    LossTable,
+    Profile,
+    ProfileKey,
+    ProfileSet,
+    audit_share,
+    is_audited,
+    merge,
+    profile,
+)
 from mainspring.monitoring.operation import OperationTable, latency_bucket
 from mainspring.monitoring.sample import RowSample
 from mainspring.monitoring.scores import ScoreTable
 from mainspring.monitoring.store import DayQuality
 from mainspring.operate.judging import read_columns
+from mainspring.operate.sights.drift import SLICES
 from mainspring.operate.sights.joint import ROWS
 from mainspring.operate.sights.operation import OPERATION
 from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
@@ -31,7 +42,7 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
     from mainspring.task import Task
 
-_Table = TypeVar("_Table", ScoreTable, OperationTable, LossTable, RowSample)
+_Table = TypeVar("_Table", ScoreTable, OperationTable, LossTable, RowSample, ProfileSet)
 
 Place: TypeAlias = tuple[str, int, date]
 """A product, a version, and a day."""
@@ -155,6 +166,21 @@ class DayTables:
         whole = added if kept is None else merge(Profile.from_json(kept), added)
         self.tx.monitoring.put_table(product, version, "profile", day, whole.to_json())
         return sum(part.mistyped for part in added.parts().values())
+
+    def slices(
+        self, place: Place, values: Mapping[str, list[Any]], rows: Mapping[str, list[int]], frame: Frame
+    ) -> None:
+        """Add rows to the profiles by slice of a day; `rows` says which are in each."""
+        added = {
+            ProfileKey("", 0, group): profile(
+                read_columns(
+                    frame, {name: [column[row] for row in which] for name, column in values.items()}
+                ),
+                frame,
+            )
+            for group, which in rows.items()
+        }
+        self._add(place, SLICES, ProfileSet(added), ProfileSet.from_json)
 
     def sample(self, place: Place, added: RowSample) -> None:
         """Add rows to the sample of a day."""

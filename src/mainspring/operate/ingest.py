@@ -18,7 +18,7 @@ from mainspring.monitoring.record import LARGEST_METRIC, LabelEntry, LabelRecord
 from mainspring.monitoring.sample import RowSample
 from mainspring.monitoring.scores import OTHER_VALUES, group_name
 from mainspring.monitoring.store import KnownLabel, OpenPrediction
-from mainspring.monitors import attributes_of, needs_rows
+from mainspring.monitors import InputDrift, attributes_of, needs_rows
 from mainspring.operate.column_types import holds, unfitting
 from mainspring.operate.day_tables import DayTables
 from mainspring.operate.judging import PREDICTION, slice_value
@@ -236,6 +236,9 @@ class _Counting:
         asked_as: dict[tuple[str, int, date, tuple[str, ...]], tuple[list[str], list[datetime]]] = (
             defaultdict(lambda: ([], []))
         )
+        sliced: dict[tuple[str, int, date, tuple[str, ...]], dict[str, list[int]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
         for record in records:
             self.counts[record.product].update(record.unlogged)
@@ -267,6 +270,8 @@ class _Counting:
                     self._task(record.product, version),
                 )
                 asked = columns[record.product, version, day, logged]
+                for group in groups[record.ids[row]]:
+                    sliced[record.product, version, day, logged][group].append(len(asked[PREDICTION]))
                 asked[PREDICTION].append(record.scores[row])
                 ids, moments = asked_as[record.product, version, day, logged]
                 ids.append(record.ids[row])
@@ -289,6 +294,17 @@ class _Counting:
             self.counts[product]["redeclared_values"] += sum(
                 unfitting(asked[column.name], column.dtype) for column in spec.inputs if column.name in asked
             )
+            watched = attributes_of(each for each in spec.monitors if isinstance(each, InputDrift))
+            if watched:
+                inputs = {name: each for name, each in frame.items() if name != PREDICTION}
+                rows = sliced[product, version, day, logged]
+                named = {
+                    group: rows[group]
+                    for name in watched
+                    for group in rows
+                    if group.startswith(group_name(name, ""))
+                }
+                self.days.slices(place, asked, named, inputs)
             if needs_rows(spec.monitors):
                 self.days.sample(place, RowSample.of(*asked_as[product, version, day, logged], asked))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Reference", "judge_candidate", "read_columns", "slice_value"]
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from mainspring.monitoring import (
     LossTable,
     NumberProfile,
     Profile,
+    ProfileKey,
+    ProfileSet,
     frame,
     profile,
 )
@@ -74,6 +76,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         By weekday, Monday first, the profile of inputs and that of predictions; none where no monitor asks.
     scores_by_weekday : list of str
         Likewise the scores.
+    slices : str
+        The profiles of the labelled rows by slice, as far as a monitor asks.
     attributions : str
         By how much each input moves answers on the hold-out; empty where no monitor asks.
     task : Task or None
@@ -90,6 +94,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attributions: str = ""
     strata: list[tuple[str, str]] = []
     scores_by_weekday: list[str] = []
+    slices: str = "[]"
     task: Task | None = None
     metrics: tuple[MetricSpec, ...] = ()
 
@@ -149,6 +154,7 @@ def judge_candidate(
         task=spec.task,
         metrics=spec.metrics,
         strata=_strata(spec, rows, inputs.frame, answers),
+        slices=_sliced(spec, everything, holdout.filter(sound), inputs.frame).to_json(),
         attributions=_attributions(spec, model, everything, holdout.filter(sound), timeout_s),
     )
     return Judged(
@@ -198,12 +204,10 @@ def _scores(
     import numpy as np
 
     weekday = rows[spec.data.event_time].dt.weekday().to_numpy()
-    attributes = {}
-    for name in attributes_of(spec.monitors):
-        values = [slice_value(value) for value in rows[name].to_list()]
-        kept = {each for each, count in Counter(values).most_common(_MOST_SLICES) if count >= _SLICE_ROWS}
-        named = [value if value in kept else OTHER_VALUES for value in values]
-        attributes[name] = np.array(named, dtype=object)
+    attributes = {
+        name: np.array(_named(rows[name], _kept(rows[name])), dtype=object)
+        for name in attributes_of(spec.monitors)
+    }
 
     def counted(which: NDArray[np.bool_]) -> str:
         chosen = {name: values[which].tolist() for name, values in attributes.items()}
@@ -236,6 +240,31 @@ def slice_value(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # callers may send 1.0 for an integer
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _kept(holdout: pl.Series) -> set[str]:
+    """Values that have a slice of their own."""
+    rows = Counter(map(slice_value, holdout.to_list()))
+    return {each for each, count in rows.most_common(_MOST_SLICES) if count >= _SLICE_ROWS}
+
+
+def _named(values: pl.Series, kept: Set[str]) -> list[str]:
+    """Name the slice of each value."""
+    named = map(slice_value, values.to_list())
+    return [value if value in kept else OTHER_VALUES for value in named]
+
+
+def _sliced(spec: ProductSpec, everything: pl.DataFrame, holdout: pl.DataFrame, frame: Frame) -> ProfileSet:
+    """Profile the rows of each slice that a monitor of drift asks for by themselves."""
+    import polars as pl
+
+    profiles = {}
+    for name in attributes_of(each for each in spec.monitors if isinstance(each, InputDrift)):
+        named = pl.Series(_named(everything[name], _kept(holdout[name])))
+        for value in named.unique().sort():
+            rows = everything.filter(named == value)
+            profiles[ProfileKey("", 0, group_name(name, value))] = profile(rows, frame)
+    return ProfileSet(profiles)
 
 
 def _strata(

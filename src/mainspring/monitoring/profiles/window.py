@@ -170,6 +170,17 @@ class ProfileSet(msgspec.Struct, frozen=True):
             both[key] = merge(both[key], profile) if key in both else profile
         return ProfileSet(dict(sorted(both.items())))
 
+    def to_json(self) -> str:
+        """Text that `from_json` reads back; the same for equal sets."""
+        told = [(*key, each) for key, each in sorted(self.profiles.items())]
+        return msgspec.json.encode(told, order="sorted").decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> ProfileSet:
+        """Read what `to_json` wrote."""
+        told = msgspec.json.decode(text, type=list[tuple[str, int, str, Profile]])
+        return cls({ProfileKey(segment, version, name): each for segment, version, name, each in told})
+
     def slices(self) -> tuple[str, ...]:
         """Give the slices that there are, in order."""
         return tuple(sorted({key.slice for key in self.profiles}))

@@ -22,7 +22,7 @@ from mainspring.monitors import (
     ServingSkew,
 )
 from mainspring.operate.sights.attribution import AttributionSight
-from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSight
+from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSight, SlicedInputSight
 from mainspring.operate.sights.joint import JointSight
 from mainspring.operate.sights.operation import FailureSight, LabelSight, LatencySight
 from mainspring.operate.sights.quality import QualitySight, is_of_losses
@@ -58,8 +58,8 @@ def unit_of(monitor: Betting, reference: Reference) -> str:
 def sight_of(monitor: Betting) -> Sight:
     """Give what a monitor sees."""
     match monitor:
-        case InputDrift():
-            return InputSight(monitor)
+        case InputDrift(slices=slices):
+            return SlicedInputSight(monitor) if slices else InputSight(monitor)
         case JointDrift():
             return JointSight(monitor)
         case AttributionDrift():

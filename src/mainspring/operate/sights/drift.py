@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["FaultSight", "InputSight", "PredictionSight"]
+__all__ = ["SLICES", "FaultSight", "InputSight", "PredictionSight", "SlicedInputSight"]
 
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mainspring.monitoring import Profile, drift_streams, merge
+from mainspring.errors import NotFound
+from mainspring.monitoring import Profile, ProfileSet, drift_streams, merge
+from mainspring.monitoring.drift import sliced_drift_streams
 from mainspring.monitoring.faulty import fault_streams
+from mainspring.monitoring.scores import values_among
 from mainspring.operate.sights.sight import DETECTOR, SHARE, tables_before
 from mainspring.operate.sights.strata import NoStrata, strata_of
 
@@ -25,7 +28,25 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
 
 
+SLICES = "profile by slice"
+"""The kind of table by day that has the profiles of slices."""
+
+_NO_SLICES = ProfileSet({}).to_json()
 _NO_ROWS = Profile(rows=0, columns={})
+
+
+class NoSlices(NotFound):
+    """An attribute whose slices the reference of a version has not."""
+
+    def __init__(self, attribute: str) -> None:
+        super().__init__(attribute)
+        self.attribute = attribute
+
+    def __str__(self) -> str:
+        return (
+            f"The champion was judged before slices by {self.attribute} were declared: the next version is compared "
+            "with its own."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +110,40 @@ class InputSight(_DriftSight):
 
     def _watched(self, inputs: Profile, predictions: Profile) -> Profile:
         return _without(inputs, self.monitor.ignore)
+
+
+@dataclass(frozen=True, slots=True)
+class SlicedInputSight(_ProfileSight):
+    """What `InputDrift` sees with slices: every input that is not ignored, in all rows and in those of each value."""
+
+    monitor: InputDrift
+
+    def read(self, tx: Transaction, ref: ModelRef, before: date) -> dict[date, str]:
+        """Read the profiles by day, each with those of its slices."""
+        sliced = tables_before(tx, ref, SLICES, before)
+        whole = tables_before(tx, ref, "profile", before)
+        return {day: json.dumps([text, sliced.get(day, _NO_SLICES)]) for day, text in whole.items()}
+
+    def streams(self, reference: Reference, tables: Sequence[str]) -> tuple[Stream, ...]:
+        """Count all rows, and those of each slice."""
+        inputs, _ = reference.profiles()
+        before = ProfileSet.from_json(reference.slices)
+        days = [json.loads(text) for text in tables]
+        whole = [Profile.from_json(text) for text, _ in days]
+        sliced = [ProfileSet.from_json(text) for _, text in days]
+        found = drift_streams(_without(inputs, self.monitor.ignore), whole, tolerance=self.monitor.tolerance)
+        for attribute in self.monitor.slices:
+            if not values_among(before.slices(), attribute):
+                raise NoSlices(attribute)
+            found += sliced_drift_streams(
+                before,
+                sliced,
+                frame=inputs.frame,
+                attribute=attribute,
+                ignore=self.monitor.ignore,
+                tolerance=self.monitor.tolerance,
+            )
+        return found
 
 
 @dataclass(frozen=True, slots=True)
