@@ -132,7 +132,13 @@ def list_runs(product: str | None = None, /, *, limit: int = 20, options: Option
     )
 
 
-@runs.command
+@runs.command(
+    help_epilogue="""\
+Examples:
+  mainspring runs find "metrics.auc > 0.9 AND params.model = 'gbm'" --order "metrics.auc DESC"
+  mainspring runs find "tags.mainspring.trigger = 'on_drift'" --experiment late-orders
+"""
+)
 def find(
     filter: str = "",  # noqa: A002 - the word of the interface
     /,
@@ -181,7 +187,7 @@ def find(
     )
 
 
-@runs.command
+@runs.command(help_epilogue="Examples:\n  mainspring runs show 3f2a91\n  mainspring runs show 3f2a91 --json")
 def show(run: str, /, *, options: Options = HERE) -> None:
     """Show one run with all that was logged to it.
 
@@ -219,7 +225,7 @@ def show(run: str, /, *, options: Options = HERE) -> None:
     )
 
 
-@runs.command
+@runs.command(help_epilogue="Examples:\n  mainspring runs compare 3f2a91 77c0de --all-of-it")
 def compare(first: str, second: str, /, *, all_of_it: bool = False, options: Options = HERE) -> None:
     """Show in what two runs differ: params, metrics, data, code, environment and tags.
 
