@@ -16,10 +16,9 @@ from mainspring.operate.loop_runs import end_run
 from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.pipelines import RunState
+from mainspring.search import RUNS, Search, parse_filter
 from mainspring.stores.sql import Transaction
 from mainspring.tracking.record import Lifecycle, Run, RunStatus
-from mainspring.tracking.search import RUNS, parse_filter
-from mainspring.tracking.store import Search
 from mainspring.workspace import open_workspace
 
 

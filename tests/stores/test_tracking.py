@@ -13,6 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.tracking.asked import KEYS, NUMBERS, TEXTS, conditions
 
+from mainspring.search import (
+    RUNS,
+    AllOf,
+    AnyOf,
+    Comparison,
+    Condition,
+    Entity,
+    Negation,
+    Operator,
+    Order,
+    Search,
+    View,
+    parse_filter,
+)
 from mainspring.stores.sql import Transaction
 from mainspring.tracking.record import (
     Dataset,
@@ -24,19 +38,7 @@ from mainspring.tracking.record import (
     Run,
     RunStatus,
 )
-from mainspring.tracking.search import (
-    RUNS,
-    AllOf,
-    AnyOf,
-    Comparison,
-    Condition,
-    Entity,
-    Negation,
-    Operator,
-    Order,
-    parse_filter,
-)
-from mainspring.tracking.store import ExperimentTaken, ParamChanged, RunNotFound, Search, TagNotFound, View
+from mainspring.tracking.store import ExperimentTaken, ParamChanged, RunNotFound, TagNotFound
 
 HOME = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from mainspring.tracking.search import AllOf, AnyOf, Comparison, Condition, Entity, Negation, Operator
+from mainspring.search import AllOf, AnyOf, Comparison, Condition, Entity, Negation, Operator
 
 KEYS = ("a", "b c", "val/loss")
 TEXTS = ("x", "X", "x%", "[x]", "it's", "a\\b", "", "ä*?")

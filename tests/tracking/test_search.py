@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tracking.asked import conditions, text_of
 
-from mainspring.tracking.search import (
+from mainspring.search import (
     RUNS,
     AllOf,
     AnyOf,

@@ -32,8 +32,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from mainspring.fit import Unfit
 from mainspring.tracking.limits import (
-    Unfit,
     check_batch,
     check_datasets,
     check_experiment_name,

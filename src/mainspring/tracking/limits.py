@@ -9,12 +9,10 @@ __all__ = [
     "BATCH_LIMIT",
     "PARAM_LIMIT",
     "TAG_LIMIT",
-    "Unfit",
     "check_batch",
     "check_datasets",
     "check_experiment_name",
     "check_experiment_tag",
-    "check_key",
     "check_location",
     "check_metric",
     "check_model_name",
@@ -26,14 +24,12 @@ __all__ = [
 ]
 
 import math
-import posixpath
 import re
 import sys
 from collections import Counter
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mainspring.errors import Invalid
+from mainspring.fit import Unfit, check_key, has_control, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -50,23 +46,10 @@ BATCH_LIMIT = 1000
 """Metrics, and all entries together, in one batch."""
 
 _BATCH_OF = 100
-_KEY_LIMIT = 250
-_KEY = re.compile(r"[/\w.\- :]*")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 _MODEL_NAME_REFUSES = re.compile(r"""[/:.%"']""")
 _INT64 = 2**63
 _DATASET_LIMITS = {"name": 500, "digest": 36, "schema": 1_048_575, "source": 65_535, "profile": 16_777_215}
-
-
-class Unfit(Invalid):
-    """A name or value that cannot be logged."""
-
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(what, why)
-        self.what, self.why = what, why
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
 
 
 def check_run_id(run_id: str) -> None:
@@ -75,21 +58,6 @@ def check_run_id(run_id: str) -> None:
         raise Unfit(
             f"Invalid run ID: {run_id[:100]!r}", "it is letters, digits, _ and -, at most 256 of them"
         )
-
-
-# Of a thousand points in a batch most have a key that was seen before.
-@lru_cache(maxsize=4096)
-def check_key(kind: str, key: str) -> None:
-    """Refuse a key that could not be a path of its own: metrics, params and tags have the same form."""
-    if not _KEY.fullmatch(key):
-        why = "it may hold letters, digits, spaces, and _ - . : / alone"
-    elif key != posixpath.normpath(key) or key.startswith(("..", "/")) or key == ".":
-        why = f"it reads as a path, and would name {posixpath.normpath(key)!r} then"
-    elif len(key) > _KEY_LIMIT:
-        why = f"it has {len(key)} characters, and {_KEY_LIMIT} is the most"
-    else:
-        return
-    raise Unfit(f"Invalid {kind} name {key[:100]!r}", why)
 
 
 def check_metric(metric: Metric) -> None:
@@ -110,13 +78,13 @@ def stored_value(value: float) -> float:
 def fit_param(key: str, value: str) -> str:
     """Give a param's value as it is kept: cut, since a run shall not end for it. Raises `Unfit` for its key."""
     check_key("param", key)
-    return _within(f"Invalid value of param {key!r}", value[:PARAM_LIMIT], PARAM_LIMIT)
+    return within(f"Invalid value of param {key!r}", value[:PARAM_LIMIT], PARAM_LIMIT)
 
 
 def fit_tag(key: str, value: str) -> str:
     """Give a tag's value as it is kept, cut as a param's is; raises `Unfit` for its key."""
     check_key("tag", key)
-    return _within(f"Invalid value of tag {key!r}", value[:TAG_LIMIT], TAG_LIMIT)
+    return within(f"Invalid value of tag {key!r}", value[:TAG_LIMIT], TAG_LIMIT)
 
 
 def check_batch(
@@ -144,21 +112,21 @@ def check_experiment_name(name: str) -> None:
     """Refuse a name that no experiment can have."""
     if not name.strip():
         raise Unfit("Invalid experiment name", "it is empty")
-    _within("Invalid experiment name", name, 500)
-    if _has_control(name):
+    within("Invalid experiment name", name, 500)
+    if has_control(name):
         raise Unfit("Invalid experiment name", "it holds a character that cannot be printed")
 
 
 def check_experiment_tag(key: str, value: str) -> None:
     """Refuse a tag that no experiment can have."""
     check_key("tag", key)
-    _within(f"Invalid value of tag {key!r}", value, 20_000)
+    within(f"Invalid value of tag {key!r}", value, 20_000)
 
 
 def check_location(location: str) -> None:
     """Refuse a place that no artifacts can be in."""
-    _within("Invalid artifact location", location, 2048)
-    if _has_control(location):
+    within("Invalid artifact location", location, 2048)
+    if has_control(location):
         raise Unfit("Invalid artifact location", "it holds a character that cannot be printed")
     if location.startswith("mlflow-artifacts:") and ".." in location.split("/"):
         raise Unfit(
@@ -172,7 +140,7 @@ def check_model_name(name: str) -> None:
         raise Unfit(
             f"Invalid model name {name[:100]!r}", "it must be non-empty and hold none of / : . % \" '"
         )
-    _within("Invalid model name", name, 500)
+    within("Invalid model name", name, 500)
 
 
 def check_datasets(inputs: Iterable[DatasetInput]) -> None:
@@ -182,29 +150,14 @@ def check_datasets(inputs: Iterable[DatasetInput]) -> None:
             text: str = getattr(each.dataset, field)
             if not text and field in ("name", "digest"):
                 raise Unfit(f"Invalid dataset {field}", "it is empty")
-            _within(f"Invalid dataset {field}", text, most)
+            within(f"Invalid dataset {field}", text, most)
         for key, value in each.tags.items():
-            _within("Invalid key of a dataset's tag", key, 255)
-            _within(f"Invalid value of the dataset's tag {key[:100]!r}", value, 500)
+            within("Invalid key of a dataset's tag", key, 255)
+            within(f"Invalid value of the dataset's tag {key[:100]!r}", value, 500)
 
 
 def check_model_texts(kind: str, texts: Mapping[str, str]) -> None:
     """Refuse the params or tags of a logged model that cannot be kept."""
     for key, value in texts.items():
         check_key(kind, key)
-        _within(f"Invalid value of {kind} {key!r}", value, PARAM_LIMIT)
-
-
-def _within(what: str, text: str, most: int) -> str:
-    if len(text) > most:
-        raise Unfit(
-            what, f"it exceeds the maximum length: it has {len(text)} characters, and {most} is the most"
-        )
-    if "\0" in text:
-        # PostgreSQL keeps no such text, and SQLite would read it only to there.
-        raise Unfit(what, "it holds the character NUL, which no database keeps")
-    return text
-
-
-def _has_control(text: str) -> bool:
-    return any(ord(character) < 32 or ord(character) == 127 for character in text)
+        within(f"Invalid value of {kind} {key!r}", value, PARAM_LIMIT)

@@ -1,4 +1,4 @@
-"""Where experiments, runs and logged models are kept, and what the searches of them give."""
+"""Where experiments, runs and logged models are kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ __all__ = [
     "ExperimentNotFound",
     "ExperimentStore",
     "ExperimentTaken",
-    "Found",
     "LoggedModelNotFound",
     "LoggedModelStore",
     "LoggedRunStore",
@@ -14,19 +13,16 @@ __all__ = [
     "NotToTurn",
     "ParamChanged",
     "RunNotFound",
-    "Search",
     "TagNotFound",
-    "View",
 ]
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from mainspring.errors import NotFound, Refused, Taken
 
 if TYPE_CHECKING:
+    from mainspring.search import Found, Search
     from mainspring.tracking.record import (
         DatasetInput,
         Experiment,
@@ -38,9 +34,6 @@ if TYPE_CHECKING:
         Run,
         RunStatus,
     )
-    from mainspring.tracking.search import Condition, Order
-
-T = TypeVar("T")
 
 
 class ExperimentNotFound(NotFound):
@@ -145,45 +138,6 @@ class ParamChanged(Refused):
             f"Changing param values is not allowed. Of the run {self.run_id!r}, {told}. "
             "Log the other value in a run of its own, which may be nested in this one."
         )
-
-
-class View(StrEnum):
-    """Which of what is searched may be found."""
-
-    ACTIVE = "ACTIVE_ONLY"
-    DELETED = "DELETED_ONLY"
-    ALL = "ALL"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """What is looked for, and which page of it.
-
-    Attributes
-    ----------
-    condition : Condition
-        What each must meet.
-    orders : tuple of Order
-        What comes first; equals are in the order that is usual for their kind.
-    limit : int
-        How many a page holds.
-    token : str
-        What the page before said; empty for the first.
-    """
-
-    condition: Condition
-    orders: tuple[Order, ...] = ()
-    view: View = View.ACTIVE
-    limit: int
-    token: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
-    """One page, and the token of the next; empty on the last."""
-
-    items: tuple[T, ...]
-    token: str = ""
 
 
 class ExperimentStore(Protocol):

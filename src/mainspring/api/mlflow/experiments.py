@@ -6,13 +6,13 @@ __all__ = ["EXPERIMENTS", "experiment_number"]
 
 from typing import TYPE_CHECKING
 
+from mainspring import search
 from mainspring.api.mlflow.messages import ExperimentMessage, GivenKeyValue, Message, texts_of
 from mainspring.api.mlflow.wire import Method
 from mainspring.errors import Invalid
 from mainspring.operate.log_runs import create_experiment, rename_experiment, tag_experiment, turn_experiment
-from mainspring.tracking import search
+from mainspring.search import Search, View
 from mainspring.tracking.record import Lifecycle
-from mainspring.tracking.store import Search, View
 
 if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction

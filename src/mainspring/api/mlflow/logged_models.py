@@ -6,6 +6,7 @@ __all__ = ["LOGGED_MODELS"]
 
 from typing import TYPE_CHECKING
 
+from mainspring import search
 from mainspring.api.mlflow.experiments import experiment_number, page_size
 from mainspring.api.mlflow.messages import GivenKeyValue, LoggedModelMessage, Message, texts_of
 from mainspring.api.mlflow.runs import known_experiments
@@ -19,9 +20,8 @@ from mainspring.operate.log_runs import (
     log_model_texts,
     untag_logged_model,
 )
-from mainspring.tracking import search
+from mainspring.search import Search
 from mainspring.tracking.record import ModelStatus
-from mainspring.tracking.store import Search
 
 if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction

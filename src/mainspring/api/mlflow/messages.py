@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.api.mlflow.wire import number_out
-from mainspring.tracking.limits import Unfit, stored_value
+from mainspring.fit import Unfit
+from mainspring.tracking.limits import stored_value
 from mainspring.tracking.record import (
     Dataset,
     DatasetInput,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mainspring import search
 from mainspring.api.mlflow.experiments import experiment_number, page_size
 from mainspring.api.mlflow.messages import (
     GivenDatasetInput,
@@ -35,10 +36,9 @@ from mainspring.operate.log_runs import (
     turn_run,
     untag_run,
 )
-from mainspring.tracking import search
+from mainspring.search import Search, View
 from mainspring.tracking.limits import check_run_id
 from mainspring.tracking.record import Lifecycle, RunStatus
-from mainspring.tracking.store import Search, View
 
 if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 
 from mainspring.errors import Invalid
-from mainspring.tracking.search import AllOf, AnyOf, Comparison, Condition, Entity, Negation, Operator, Order
+from mainspring.search import AllOf, AnyOf, Comparison, Condition, Entity, Negation, Operator, Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

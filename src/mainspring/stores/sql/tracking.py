@@ -36,6 +36,7 @@ from sqlalchemy import (
 )
 
 from mainspring.digest import canonical_json
+from mainspring.search import Entity, Found, Search, View
 from mainspring.stores.sql.insert import add, add_new, insert, put
 from mainspring.stores.sql.search import Searched, read_page
 from mainspring.stores.sql.tracking_schema import (
@@ -66,18 +67,14 @@ from mainspring.tracking.record import (
     Run,
     RunStatus,
 )
-from mainspring.tracking.search import Entity
 from mainspring.tracking.store import (
     ExperimentNotFound,
     ExperimentTaken,
-    Found,
     LoggedModelNotFound,
     NotActive,
     ParamChanged,
     RunNotFound,
-    Search,
     TagNotFound,
-    View,
 )
 
 if TYPE_CHECKING:

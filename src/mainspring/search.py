@@ -17,11 +17,14 @@ __all__ = [
     "Comparison",
     "Condition",
     "Entity",
+    "Found",
     "Negation",
     "Operator",
     "Order",
+    "Search",
     "SearchUnclear",
     "Searchable",
+    "View",
     "parse_filter",
     "parse_order",
 ]
@@ -30,12 +33,14 @@ import math
 import re
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from mainspring.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+T = TypeVar("T")
 
 _DEPTH = 30
 _COMPARISONS = 200
@@ -264,6 +269,46 @@ MODEL_VERSIONS = Searchable(
     },
     synonyms={"version": "version_number", "stage": "current_stage", "source": "source_path"},
 )
+
+
+class View(StrEnum):
+    """Which of what is searched may be found."""
+
+    ACTIVE = "ACTIVE_ONLY"
+    DELETED = "DELETED_ONLY"
+    ALL = "ALL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is looked for, and which page of it.
+
+    Attributes
+    ----------
+    condition : Condition
+        What each must meet.
+    orders : tuple of Order
+        What comes first; equals are in the order that is usual for their kind.
+    limit : int
+        How many a page holds.
+    token : str
+        What the page before said; empty for the first.
+    """
+
+    condition: Condition
+    orders: tuple[Order, ...] = ()
+    view: View = View.ACTIVE
+    limit: int
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """One page, and the token of the next; empty on the last."""
+
+    items: tuple[T, ...]
+    token: str = ""
+
 
 _REST = re.compile(r"\s*\Z")
 _TOKEN = re.compile(
