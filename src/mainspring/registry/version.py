@@ -93,8 +93,18 @@ class ModelVersion:
 class RegistryStore(Protocol):
     """Where model versions and aliases are recorded."""
 
+    def reserve(self, product: str, at: datetime) -> None:
+        """Take a product's name: it is a registered model from there on.
+
+        Raises `mainspring.registry.registered.RegisteredModelTaken` where a client has registered it before.
+        """
+        ...
+
     def add(self, version: ModelVersion) -> None:
-        """Record a version; raises `mainspring.errors.Conflict` when its number is taken."""
+        """Record a version; raises `mainspring.errors.Conflict` when its number is taken.
+
+        It is a version of the registered model of the same name too, as every alias is that moves.
+        """
         ...
 
     def get(self, ref: ModelRef) -> ModelVersion:

@@ -28,12 +28,14 @@ from mainspring.stores.sql.leases import SqlLeases
 from mainspring.stores.sql.ledger import SqlLedger
 from mainspring.stores.sql.loop import SqlLoopStore
 from mainspring.stores.sql.monitoring import SqlMonitoringStore
+from mainspring.stores.sql.registered import SqlRegisteredModelStore, SqlRegisteredVersionStore
 from mainspring.stores.sql.registry import SqlRegistryStore
 from mainspring.stores.sql.rollouts import SqlRolloutStore
 from mainspring.stores.sql.runs import SqlRunStore
 from mainspring.stores.sql.schema import NEWEST_REVISION, REVISION_TABLE
 from mainspring.stores.sql.tracking import SqlExperimentStore, SqlLoggedModelStore, SqlLoggedRunStore
 from mainspring.stores.sql.values import SqlValues
+from mainspring.stores.sql.webhooks import SqlWebhookStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +47,9 @@ if TYPE_CHECKING:
     from mainspring.loop.cycle import LoopStore
     from mainspring.monitoring.store import MonitoringStore
     from mainspring.pipelines.run import RunStore
+    from mainspring.registry.registered import RegisteredModelStore, RegisteredVersionStore
     from mainspring.registry.version import RegistryStore
+    from mainspring.registry.webhook import WebhookStore
     from mainspring.rollouts.store import RolloutStore
     from mainspring.tracking.store import ExperimentStore, LoggedModelStore, LoggedRunStore
 
@@ -72,6 +76,9 @@ class Transaction:
     experiments: ExperimentStore
     logged_runs: LoggedRunStore
     logged_models: LoggedModelStore
+    registered_models: RegisteredModelStore
+    registered_versions: RegisteredVersionStore
+    webhooks: WebhookStore
     values: SqlValues
     leases: SqlLeases
 
@@ -90,6 +97,9 @@ class Transaction:
             experiments=SqlExperimentStore(connection),
             logged_runs=SqlLoggedRunStore(connection),
             logged_models=SqlLoggedModelStore(connection),
+            registered_models=SqlRegisteredModelStore(connection),
+            registered_versions=SqlRegisteredVersionStore(connection),
+            webhooks=SqlWebhookStore(connection),
             values=SqlValues(connection),
             leases=SqlLeases(connection),
         )

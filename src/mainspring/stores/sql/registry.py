@@ -16,12 +16,16 @@ from mainspring.clock import parse_time, time_text
 from mainspring.digest import canonical_json
 from mainspring.errors import Conflict
 from mainspring.ref import ModelRef
+from mainspring.registry.registered import RegisteredVersion
 from mainspring.registry.version import ModelVersion, ModelVersionNotFound, StaleAlias
 from mainspring.stores.sql.insert import add, insert
+from mainspring.stores.sql.registered import SqlRegisteredModelStore, SqlRegisteredVersionStore
 from mainspring.stores.sql.schema import model_aliases, model_versions
 from mainspring.stores.sql.texts import fields_of, json_text, numbers, numbers_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection
 
 
@@ -30,6 +34,9 @@ class SqlRegistryStore:
     """`mainspring.registry.version.RegistryStore` in SQL."""
 
     connection: Connection
+
+    def reserve(self, product: str, at: datetime) -> None:
+        self._models.reserve(product, _ms(at))
 
     def add(self, version: ModelVersion) -> None:
         row = fields_of(version) | {
@@ -40,6 +47,8 @@ class SqlRegistryStore:
         }
         if not add(self.connection, model_versions, row):
             raise Conflict(f"{version.ref} is registered already. Read the newest version, then try again.")
+        self.reserve(version.product, version.registered_at)
+        SqlRegisteredVersionStore(self.connection).record(_registered(version))
 
     def get(self, ref: ModelRef) -> ModelVersion:
         table = model_versions.c
@@ -77,6 +86,7 @@ class SqlRegistryStore:
             self.connection.execute(
                 delete(model_aliases).where(table.product == product, table.alias == alias)
             )
+            self._models.point(product, alias, None)
             return
         self.get(ModelRef(product, to))
         statement = insert(self.connection, model_aliases)
@@ -86,6 +96,11 @@ class SqlRegistryStore:
             ),
             {"product": product, "alias": alias, "number": to},
         )
+        self._models.point(product, alias, to)
+
+    @property
+    def _models(self) -> SqlRegisteredModelStore:
+        return SqlRegisteredModelStore(self.connection)
 
     def _newest(self, product: str) -> int | None:
         table = model_versions.c
@@ -93,6 +108,25 @@ class SqlRegistryStore:
             select(func.max(table.number)).where(table.product == product)
         ).scalar()
         return newest
+
+
+def _registered(version: ModelVersion) -> RegisteredVersion:
+    at = _ms(version.registered_at)
+    return RegisteredVersion(
+        name=version.product,
+        number=version.number,
+        source=f"mainspring:/{version.ref}",
+        location="",
+        run_id=version.run_id,
+        description=version.reason,
+        created_ms=at,
+        updated_ms=at,
+        tags={"mainspring.cycle": version.cycle_id, "mainspring.artifact": version.artifact},
+    )
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _version(row: Row[Any]) -> ModelVersion:

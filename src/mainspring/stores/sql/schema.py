@@ -51,7 +51,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0009"
+NEWEST_REVISION = "0010"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"

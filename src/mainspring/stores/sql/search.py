@@ -37,7 +37,7 @@ from mainspring.search import AllOf, AnyOf, Comparison, Condition, Entity, Negat
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row, Table
+    from sqlalchemy import Connection, Row
 
 
 class TokenUnclear(Invalid):
@@ -60,7 +60,7 @@ class Searched:
 
     Attributes
     ----------
-    table : Table
+    table : FromClause
         Each of whose rows is a possible result.
     owner : ColumnElement
         What names a row in the tables of its entries.
@@ -72,7 +72,7 @@ class Searched:
         How other entities are asked about: given the key and a comparison of one column, the condition.
     """
 
-    table: Table
+    table: FromClause
     owner: ColumnElement[Any]
     attributes: Mapping[str, ColumnElement[Any]]
     entries: Mapping[Entity, tuple[FromClause, ColumnElement[Any]]]

@@ -10,15 +10,12 @@ import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Row,
-    Select,
     Table,
     Text,
     and_,
@@ -37,6 +34,7 @@ from sqlalchemy import (
 
 from mainspring.digest import canonical_json
 from mainspring.search import Entity, Found, Search, View
+from mainspring.stores.sql.entries import OWNERS, parts_of, put_texts, texts_of
 from mainspring.stores.sql.insert import add, add_new, insert, put
 from mainspring.stores.sql.search import Searched, read_page
 from mainspring.stores.sql.tracking_schema import (
@@ -83,8 +81,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _CONTEXT = "mlflow.data.context"
-_AT_ONCE = 500
-"""Owners whose entries are read with one statement; databases bound how many values one may have."""
 
 _EXPERIMENTS = Searched(
     table=experiments,
@@ -112,19 +108,18 @@ def _read_dataset(
 
 
 # Statements that every call runs are made once: to make one costs more than to run it.
-_OWNERS: BindParameter[Any] = bindparam("owners", expanding=True)
 _RUN = select(logged_runs).where(logged_runs.c.run_id == bindparam("id"))
 _METRICS_OF = (
-    select(run_metrics).where(run_metrics.c.run.in_(_OWNERS)).order_by(run_metrics.c.run, run_metrics.c.key)
+    select(run_metrics).where(run_metrics.c.run.in_(OWNERS)).order_by(run_metrics.c.run, run_metrics.c.key)
 )
 _DATASETS_OF = (
     select(run_datasets.c.run, run_datasets.c.tags, datasets)
     .join(datasets)
-    .where(run_datasets.c.run.in_(_OWNERS))
+    .where(run_datasets.c.run.in_(OWNERS))
     .order_by(run_datasets.c.run, datasets.c.position)
 )
 _MODELS_OF = (
-    select(run_models).where(run_models.c.run.in_(_OWNERS)).order_by(run_models.c.run, run_models.c.model_id)
+    select(run_models).where(run_models.c.run.in_(OWNERS)).order_by(run_models.c.run, run_models.c.model_id)
 )
 
 _RUNS = Searched(
@@ -238,7 +233,7 @@ class SqlExperimentStore:
             limit=search.limit,
             token=search.token,
         )
-        tags = _texts(
+        tags = texts_of(
             self.connection, experiment_tags, "experiment", [row.experiment_id for row in page.rows]
         )
         return Found(tuple(_experiment(row, tags[row.experiment_id]) for row in page.rows), page.token)
@@ -249,7 +244,7 @@ class SqlExperimentStore:
             raise ExperimentNotFound(named)
         return _experiment(
             row,
-            _texts(self.connection, experiment_tags, "experiment", [row.experiment_id])[row.experiment_id],
+            texts_of(self.connection, experiment_tags, "experiment", [row.experiment_id])[row.experiment_id],
         )
 
     def _update(self, experiment_id: int, **values: object) -> None:
@@ -257,7 +252,7 @@ class SqlExperimentStore:
         self.connection.execute(statement.values(**values))
 
     def _put_tags(self, experiment_id: int, tags: Mapping[str, str]) -> None:
-        _put(self.connection, experiment_tags, "experiment", experiment_id, tags)
+        put_texts(self.connection, experiment_tags, "experiment", experiment_id, tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +275,7 @@ class SqlLoggedRunStore:
         }
         statement = insert(self.connection, logged_runs).returning(logged_runs.c.position)
         position = self.connection.execute(statement, row).scalar_one()
-        _put(self.connection, run_tags, "run", position, run.tags)
+        put_texts(self.connection, run_tags, "run", position, run.tags)
 
     def get(self, run_id: str) -> Run:
         return self._whole([self._row(run_id)])[0]
@@ -315,7 +310,7 @@ class SqlLoggedRunStore:
             self._add_params(run_id, run, params)
         if metrics:
             self._add_points(run_id, run, metrics)
-        _put(self.connection, run_tags, "run", run, tags)
+        put_texts(self.connection, run_tags, "run", run, tags)
 
     def untag(self, run_id: str, key: str) -> None:
         run = self._writable(run_id).position
@@ -397,7 +392,7 @@ class SqlLoggedRunStore:
         changed = {key: (old, params[key]) for key, old in known.items() if params[key] != old}
         if changed:
             raise ParamChanged(run_id, changed)
-        _put(
+        put_texts(
             self.connection, run_params, "run", run, {key: params[key] for key in params if key not in known}
         )
 
@@ -454,12 +449,12 @@ class SqlLoggedRunStore:
     def _whole(self, rows: Sequence[Row[Any]]) -> tuple[Run, ...]:
         """Give runs with all that was logged to them, reading each kind of entry at once for all."""
         owners = [row.position for row in rows]
-        params = _texts(self.connection, run_params, "run", owners)
-        tags = _texts(self.connection, run_tags, "run", owners)
+        params = texts_of(self.connection, run_params, "run", owners)
+        tags = texts_of(self.connection, run_tags, "run", owners)
         metrics: dict[int, list[Metric]] = defaultdict(list)
         inputs: dict[int, list[DatasetInput]] = defaultdict(list)
         models: dict[tuple[int, bool], list[ModelOutput]] = defaultdict(list)
-        for some in _parts(owners):
+        for some in parts_of(owners):
             for row in self.connection.execute(_METRICS_OF, {"owners": some}):
                 metrics[row.run].append(_metric(row))
             for row in self.connection.execute(_DATASETS_OF, {"owners": some}):
@@ -501,8 +496,8 @@ class SqlLoggedModelStore:
         }
         statement = insert(self.connection, logged_models).returning(logged_models.c.position)
         position = self.connection.execute(statement, row).scalar_one()
-        _put(self.connection, logged_model_params, "model", position, model.params)
-        _put(self.connection, logged_model_tags, "model", position, model.tags)
+        put_texts(self.connection, logged_model_params, "model", position, model.params)
+        put_texts(self.connection, logged_model_tags, "model", position, model.tags)
 
     def get(self, model_id: str) -> LoggedModel:
         return self._whole([self._row(model_id)])[0]
@@ -522,8 +517,8 @@ class SqlLoggedModelStore:
 
     def log(self, model_id: str, params: Mapping[str, str] = {}, tags: Mapping[str, str] = {}) -> None:
         position = self._row(model_id).position
-        _put(self.connection, logged_model_params, "model", position, params)
-        _put(self.connection, logged_model_tags, "model", position, tags)
+        put_texts(self.connection, logged_model_params, "model", position, params)
+        put_texts(self.connection, logged_model_tags, "model", position, tags)
 
     def untag(self, model_id: str, key: str) -> None:
         model = logged_model_tags.c.model == self._row(model_id).position
@@ -575,11 +570,11 @@ class SqlLoggedModelStore:
 
     def _whole(self, rows: Sequence[Row[Any]]) -> tuple[LoggedModel, ...]:
         owners = [row.position for row in rows]
-        params = _texts(self.connection, logged_model_params, "model", owners)
-        tags = _texts(self.connection, logged_model_tags, "model", owners)
+        params = texts_of(self.connection, logged_model_params, "model", owners)
+        tags = texts_of(self.connection, logged_model_tags, "model", owners)
         metrics: dict[int, list[Metric]] = defaultdict(list)
         ids = {row.position: row.model_id for row in rows}
-        for some in _parts(owners):
+        for some in parts_of(owners):
             table = logged_model_metrics.c
             statement = select(logged_model_metrics).where(table.model.in_(some))
             statement = statement.order_by(table.model, table.key, table.timestamp_ms, table.step)
@@ -689,32 +684,6 @@ def _seen(table: Table, view: View) -> ColumnElement[bool]:
             return table.c.lifecycle == Lifecycle.ACTIVE.value
         case View.DELETED:
             return table.c.lifecycle == Lifecycle.DELETED.value
-
-
-def _parts(owners: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (owners[start : start + _AT_ONCE] for start in range(0, len(owners), _AT_ONCE))
-
-
-def _texts(
-    connection: Connection, table: Table, owner: str, owners: Sequence[int]
-) -> dict[int, dict[str, str]]:
-    """Read the keys and values of some owners, ordered by key."""
-    found: dict[int, dict[str, str]] = {each: {} for each in owners}
-    for some in _parts(owners):
-        for of, key, value in connection.execute(_texts_of(table, owner), {"owners": some}):
-            found[of][key] = value
-    return found
-
-
-@cache
-def _texts_of(table: Table, owner: str) -> Select[Any]:
-    return select(table).where(table.c[owner].in_(_OWNERS)).order_by(table.c[owner], table.c.key)
-
-
-def _put(connection: Connection, table: Table, owner: str, of: int, texts: Mapping[str, str]) -> None:
-    """Write keys with their values; a later value replaces an earlier one."""
-    if texts:
-        put(connection, table, [{owner: of, "key": key, "value": value} for key, value in texts.items()])
 
 
 def _remove(connection: Connection, table: Table, of: ColumnElement[bool], key: str, told: str) -> None:
