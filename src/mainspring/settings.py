@@ -67,6 +67,9 @@ class Settings:
         Products, with commas between them, whose models may be code of their own: to load such a model runs it.
     alerts : mapping of str to Route
         Ways on which alarms come to people, by name: see `mainspring.sinks.route`. In the environment, JSON.
+    webhook_hosts : str
+        Hosts, with commas between them, that webhooks of the registry may tell over http, and where their addresses are
+        not public; `*` for all. Others are told over https, at public addresses.
     page_url : str
         Address at which people reach the pages, for links in alerts; empty for the host and port of the server.
     worker_memory_mb : int
@@ -92,6 +95,7 @@ class Settings:
     seed: int = 0
     allow_code: str = ""
     alerts: Mapping[str, Route] = field(default_factory=dict, repr=False)
+    webhook_hosts: str = ""
     page_url: str = ""
     worker_memory_mb: int = 4096
 

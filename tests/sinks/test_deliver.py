@@ -17,7 +17,7 @@ from mainspring.events import EventType
 from mainspring.operate.alarms import acknowledge, snooze
 from mainspring.operate.controller import turn
 from mainspring.operate.request import request_training
-from mainspring.sinks.deliver import Alerting, deliver, route_rows
+from mainspring.sinks.deliver import alerting, deliver, route_rows
 from mainspring.sinks.route import Email, PagerDuty, Slack, Stdout, Webhook
 from mainspring.web.alarms import picture_of
 from mainspring.workspace import Workspace, open_workspace
@@ -215,7 +215,7 @@ def test_a_process_that_dies_on_its_way_loses_nothing(opened: Open, heard: Recei
 def test_a_thread_tells_what_is_due(opened: Open, heard: Receiver) -> None:
     before = opened(ops=Webhook(url=heard.url))
     settings = replace(before.settings, interval_s=0.01)
-    with open_workspace(settings.root, settings) as workspace, Alerting(workspace, no_picture):
+    with open_workspace(settings.root, settings) as workspace, alerting(workspace, no_picture):
         while len(heard.came) < len(told(before)):
             assert heard.arrived.acquire(timeout=30)
     assert ids(heard) == told(before)
@@ -250,7 +250,7 @@ def test_a_fault_of_a_route_is_told_and_keeps_no_other_from_telling(
 
 
 def test_without_a_route_there_is_no_thread(opened: Open) -> None:
-    with Alerting(opened(), no_picture):
+    with alerting(opened(), no_picture):
         assert "alerting" not in {thread.name for thread in threading.enumerate()}
 
 

@@ -7,6 +7,7 @@ __all__ = ["gateway", "server", "up"]
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import signal
 import socket
@@ -74,7 +75,9 @@ def server(root: Path) -> None:
     # Imported while the worker is on its way.
     from mainspring.api import serve
     from mainspring.operate.declare import declare
-    from mainspring.sinks.deliver import Alerting
+    from mainspring.sinks.background import Background
+    from mainspring.sinks.deliver import alerting
+    from mainspring.sinks.news import tell_news
     from mainspring.web import pages
     from mainspring.web.alarms import picture_of
     from mainspring.workspace import open_workspace
@@ -82,7 +85,8 @@ def server(root: Path) -> None:
     with open_workspace(root, settings, workers) as workspace, _alone(settings):
         declare(workspace, actor="product file")
         workspace.artifacts.sweep(datetime.now(UTC) - _ABANDONED)
-        with Alerting(workspace, picture_of):
+        telling = Background(workspace, "webhooks", functools.partial(tell_news, workspace))
+        with alerting(workspace, picture_of), telling:
             serve(workspace, pages(workspace))
 
 

@@ -45,8 +45,9 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
     Raises
     ------
     DeclarationInvalid
-        A file does not import, contradicts itself, or gives a product that has versions a task of another kind. What it
-        declared before stays in force, and the others are declared.
+        A file does not import, contradicts itself, gives a product that has versions a task of another kind, or takes
+        the name of a model that a client has registered. What it declared before stays in force, and the others are
+        declared.
     """
     try:
         described = workspace.workers.ask(Describe(), Described)
@@ -56,7 +57,11 @@ def declare(workspace: Workspace, *, actor: str) -> tuple[ProductSpec, ...]:
         raise DeclarationInvalid(str(error)) from None
     with workspace.database.read() as tx:
         known = tx.values.items("product:")
-        refused = described.refused | _of_other_tasks(tx, workspace.specs(tx), described.products)
+        refused = (
+            described.refused
+            | _of_other_tasks(tx, workspace.specs(tx), described.products)
+            | _of_taken_names(tx, described.products)
+        )
         told = refused_files(tx)
         ground = {name: tx.values.get(name) for name in ("environment", "code")}
     sound = tuple(spec for spec in described.products if spec.file not in refused)
@@ -91,6 +96,7 @@ def _record(
             tx.values.put(f"product:{spec.name}", text)
             if new:
                 tx.values.put(f"declared:{spec.name}", time_text(now))
+                tx.registry.reserve(spec.name, now)
             _serve_as_declared(tx, spec)
             tx.ledger.append(
                 Event(
@@ -114,6 +120,20 @@ def _of_other_tasks(
         if before is not now and tx.registry.versions(spec.name):
             what = f"is declared as {now.__name__}, and its versions are for {before.__name__}."
             faults[spec.file].append(Fault(spec.name, what, "Declare a product of another name."))
+    return {file: str(Faults("The declaration", tuple(each))) for file, each in faults.items()}
+
+
+def _of_taken_names(tx: Transaction, products: Iterable[ProductSpec]) -> dict[str, str]:
+    """Refuse a product of whose name a client has registered a model: its versions would be counted among others."""
+    faults: dict[str, list[Fault]] = defaultdict(list)
+    for spec in products:
+        if tx.registry.is_taken(spec.name):
+            what = (
+                f"is declared as a product, and a client has registered a model of this name: {spec.name!r}."
+            )
+            faults[spec.file].append(
+                Fault(spec.name, what, "Declare a product of another name, or rename that model before.")
+            )
     return {file: str(Faults("The declaration", tuple(each))) for file, each in faults.items()}
 
 

@@ -166,8 +166,8 @@ def promote(
             raise NotPromotable(product, f"version {chosen} is none of its challengers")
         ended = rollout.promoted()
         tx.rollouts.put(ended)
-        tx.registry.move(product, "challenger", expected=rollout.challenger, to=None)
-        tx.registry.move(product, "champion", expected=rollout.champion, to=chosen)
+        stage.move_alias(tx, product, "challenger", expected=rollout.challenger, to=None)
+        stage.move_alias(tx, product, "champion", expected=rollout.champion, to=chosen)
         publish_route(stage, tx, None)
         told = f"promoted by {actor}: {reason}"
         stage.event(

@@ -53,12 +53,12 @@ class RegisteredModelTaken(Taken):
 class RegisteredVersionNotFound(NotFound):
     """A version of a registered model that does not exist, or was deleted."""
 
-    def __init__(self, name: str, number: int) -> None:
-        super().__init__(name, number)
-        self.name, self.number = name, number
+    def __init__(self, name: str, version: int | str) -> None:
+        super().__init__(name, version)
+        self.name, self.version = name, version
 
     def __str__(self) -> str:
-        return f"Model Version (name={self.name}, version={self.number}) not found"
+        return f"Model Version (name={self.name}, version={self.version}) not found"
 
 
 class AliasNotFound(Refused):

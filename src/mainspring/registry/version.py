@@ -100,6 +100,10 @@ class RegistryStore(Protocol):
         """
         ...
 
+    def is_taken(self, product: str) -> bool:
+        """Say whether a client has registered a model of a product's name."""
+        ...
+
     def add(self, version: ModelVersion) -> None:
         """Record a version; raises `mainspring.errors.Conflict` when its number is taken.
 

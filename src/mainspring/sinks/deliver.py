@@ -6,31 +6,27 @@ recorded is sent once more, under the same id.
 
 from __future__ import annotations
 
-__all__ = ["Alerting", "RouteRow", "deliver", "route_rows", "trial_message"]
+__all__ = ["RouteRow", "alerting", "deliver", "route_rows", "trial_message"]
 
+import functools
 import logging
 import os
-import socket
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self, TypeAlias
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
 import msgspec
 
 from mainspring.clock import parse_duration, parse_time, time_text
-from mainspring.errors import MainspringError
 from mainspring.events import EventType
 from mainspring.sinks.alert import Alert, Message, NotDelivered
+from mainspring.sinks.background import Background
 from mainspring.sinks.send import send
 from mainspring.stores.sql.alerts import Delivery
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from mainspring.governance import Entry
     from mainspring.monitoring import Alarm
     from mainspring.sinks.route import Route
@@ -49,7 +45,6 @@ _TOLD = (
 )
 _CURSOR = "alerts_read:"
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=10), timedelta(minutes=15)
-_LEASE_S = 60.0
 
 
 class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,53 +236,7 @@ def route_rows(workspace: Workspace) -> list[RouteRow]:
     return rows
 
 
-@dataclass(slots=True)
-class Alerting:
-    """A thread that delivers a workspace's alerts, apart from the loop, so that no receiver can hold the loop up.
-
-    Attributes
-    ----------
-    workspace : Workspace
-        Whose alerts; without a route there is no thread.
-    picture : callable
-        Draws alarms.
-    """
-
-    workspace: Workspace
-    picture: Picture
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _leads_until: datetime | None = None
-
-    def __enter__(self) -> Self:
-        if self.workspace.settings.alerts:
-            threading.Thread(target=self._run, name="alerting", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-
-    def _run(self) -> None:
-        told = ""
-        while not self._stop.wait(self.workspace.settings.interval_s):
-            try:
-                now = datetime.now(UTC)
-                if self._leads(now):
-                    deliver(self.workspace, self.picture, now)
-                told = ""
-            except Exception as error:  # noqa: BLE001 - without this thread alarms would come to nobody, unnoticed
-                if str(error) != told:
-                    _log.error("%s", error, exc_info=None if isinstance(error, MainspringError) else error)
-                told = str(error)
-
-    def _leads(self, now: datetime) -> bool:
-        """Take or renew the lease, so that of several control planes on one database one tells."""
-        if self._leads_until is not None and now < self._leads_until:
-            return True
-        holder = f"{socket.gethostname()}:{self.workspace.settings.root}"
-        with self.workspace.database.write() as tx:
-            lease = tx.leases.acquire("alerts", holder, ttl_s=_LEASE_S, now=now)
-        if lease.holder == holder:
-            self._leads_until = now + timedelta(seconds=_LEASE_S / 2)
-        return lease.holder == holder
+def alerting(workspace: Workspace, picture: Picture) -> Background:
+    """Give the thread that delivers a workspace's alerts; without a route it does nothing."""
+    work = functools.partial(deliver, workspace, picture) if workspace.settings.alerts else None
+    return Background(workspace, "alerts", work)

@@ -16,10 +16,16 @@ from mainspring.api.mlflow.artifacts import artifact_routes
 from mainspring.api.mlflow.experiments import EXPERIMENTS
 from mainspring.api.mlflow.logged_models import LOGGED_MODELS
 from mainspring.api.mlflow.messages import Message
+from mainspring.api.mlflow.model_messages import version_number
+from mainspring.api.mlflow.model_versions import MODEL_VERSIONS
+from mainspring.api.mlflow.registered_models import REGISTERED_MODELS
 from mainspring.api.mlflow.runs import RUNS
-from mainspring.api.mlflow.wire import ErrorCode, Method, Unsupported, encode, failed, failure_of, parse
+from mainspring.api.mlflow.webhooks import webhook_methods, webhook_test
+from mainspring.api.mlflow.wire import ErrorCode, Method, encode, failed, failure_of, parse
 from mainspring.api.mlflow.writes import Writes
 from mainspring.errors import Invalid, MainspringError
+from mainspring.operate.version_origins import download_uri
+from mainspring.registry.source import OfRun, read_source
 from mainspring.stores.artifact_path import ArtifactPath
 
 if TYPE_CHECKING:
@@ -35,7 +41,7 @@ SPOKEN = "3.17.2"
 """The release of MLflow whose interface this is."""
 
 _BODY_LIMIT = 64 * 2**20
-METHODS = (*EXPERIMENTS, *RUNS, *LOGGED_MODELS)
+METHODS = (*EXPERIMENTS, *RUNS, *LOGGED_MODELS, *REGISTERED_MODELS, *MODEL_VERSIONS)
 
 
 class ServerInfo(Message, frozen=True, kw_only=True):
@@ -50,7 +56,7 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
     """Give the routes of MLflow's interface to a workspace."""
     writes = Writes(workspace.database)
     by_path: dict[str, dict[str, Method]] = defaultdict(dict)
-    for method in METHODS:
+    for method in (*METHODS, *webhook_methods(workspace.settings.webhook_hosts)):
         by_path[method.path][method.verb] = method
     routes: list[BaseRoute] = []
     for path, methods in by_path.items():
@@ -77,13 +83,23 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
             return _folder(tx.logged_models.get(model_id).artifact_uri)
 
     def of_version(name: str, version: str) -> ArtifactPath:
-        raise Unsupported(
-            "Registered models are not kept here. Ask for the artifacts of the run or logged model."
-        )
+        with workspace.database.read() as tx:
+            uri = download_uri(tx, name, version_number(version))
+            match read_source(uri):
+                case OfRun(run_id):
+                    below = uri.removeprefix("runs:/").partition("/")[2]
+                    return _folder(tx.logged_runs.bare(run_id).artifact_uri) / ArtifactPath.parse(below)
+        return _folder(uri)
 
     return [
         *routes,
         *artifact_routes(workspace.artifacts, of_run=of_run, of_model=of_model, of_version=of_version),
+        *(
+            Route(
+                f"{root}/2.0/mlflow/webhooks/{{webhook_id}}/test", webhook_test(workspace), methods=["POST"]
+            )
+            for root in ("/api", "/ajax-api")
+        ),
         Route("/health", health),
         Route("/version", version),
         *(Route(f"{root}/3.0/mlflow/server-info", server_info) for root in ("/api", "/ajax-api")),

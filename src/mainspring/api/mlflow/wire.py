@@ -6,8 +6,20 @@ what is unset left out, what is unknown passed over.
 
 from __future__ import annotations
 
-__all__ = ["ErrorCode", "Failure", "Method", "Unsupported", "encode", "failure_of", "number_out", "parse"]
+__all__ = [
+    "UNNAMED",
+    "ErrorCode",
+    "Failure",
+    "Method",
+    "Unsupported",
+    "encode",
+    "failure_of",
+    "number_out",
+    "parse",
+]
 
+import base64
+import contextlib
 import math
 import re
 from collections.abc import Callable
@@ -26,6 +38,9 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
 
 T = TypeVar("T")
+
+UNNAMED = "mlflow"
+"""Who asks, where the client does not say."""
 
 
 class ErrorCode(StrEnum):
@@ -117,7 +132,7 @@ def number_out(value: float) -> float | str:
 
 
 def parse(request: Request, content: bytes, takes: type[T]) -> T:
-    """Read a request from its query or its body, and from its path.
+    """Read a request from its query or its body, from its path, and from who asks, which is its `actor`.
 
     Raises
     ------
@@ -132,10 +147,22 @@ def parse(request: Request, content: bytes, takes: type[T]) -> T:
     if "run_uuid" in fields:
         fields.setdefault("run_id", fields["run_uuid"])
     try:
-        return msgspec.convert(fields | request.path_params, takes, strict=False)
+        return msgspec.convert(
+            fields | request.path_params | {"actor": caller_of(request)}, takes, strict=False
+        )
     except msgspec.ValidationError as error:
         told = _LACKS.sub(r"Missing value for required parameter '\1'", str(error))
         raise Invalid(f"{told}. See the API's documentation for what this request takes.") from None
+
+
+def caller_of(request: Request) -> str:
+    """Say who asks: the user's name that the client sends, which is believed as it stands."""
+    named = request.headers.get("mainspring-actor", "")
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if not named and scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            named = base64.b64decode(given).decode().partition(":")[0]
+    return named[:200].strip() or UNNAMED
 
 
 _LACKS = re.compile(r"^Object missing required field `(\w+)`")

@@ -35,6 +35,7 @@ from mainspring.loop import (
 from mainspring.operate.acts.judge import REFIT, read_package
 from mainspring.operate.acts.stage import LOOP, Stage
 from mainspring.operate.references import reference_of
+from mainspring.operate.webhooks import tell
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion
 from mainspring.rollouts import Challenger, Measurement, Mode, Phase, Rollout, Route, Variant
@@ -101,6 +102,19 @@ def register(stage: Stage, cycle: Cycle) -> None:
             metrics=dict(version.metrics),
             lineage=dict(version.lineage),
         )
+        tell(
+            tx,
+            "model_version.created",
+            {
+                "name": version.product,
+                "version": str(number),
+                "source": f"mainspring:/{version.ref}",
+                "run_id": version.run_id,
+                "tags": {},
+                "description": version.reason,
+            },
+            stage.now,
+        )
 
 
 def begin_rollout(stage: Stage, cycle: Cycle) -> None:
@@ -137,7 +151,7 @@ def begin(
     )
     tx.rollouts.put(rollout)
     before = tx.registry.aliases(product).get("challenger")
-    tx.registry.move(product, "challenger", expected=before, to=version)
+    stage.move_alias(tx, product, "challenger", expected=before, to=version)
     publish_route(stage, tx, rollout)
     stage.event(
         tx,
@@ -216,7 +230,7 @@ def promote(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
     with stage.workspace.database.write() as tx:
         rollout = running(tx, cycle)
         tx.rollouts.put(rollout.promoted())
-        tx.registry.move(cycle.product, "challenger", expected=rollout.challenger, to=None)
+        stage.move_alias(tx, cycle.product, "challenger", expected=rollout.challenger, to=None)
         _make_champion(stage, tx, cycle, fact.version, rollout.champion, fact)
         stage.boundary("within Promote")
 
@@ -238,7 +252,7 @@ def keep_champion(
         Phase.ABORTED: (CycleOutcome.ABORTED, EventType.ROLLOUT_ABORTED),
     }[ended.phase]
     tx.rollouts.put(ended)
-    tx.registry.move(cycle.product, "challenger", expected=ended.challenger, to=None)
+    stage.move_alias(tx, cycle.product, "challenger", expected=ended.challenger, to=None)
     publish_route(stage, tx, None)
     stage.event(
         tx,
@@ -311,7 +325,7 @@ def publish_route(stage: Stage, tx: Transaction, rollout: Rollout | None) -> Non
 def _make_champion(
     stage: Stage, tx: Transaction, cycle: Cycle, version: int, before: int | None, fact: RolloutFact
 ) -> None:
-    tx.registry.move(cycle.product, "champion", expected=before, to=version)
+    stage.move_alias(tx, cycle.product, "champion", expected=before, to=version)
     publish_route(stage, tx, None)
     stage.event(
         tx,

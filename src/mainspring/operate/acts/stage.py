@@ -15,6 +15,7 @@ from mainspring.loop import (
     CycleOutcome,
     CycleState,
 )
+from mainspring.operate.webhooks import tell
 from mainspring.product import ProductSpec
 
 if TYPE_CHECKING:
@@ -53,6 +54,20 @@ class Stage:
         tx.ledger.append(
             Event(type=kind, subject=str(subject), at=self.now, actor=actor, reason=reason, data=data)
         )
+
+    def move_alias(
+        self, tx: Transaction, product: str, alias: str, *, expected: int | None, to: int | None
+    ) -> None:
+        """Move an alias in a transaction, and let webhooks be told; `to=None` removes it.
+
+        Raises `mainspring.registry.StaleAlias`.
+        """
+        tx.registry.move(product, alias, expected=expected, to=to)
+        told = {"name": product, "alias": alias}
+        if to is not None:
+            tell(tx, "model_version_alias.created", told | {"version": str(to)}, self.now)
+        elif expected is not None:
+            tell(tx, "model_version_alias.deleted", told, self.now)
 
     def close(self, tx: Transaction, cycle: Cycle, outcome: CycleOutcome, reason: str) -> None:
         """Close a cycle in a transaction."""

@@ -20,6 +20,7 @@ from mainspring.registry.registered import RegisteredVersion
 from mainspring.registry.version import ModelVersion, ModelVersionNotFound, StaleAlias
 from mainspring.stores.sql.insert import add, insert
 from mainspring.stores.sql.registered import SqlRegisteredModelStore, SqlRegisteredVersionStore
+from mainspring.stores.sql.registry_schema import registered_models
 from mainspring.stores.sql.schema import model_aliases, model_versions
 from mainspring.stores.sql.texts import fields_of, json_text, numbers, numbers_text
 
@@ -37,6 +38,11 @@ class SqlRegistryStore:
 
     def reserve(self, product: str, at: datetime) -> None:
         self._models.reserve(product, _ms(at))
+
+    def is_taken(self, product: str) -> bool:
+        table = registered_models.c
+        statement = select(table.name).where(table.name == product, table.product.is_(False))
+        return self.connection.execute(statement).first() is not None
 
     def add(self, version: ModelVersion) -> None:
         row = fields_of(version) | {
