@@ -6,6 +6,7 @@ __all__ = ["change_webhook", "create_webhook", "delete_webhook", "news_of", "tel
 
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mainspring.events import Event, EventType
 from mainspring.registry.webhook import News, Webhook, check_webhook
@@ -64,7 +65,9 @@ def news_of(event: str, data: Mapping[str, object], at: datetime) -> News:
 
 
 def _record(tx: Transaction, kind: EventType, webhook: Webhook, asking: Asking) -> None:
-    data = {"url": webhook.url, "events": list(webhook.events), "active": webhook.active}
+    # Not the whole address, which with many services is a secret.
+    host = urlsplit(webhook.url).hostname
+    data = {"name": webhook.name, "host": host, "events": list(webhook.events), "active": webhook.active}
     state = "" if webhook.active else ", and is told nothing"
     tx.ledger.append(
         Event(
@@ -73,6 +76,6 @@ def _record(tx: Transaction, kind: EventType, webhook: Webhook, asking: Asking) 
             at=asking.at,
             actor=asking.actor,
             reason=f"{webhook.name} is for {', '.join(webhook.events)}{state}",
-            data=data | {"name": webhook.name},
+            data=data,
         )
     )
