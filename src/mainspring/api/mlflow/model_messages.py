@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Asked(Message, frozen=True, kw_only=True):
-    """A request that the ledger keeps: it says who asks, which is not in the body."""
+    """A request that the ledger keeps: it says who asks, whatever its body says."""
 
     actor: str = UNNAMED
 

@@ -16,12 +16,12 @@ from mainspring.api.mlflow.artifacts import artifact_routes
 from mainspring.api.mlflow.experiments import EXPERIMENTS
 from mainspring.api.mlflow.logged_models import LOGGED_MODELS
 from mainspring.api.mlflow.messages import Message
-from mainspring.api.mlflow.model_messages import version_number
+from mainspring.api.mlflow.model_messages import Asked, version_number
 from mainspring.api.mlflow.model_versions import MODEL_VERSIONS
 from mainspring.api.mlflow.registered_models import REGISTERED_MODELS
 from mainspring.api.mlflow.runs import RUNS
 from mainspring.api.mlflow.webhooks import webhook_methods, webhook_test
-from mainspring.api.mlflow.wire import ErrorCode, Method, encode, failed, failure_of, parse
+from mainspring.api.mlflow.wire import ErrorCode, Method, caller_of, encode, failed, failure_of, parse
 from mainspring.api.mlflow.writes import Writes
 from mainspring.errors import Invalid, MainspringError
 from mainspring.operate.version_origins import download_uri
@@ -134,6 +134,8 @@ def _endpoint(
             pieces.append(piece)
         try:
             asked = parse(request, b"".join(pieces), method.takes)
+            if isinstance(asked, Asked):
+                asked = msgspec.structs.replace(asked, actor=caller_of(request))
             now_ms = int(workspace.clock.now().timestamp() * 1000)
             if method.writes:
                 return encode(await writes.do(lambda tx: method.call(tx, asked, now_ms)))

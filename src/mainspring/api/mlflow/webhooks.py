@@ -120,9 +120,10 @@ class UpdateWebhook(OneWebhook, frozen=True, kw_only=True):
     status: Status | None = None
 
 
-class TestWebhook(OneWebhook, frozen=True, kw_only=True):
+class TestWebhook(Message, frozen=True, kw_only=True):
     """Which event to send an example of; the first that the webhook is told of, where none is named."""
 
+    webhook_id: str
     event: EventMessage | None = None
 
 

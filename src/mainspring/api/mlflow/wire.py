@@ -12,6 +12,7 @@ __all__ = [
     "Failure",
     "Method",
     "Unsupported",
+    "caller_of",
     "encode",
     "failure_of",
     "number_out",
@@ -132,7 +133,7 @@ def number_out(value: float) -> float | str:
 
 
 def parse(request: Request, content: bytes, takes: type[T]) -> T:
-    """Read a request from its query or its body, from its path, and from who asks, which is its `actor`.
+    """Read a request from its query or its body, and from its path.
 
     Raises
     ------
@@ -147,9 +148,7 @@ def parse(request: Request, content: bytes, takes: type[T]) -> T:
     if "run_uuid" in fields:
         fields.setdefault("run_id", fields["run_uuid"])
     try:
-        return msgspec.convert(
-            fields | request.path_params | {"actor": caller_of(request)}, takes, strict=False
-        )
+        return msgspec.convert(fields | request.path_params, takes, strict=False)
     except msgspec.ValidationError as error:
         told = _LACKS.sub(r"Missing value for required parameter '\1'", str(error))
         raise Invalid(f"{told}. See the API's documentation for what this request takes.") from None
