@@ -100,6 +100,7 @@ class Kind(Enum):
 
     NUMBER = "a number"
     WHOLE = "a whole number"
+    COUNT = "a whole number, in quotes or not"
     TEXT = "a text in quotes"
 
 
@@ -263,7 +264,7 @@ MODEL_VERSIONS = Searchable(
         "run_id": Kind.TEXT,
         "source_path": Kind.TEXT,
         "current_stage": Kind.TEXT,
-        "version_number": Kind.WHOLE,
+        "version_number": Kind.COUNT,
         "creation_timestamp": Kind.WHOLE,
         "last_updated_timestamp": Kind.WHOLE,
     },
@@ -518,14 +519,13 @@ class _Parser:
                 return self.kept(token.text[1:-1].replace("''", "'"))
             if token.kind == "quoted" and token.text.startswith('"'):
                 return self.kept(token.text[1:-1])
-        elif token.kind == "number":
-            number = float(token.text)
-            if kind is Kind.NUMBER and math.isfinite(number):
+        elif kind is Kind.NUMBER:
+            if token.kind == "number" and math.isfinite(number := float(token.text)):
                 return number
-            if kind is Kind.WHOLE and re.fullmatch(r"[-+]?\d{1,19}", token.text):
-                whole = int(token.text)
-                if -_INT64 <= whole < _INT64:
-                    return whole
+        elif token.kind == "number" or (kind is Kind.COUNT and token.kind == "text"):
+            digits = token.text.strip("'")
+            if re.fullmatch(r"[-+]?\d{1,19}", digits) and -_INT64 <= (whole := int(digits)) < _INT64:
+                return whole
         self.refuse(f"the value must be {kind.value}, and {token.text[:50]!r} is not")
 
     def kept(self, text: str) -> str:

@@ -300,7 +300,7 @@ def _note_version(tx: Transaction, version: RegisteredVersion) -> None:
         known = json.loads(live_model(tx, version.model_id).tags.get(_VERSIONS_OF, "[]"))
     except ValueError:
         known = []  # a client has written something else there
-    note = {"name": version.name, "version": str(version.number)}
+    note = {"name": version.name, "version": version.number}
     notes = [*(known if isinstance(known, list) else []), note]
     tx.logged_models.log(version.model_id, tags={_VERSIONS_OF: json.dumps(notes)})
 

@@ -10,9 +10,11 @@ __all__ = [
     "WebhookNotFound",
     "WebhookStore",
     "check_webhook",
+    "is_public",
     "is_unguarded",
 ]
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from mainspring.search import Found
 
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAME = re.compile(r"(?=.{1,63}$)[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 _MODEL, _PROMPT = "example_model", "example_prompt"
 _TAGS = {"example_key": "example_value"}
@@ -222,13 +225,40 @@ def check_webhook(webhook: Webhook, *, unguarded: str) -> None:
             f"Invalid webhook URL scheme: {parts.scheme[:20]!r}",
             f"it must be https. To tell {host!r} over http, let the setting `webhook_hosts` name it",
         )
+    if not is_unguarded(host, unguarded) and not _may_be_public(host):
+        raise Unfit(
+            f"Invalid webhook URL: {host!r}",
+            "it is no public address. If it is to be told, let the setting `webhook_hosts` name it",
+        )
     if parts.username is not None:
         raise Unfit(
             "Invalid webhook URL", "it holds a user's name, which would be told to whoever lists webhooks"
         )
 
 
+def _may_be_public(host: str) -> bool:
+    """Say whether a host may be at a public address; of a name that is seen when something is sent there."""
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return False
+    try:
+        return is_public(host)
+    except ValueError:
+        return True
+
+
 def is_unguarded(host: str, unguarded: str) -> bool:
     """Say whether a host may be told without TLS, and wherever it is."""
     named = [each.strip().lower() for each in unguarded.split(",")]
     return "*" in named or host.lower() in named
+
+
+def is_public(address: str) -> bool:
+    """Say whether an IP address is one that anybody can reach, and not of this machine or of a network within."""
+    known = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(known, ipaddress.IPv6Address):
+        # Addresses of the older kind in the dress of the newer are what they are beneath.
+        within = known.ipv4_mapped or known.sixtofour or (known.teredo[1] if known.teredo else None)
+        if within is None and known in _NAT64:
+            within = ipaddress.IPv4Address(int(known) & 0xFFFFFFFF)
+        known = within or known
+    return known.is_global and not known.is_multicast

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 __all__ = ["Answer", "NotSent", "post_guarded"]
 
-import ipaddress
 import socket
 import ssl
 import threading
@@ -20,9 +19,9 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from mainspring.errors import MainspringError
+from mainspring.registry.webhook import is_public
 
 _BODY_LIMIT = 10_000
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class NotSent(MainspringError):
@@ -113,7 +112,7 @@ def _connect(host: str, port: int, anywhere: bool, until: float) -> socket.socke
     except (OSError, UnicodeError):
         raise NotSent(f"The host {host!r} is not known.") from None
     addresses = [str(sockaddr[0]) for *_, sockaddr in found]
-    if not anywhere and not all(map(_is_public, addresses)):
+    if not anywhere and not all(map(is_public, addresses)):
         raise NotSent(
             f"The host {host!r} is not at a public address, so that it is told nothing. "
             "If it is to be told, let the setting `webhook_hosts` name it."
@@ -126,14 +125,3 @@ def _connect(host: str, port: int, anywhere: bool, until: float) -> socket.socke
             failure = error
     assert failure is not None  # what is known has an address at least
     raise failure
-
-
-def _is_public(address: str) -> bool:
-    known = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(known, ipaddress.IPv6Address):
-        # Addresses of the older kind in the dress of the newer are what they are beneath.
-        within = known.ipv4_mapped or known.sixtofour or (known.teredo[1] if known.teredo else None)
-        if within is None and known in _NAT64:
-            within = ipaddress.IPv4Address(int(known) & 0xFFFFFFFF)
-        known = within or known
-    return known.is_global and not known.is_multicast

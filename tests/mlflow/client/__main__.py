@@ -18,6 +18,7 @@ import of_artifacts
 import of_autologs
 import of_experiments
 import of_models
+import of_registry
 import of_runs
 import of_searches
 import of_wire
@@ -36,6 +37,13 @@ SCENARIOS = (
     of_autologs.boosters,
     of_autologs.models_kept,
     of_artifacts.artifacts,
+    of_registry.registered_models,
+    of_registry.model_versions,
+    of_registry.sources,
+    of_registry.registry_found,
+    of_registry.registered,
+    of_registry.prompts,
+    of_registry.webhooks,
 )
 
 

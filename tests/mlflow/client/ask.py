@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 warnings.filterwarnings("ignore")
@@ -83,7 +83,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(each) for key, each in value.items()}
     if hasattr(value, "token") and isinstance(value, list):
         return {"items": [plain(each) for each in value], "more": bool(value.token)}
-    if isinstance(value, (list, tuple, set)):
+    if isinstance(value, (Sequence, set)):
         return [plain(each) for each in value]
     with contextlib.suppress(TypeError):
         return {name: plain(each) for name, each in sorted(dict(value).items())}
