@@ -372,7 +372,7 @@ def registered(ask: Asking) -> None:
             lambda: mlflow.get_logged_model(logged.model_id).tags["mlflow.modelVersions"],
         )
     ask.raw(
-        "its description, without a client",
+        "an artifact that is not there",
         "GET",
         "/model-versions/get-artifact",
         params={"name": name, "version": "1", "path": "no/such"},
@@ -416,11 +416,9 @@ def webhooks(ask: Asking) -> None:
         return
     client = ask.client
     url = "https://1.1.1.1/hook"
-    made = ask.note(
-        "create", client.create_webhook, "a-hook", url, ["model_version.created"], "what for", "secret"
-    )
-    if made is None:
-        return
+    given = {"events": ["model_version.created"], "description": "what for", "secret": "secret"}
+    ask.note("create", lambda: told(client.create_webhook("a-hook", url, **given)))
+    (made,) = client.list_webhooks()
     ask.note("get", lambda: told(client.get_webhook(made.webhook_id)))
     for step, changed in {
         "name": {"name": "b.hook"},
