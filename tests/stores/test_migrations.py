@@ -283,3 +283,47 @@ def test_an_alarm_of_before_is_kept_without_figures(
         tx.monitoring.put_alarm(replace(expected, monitor="staleness"))
         assert [alarm.monitor for alarm in tx.monitoring.alarms("late")] == ["input_drift", "staleness"]
     engine.dispose()
+
+
+def test_products_of_before_are_registered_models(database: Database, engine: Engine, tmp_path: Path) -> None:
+    newer = shutil.ignore_patterns("__pycache__", *(f"{number:04}_*" for number in range(10, 99)))
+    shutil.copytree(SCRIPTS, tmp_path / "older", ignore=newer)
+    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {REVISION_TABLE}"))
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("DROP FUNCTION events_refuse"))
+    with database._begin("upgrade") as connection:
+        migrate(connection, scripts=tmp_path / "older")
+        for key, value in (
+            ("product:late", "{}"),
+            ("product:new", "{}"),
+            ("declared:late", "2013-01-01T00:00:00Z"),
+        ):
+            connection.execute(text("INSERT INTO workspace_values VALUES (:k, :v)"), {"k": key, "v": value})
+        blank = dict.fromkeys(metadata.tables["model_versions"].columns.keys(), "")
+        for number in (1, 2):
+            row = blank | {
+                "product": "late",
+                "number": number,
+                "registered_at": f"2013-02-0{number}T00:00:00Z",
+            }
+            row |= {"run_id": f"r{number}", "reason": "cycle", "data": "[]", "lineage": "{}", "metrics": "{}"}
+            connection.execute(metadata.tables["model_versions"].insert(), row)
+        connection.execute(text("INSERT INTO model_aliases VALUES ('late', 'champion', 2)"))
+    with database._begin("upgrade") as connection:
+        migrate(connection)
+    with database.write() as tx:
+        model = tx.registered_models.get("late")
+        assert (model.product, model.aliases, model.tags) == (
+            True,
+            {"champion": 2},
+            {"mainspring.product": "late"},
+        )
+        assert model.created_ms == datetime(2013, 1, 1, tzinfo=UTC).timestamp() * 1000
+        found = tx.registered_versions.get("late", 2)
+        assert (found.run_id, found.source, found.description) == ("r2", "mainspring:/late@2", "cycle")
+        assert tx.registered_models.get("new").product
+        tx.registry.move("late", "champion", expected=2, to=1)
+        assert tx.registered_models.get("late").aliases == {"champion": 1}
+    engine.dispose()

@@ -12,7 +12,9 @@ from mainspring.governance.ledger import Ledger
 from mainspring.loop.cycle import LoopStore
 from mainspring.monitoring.store import MonitoringStore
 from mainspring.pipelines.run import RunStore
+from mainspring.registry.registered import RegisteredModelStore, RegisteredVersionStore
 from mainspring.registry.version import RegistryStore
+from mainspring.registry.webhook import WebhookStore
 from mainspring.rollouts.store import RolloutStore
 from mainspring.stores.sql import Lease, Transaction
 from mainspring.stores.sql.alerts import Delivery
@@ -21,9 +23,11 @@ from mainspring.testing.contracts import (
     LedgerContract,
     LoopStoreContract,
     MonitoringStoreContract,
+    RegisteredStoreContract,
     RegistryStoreContract,
     RolloutStoreContract,
     RunStoreContract,
+    WebhookStoreContract,
 )
 
 NOON = datetime(2013, 2, 1, 12, tzinfo=UTC)
@@ -39,6 +43,22 @@ class TestRegistry(RegistryStoreContract):
     @pytest.fixture
     def store(self, transaction: Transaction) -> RegistryStore:
         return transaction.registry
+
+
+class TestRegistered(RegisteredStoreContract):
+    @pytest.fixture
+    def models(self, transaction: Transaction) -> RegisteredModelStore:
+        return transaction.registered_models
+
+    @pytest.fixture
+    def versions(self, transaction: Transaction) -> RegisteredVersionStore:
+        return transaction.registered_versions
+
+
+class TestWebhooks(WebhookStoreContract):
+    @pytest.fixture
+    def store(self, transaction: Transaction) -> WebhookStore:
+        return transaction.webhooks
 
 
 class TestRuns(RunStoreContract):

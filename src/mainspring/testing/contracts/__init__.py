@@ -4,16 +4,20 @@ from mainspring.testing.contracts.data import DataStoreContract
 from mainspring.testing.contracts.ledger import LedgerContract
 from mainspring.testing.contracts.loop import LoopStoreContract
 from mainspring.testing.contracts.monitoring import MonitoringStoreContract
+from mainspring.testing.contracts.registered import RegisteredStoreContract
 from mainspring.testing.contracts.registry import RegistryStoreContract
 from mainspring.testing.contracts.rollouts import RolloutStoreContract
 from mainspring.testing.contracts.runs import RunStoreContract
+from mainspring.testing.contracts.webhooks import WebhookStoreContract
 
 __all__ = [
     "DataStoreContract",
     "LedgerContract",
     "LoopStoreContract",
     "MonitoringStoreContract",
+    "RegisteredStoreContract",
     "RegistryStoreContract",
     "RolloutStoreContract",
     "RunStoreContract",
+    "WebhookStoreContract",
 ]
