@@ -118,7 +118,8 @@ def read_source(text: str) -> Source:
 
 def _of_model(text: str, parts: SplitResult) -> OfLoggedModel | OfVersion:
     path = parts.path.lstrip("/").split("/")
-    if parts.netloc or len(path) > 2 or not all(part.strip() for part in path):
+    absolute = parts.path.startswith("/") and not parts.netloc
+    if not absolute or len(path) > 2 or not all(part.strip() for part in path):
         raise SourceRefused(
             text, "Of a model it must read models:/ID, models:/NAME/VERSION or models:/NAME@ALIAS."
         )
