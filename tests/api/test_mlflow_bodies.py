@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.api.conftest import Api
 
 from mainspring.api.mlflow.routes import METHODS
+from mainspring.api.mlflow.webhooks import webhook_methods
 from mainspring.api.mlflow.wire import Method
 
 ROOT = "/api/2.0/mlflow"
@@ -44,7 +45,9 @@ def of(kind: Any) -> st.SearchStrategy[Any]:
     return st.one_of(scalars, st.just("0"), st.integers(0, 5), texts, anything)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{method.verb} {method.path}")
+@pytest.mark.parametrize(
+    "method", [*METHODS, *webhook_methods("")], ids=lambda method: f"{method.verb} {method.path}"
+)
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_body_of_any_form_is_answered_or_refused(

@@ -375,7 +375,7 @@ def test_models_and_versions_are_searched(asked: Api) -> None:
         give(asked, "POST", "registered-models/create", name=each, tags=[{"key": "t", "value": each}])
         version_of(asked, each, run_id="r")
         version_of(asked, each, tags=[{"key": "t", "value": each}])
-    give(asked, "POST", "registered-models/alias", name="s-b", alias="best", version="1")
+    give(asked, "POST", "registered-models/alias", name="s-b", alias="s-best", version="1")
 
     def models(text: str, **fields: Any) -> list[str]:
         found = give(asked, "GET", "registered-models/search", filter=text, **fields)
@@ -387,10 +387,10 @@ def test_models_and_versions_are_searched(asked: Api) -> None:
 
     assert models("name ILIKE 's-%'") == ["s-C", "s-a", "s-b"]
     assert models("name LIKE 's-%'", order_by="name DESC") == ["s-b", "s-a", "s-C"]
-    assert models("tags.t = 's-b' OR aliases.name = 'best'") == ["s-b"]
+    assert models("tags.t = 's-b' OR aliases.name = 's-best'") == ["s-b"]
     assert versions("name = 's-a'", order_by="version_number ASC") == ["s-a/1", "s-a/2"]
     assert versions("run_id = 'r' AND name IN ('s-a', 's-b')", order_by=["name"]) == ["s-a/1", "s-b/1"]
-    assert versions("aliases.name = 'best'") == ["s-b/1"]
+    assert versions("aliases.name = 's-best'") == ["s-b/1"]
     assert versions("tags.t = 's-C'") == ["s-C/2"]
     page = give(asked, "GET", "registered-models/search", filter="name ILIKE 's-%'", max_results=2)
     assert [each["name"] for each in page["registered_models"]] == ["s-C", "s-a"]

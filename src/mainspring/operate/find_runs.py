@@ -21,18 +21,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.errors import Invalid
-from mainspring.tracking.compare import Difference, compare, thin
-from mainspring.tracking.record import Run
-from mainspring.tracking.search import (
+from mainspring.search import (
     RUNS,
     AllOf,
     Comparison,
     Entity,
     Operator,
+    Search,
+    View,
     parse_filter,
     parse_order,
 )
-from mainspring.tracking.store import RunNotFound, Search, View
+from mainspring.tracking.compare import Difference, compare, thin
+from mainspring.tracking.record import Run
+from mainspring.tracking.store import RunNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,7 +116,7 @@ def find_runs(
 
     Raises
     ------
-    mainspring.tracking.search.SearchUnclear
+    mainspring.search.SearchUnclear
         The filter or the order cannot be understood.
     mainspring.tracking.store.ExperimentNotFound
         There is no experiment of that name.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from mainspring.errors import Invalid
+from mainspring.search import EXPERIMENTS, RUNS, AllOf, Search, SearchUnclear, parse_filter, parse_order
 from mainspring.stores.artifact_path import ArtifactPath
 from mainspring.tracking.compare import compare, thin
-from mainspring.tracking.search import EXPERIMENTS, RUNS, AllOf, SearchUnclear, parse_filter, parse_order
-from mainspring.tracking.store import ExperimentNotFound, RunNotFound, Search
+from mainspring.tracking.store import ExperimentNotFound, RunNotFound
 from mainspring.web.curve import curve, is_drawn
 
 if TYPE_CHECKING:
