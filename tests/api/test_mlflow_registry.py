@@ -309,6 +309,7 @@ def test_a_source_that_is_not_what_it_says_is_refused(asked: Api, name: str, run
         (f"models:/{name}/1", {"run_id": run_id}),
         (f"models:/{name}/1", {"model_id": model_id}),
         (f"models:/{name}@none", {}),
+        (f"models:/{name}/{'9' * 5000}", {}),
         ("s3://bucket/../x", {}),
     ):
         assert (

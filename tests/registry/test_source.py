@@ -30,6 +30,7 @@ ROOT = "mlflow-artifacts:/1/5f2c/artifacts"
         ("models:/late/3", OfVersion("late", "3")),
         ("models:/late/Production", OfVersion("late", "Production")),
         ("models:/late/latest", OfVersion("late", "latest")),
+        ("models:/late/" + "9" * 5000, OfVersion("late", "9" * 5000)),
         ("models:/late@champion", OfVersion("late", "champion", is_alias=True)),
         ("models:/a@b@champion", OfVersion("a@b", "champion", is_alias=True)),
         (f"{ROOT}/model", InFolder()),

@@ -318,6 +318,15 @@ def test_a_name_is_looked_up_once_so_that_a_second_answer_leads_nowhere(
     assert connected == ["1.1.1.1"]
 
 
+def test_who_may_be_told_over_http_no_more_is_not_told(workspace: Workspace) -> None:
+    hook(workspace, "http://hooks.example.org/")
+    register_models(workspace, "a")
+    tell_news(workspace, NOW)
+    with workspace.database.read() as tx:
+        (waiting,) = tx.webhooks.waiting(NOW + MINUTE)
+    assert "over http" in waiting.error
+
+
 @pytest.mark.parametrize(
     "host", ["127.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"]
 )

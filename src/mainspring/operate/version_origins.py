@@ -12,6 +12,7 @@ __all__ = [
     "version_by_alias",
 ]
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -141,10 +142,8 @@ def origin_of(tx: Transaction, asked: NewVersion) -> Origin:
                     source,
                     f"It is {version.ref}, which comes from another run or logged model than are named.",
                 )
-            source, location = (
-                f"models:/{version.name}/{version.number}",
-                download_uri(tx, version.name, version.number),
-            )
+            source = f"models:/{version.name}/{version.number}"
+            location = download_uri(tx, version.name, version.number)
             run_id, model_id = version.run_id, version.model_id
         case OfLoggedModel(of_model):
             if of_model != model_id:
@@ -179,7 +178,7 @@ def _named(tx: Transaction, of: OfVersion) -> RegisteredVersion:
         )
     if of.is_alias:
         return version_by_alias(tx, of.name, of.which)
-    if of.which.isascii() and of.which.isdigit():
+    if re.fullmatch("[0-9]{1,18}", of.which):
         return tx.registered_versions.get(of.name, int(of.which))
     if of.which.lower() == LATEST:
         return version_by_alias(tx, of.name, LATEST)

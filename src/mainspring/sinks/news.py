@@ -86,9 +86,15 @@ def send_news(webhook: Webhook, delivery: Delivery, *, unguarded: str) -> Answer
     Raises
     ------
     NotSent
-        It was not answered at all.
+        It may not be sent, or was not answered at all.
     """
-    host = urlsplit(webhook.url).hostname or ""
+    parts = urlsplit(webhook.url)
+    anywhere = is_unguarded(parts.hostname or "", unguarded)
+    if parts.scheme != "https" and not anywhere:
+        raise NotSent(
+            f"The host {parts.hostname!r} is told nothing over http. If it is to be told so, let the setting "
+            "`webhook_hosts` name it."
+        )
     at, content = str(int(time.time())), delivery.body.encode()
     headers = {
         "Content-Type": "application/json",
@@ -99,6 +105,4 @@ def send_news(webhook: Webhook, delivery: Delivery, *, unguarded: str) -> Answer
         signed = b".".join((delivery.delivery_id.encode(), at.encode(), content))
         digest = hmac.digest(webhook.secret.encode(), signed, "sha256")
         headers["X-MLflow-Signature"] = f"v1,{base64.b64encode(digest).decode()}"
-    return post_guarded(
-        webhook.url, content, headers, anywhere=is_unguarded(host, unguarded), timeout_s=_TIMEOUT_S
-    )
+    return post_guarded(webhook.url, content, headers, anywhere=anywhere, timeout_s=_TIMEOUT_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["artifact_routes"]
+__all__ = ["artifact_routes", "body_of"]
 
 import mimetypes
 import re
@@ -224,7 +224,7 @@ class _Proxy:
         return encode(None)
 
     async def create(self, request: Request) -> Response:
-        asked = await _body(request, CreateUpload)
+        asked = await body_of(request, CreateUpload)
         path = _target(request, asked.path)
         if not 1 <= asked.num_parts <= LARGEST_PART_NUMBER:
             raise Invalid(f"num_parts={asked.num_parts} must be from 1 to {LARGEST_PART_NUMBER}.")
@@ -249,7 +249,7 @@ class _Proxy:
         return Response(headers={"ETag": f'"{tag}"'})
 
     async def complete(self, request: Request) -> Response:
-        asked = await _body(request, CompleteUpload)
+        asked = await body_of(request, CompleteUpload)
         if [part.part_number for part in asked.parts] != [*range(1, len(asked.parts) + 1)]:
             raise Invalid("parts must be all parts in order, with part_number 1, 2, 3 and so on.")
         tags = [part.etag.strip('"') for part in asked.parts]
@@ -258,7 +258,7 @@ class _Proxy:
         return encode(None)
 
     async def abort(self, request: Request) -> Response:
-        asked = await _body(request, AbortUpload)
+        asked = await body_of(request, AbortUpload)
         await run_in_threadpool(self.uploads.abort, _target(request, asked.path), asked.upload_id)
         return encode(None)
 
@@ -339,7 +339,8 @@ def _asked(request: Request, name: str) -> str:
     return given
 
 
-async def _body(request: Request, takes: type[T]) -> T:
+async def body_of(request: Request, takes: type[T]) -> T:
+    """Read a body that is not large; raises `Invalid`."""
     content = b""
     async for piece in request.stream():
         content += piece

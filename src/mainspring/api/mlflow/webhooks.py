@@ -13,10 +13,11 @@ from uuid import uuid4
 
 from starlette.concurrency import run_in_threadpool
 
+from mainspring.api.mlflow.artifacts import body_of
 from mainspring.api.mlflow.experiments import page_size
 from mainspring.api.mlflow.messages import Message
 from mainspring.api.mlflow.model_messages import Asked
-from mainspring.api.mlflow.wire import Method, encode, failure_of, parse
+from mainspring.api.mlflow.wire import Method, encode, failure_of
 from mainspring.errors import Invalid, MainspringError
 from mainspring.operate.webhooks import change_webhook, create_webhook, delete_webhook, news_of
 from mainspring.registry.webhook import EVENTS, Delivery, Webhook
@@ -228,7 +229,7 @@ def webhook_test(workspace: Workspace) -> Callable[[Request], Coroutine[Any, Any
 
     async def answer(request: Request) -> Response:
         try:
-            asked = parse(request, await request.body(), TestWebhook)
+            asked = await body_of(request, TestWebhook)
             return encode(await run_in_threadpool(test, asked))
         except MainspringError as error:
             return failure_of(error)
