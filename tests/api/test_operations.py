@@ -164,11 +164,25 @@ def test_a_question_that_cannot_be_answered_is_told_why(
         ({"reason": "r", "params": {"train.rounds": [1]}}, "params"),
         ({"reason": "r", "data": ["orders@1"]}, "orders@1"),
         ({"reason": "r", "data": "orders@v1"}, "data"),
+        ({"reason": "r", "model": 5}, "model"),
+        ({"reason": "r", "model": "runs:/x/../y"}, "'..'"),
+        ({"reason": "r", "model": "models:/a/b/c"}, "models:/NAME/VERSION"),
         ([], "object"),
     ],
 )
 def test_a_body_of_another_form_is_told_with_the_field(api: Api, body: object, said: str) -> None:
     assert said in problem(api.post("/v1/products/tiny/cycles", json=body), 400).detail
+
+
+@pytest.mark.parametrize(
+    "model", ["nobody", "models:/nothing@best", "models:/m-nothing", "s3://bucket/model"]
+)
+def test_an_offer_of_what_is_not_there_is_told(api: Api, model: str) -> None:
+    body = {"reason": "r", "model": model}
+    assert (
+        model.rpartition("/")[2].partition("@")[0]
+        in problem(api.post("/v1/products/tiny/cycles", json=body), 404).detail
+    )
 
 
 def test_all_faults_of_a_request_stand_in_the_problem(api: Api) -> None:

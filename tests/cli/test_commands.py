@@ -366,6 +366,13 @@ def test_all_that_is_wrong_with_a_request_is_told_at_once(root: Path, mainspring
     )
 
 
+def test_a_model_that_nobody_logged_cannot_be_registered(root: Path, mainspring: Command) -> None:
+    said = mainspring("models", "register", "models:/nothing@best", "--product", "tiny", "--reason", "to see")
+    assert said.code == 3
+    assert "nothing" in said.err
+    assert "waiting" not in mainspring("status").out
+
+
 @pytest.mark.parametrize(
     "arguments", [["--set", "rounds=5"], ["--set", "train.rounds"], ["--data", "orders"]]
 )

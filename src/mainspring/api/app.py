@@ -73,11 +73,16 @@ class MoveClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AskTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Ask for a cycle. `params` are named `step.name`; `data` are refs such as `flights@v12`."""
+    """Ask for a cycle. `params` are named `step.name`; `data` are refs such as `flights@v12`.
+
+    `model` offers a model that a client logged, as a run's id, `runs:/RUN/PATH`, `models:/m-…`, `models:/NAME/VERSION`
+    or `models:/NAME@ALIAS`: it is judged and rolled out as one that the pipeline trains.
+    """
 
     reason: str
     params: dict[str, str | int | float | bool | None] = {}
     data: list[str] = []
+    model: str = ""
     request_id: str = ""
 
 
@@ -155,6 +160,7 @@ def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Ask
         reason=asked.reason,
         params=asked.params,
         data=[DataRef.parse(ref) for ref in asked.data],
+        model=asked.model,
     )
     return Asked(taken.request_id, taken.product, taken.at)
 

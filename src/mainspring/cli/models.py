@@ -5,13 +5,15 @@ from __future__ import annotations
 __all__ = ["models"]
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import msgspec
 from cyclopts import App
 
-from mainspring.cli.options import HERE, Options, opened
+from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.rollout import show_certificate
-from mainspring.cli.show import display, facts, print_json, table
+from mainspring.cli.show import display, facts, print_json, table, working
+from mainspring.ref import DataRef, ModelRef
 
 if TYPE_CHECKING:
     from mainspring.operate.status import VersionRow
@@ -22,7 +24,8 @@ models = App(
 Examples:
   mainspring models late-orders
   mainspring models late-orders@champion
-  mainspring models late-orders@7 --json""",
+  mainspring models late-orders@7 --json
+  mainspring models register models:/m-5f2c --product late-orders --reason trial""",
 )
 
 
@@ -37,7 +40,6 @@ def show_models(which: str | None = None, /, *, options: Options = HERE) -> None
     """
     from mainspring.digest import Digest
     from mainspring.operate.status import version_row, version_rows
-    from mainspring.ref import ModelRef
     from mainspring.rollouts.certificate import Certificate
 
     one = ModelRef.parse(which) if which and "@" in which else None
@@ -63,6 +65,55 @@ def show_models(which: str | None = None, /, *, options: Options = HERE) -> None
         )
 
 
+@models.command
+def register(
+    model: str,
+    /,
+    *,
+    reason: str,
+    product: str | None = None,
+    data: list[str] | None = None,
+    options: Options = HERE,
+) -> None:
+    """Offer a model that a client logged: it is judged, registered and rolled out as one that is trained here.
+
+    The offer waits in the workspace; `mainspring up` takes it up when no other cycle is in progress. What the model was
+    trained on is for the client to know: one that has seen the hold-out is judged better than it is.
+
+    Parameters
+    ----------
+    model : str
+        A run by its id, runs:/RUN/PATH, models:/m-…, models:/NAME/VERSION or models:/NAME@ALIAS.
+    reason : str
+        Why, for the ledger.
+    product : str
+        To which; needed only where there are several products.
+    data : list of str
+        A data version to judge it on, such as orders@v12, in place of the newest. May be given again.
+    """
+    from mainspring.operate.request import request_training
+    from mainspring.operate.status import only_product
+
+    refs = [DataRef.parse(ref) for ref in data or ()]
+    with working("Reading the product files…"), declared(options) as workspace:
+        asked = request_training(
+            workspace,
+            product or only_product(workspace),
+            request_id=uuid4().hex,
+            actor=actor(),
+            reason=reason,
+            data=refs,
+            model=model,
+        )
+    if options.json:
+        print_json(asked)
+    else:
+        display(
+            f"Offered {asked.offer.source if asked.offer else model} to {asked.product}. It is judged when the loop is "
+            f"free; `mainspring status {asked.product}` shows how far it is."
+        )
+
+
 def _show(row: VersionRow) -> None:
     lineage = row.lineage
     display(
@@ -72,6 +123,7 @@ def _show(row: VersionRow) -> None:
                 "alias": row.aliases,
                 "registered": row.registered_at,
                 "because": row.reason,
+                **({"offered": lineage["offer"]["source"]} if "offer" in lineage else {}),
                 "hold-out": row.metrics,
                 "data": row.data,
                 "params": lineage["params"] or "as declared",

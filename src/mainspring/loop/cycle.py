@@ -8,6 +8,7 @@ __all__ = [
     "CycleOutcome",
     "CycleState",
     "LoopStore",
+    "Offer",
     "StaleCycle",
     "TrainingRequest",
     "TriggerKind",
@@ -18,6 +19,8 @@ __all__ = [
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from mainspring.digest import digest_of_json
 from mainspring.errors import Conflict, NotFound
@@ -82,9 +85,28 @@ class CycleOutcome(StrEnum):
     FAILED = "failed"
 
 
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that a client logged, offered to a product as its next version.
+
+    Attributes
+    ----------
+    source : str
+        The model by its address: `models:/m-…`, `models:/NAME/VERSION` or `runs:/RUN/PATH`.
+    run_id, model_id : str
+        The client's run and logged model that it comes from; empty where they are not known.
+    files : dict of str to str
+        Digests of the files that are read, by their path in the model's folder, as they were when it was offered.
+    """
+
+    source: str
+    run_id: str = ""
+    model_id: str = ""
+    files: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRequest:
-    """A person's wish to train.
+    """A person's wish for a new version: to train one, or to take the one that is offered.
 
     Attributes
     ----------
@@ -102,6 +124,8 @@ class TrainingRequest:
         When it was asked.
     cycle_id : str, optional
         The cycle that it started.
+    offer : Offer, optional
+        What is judged instead of a model that the pipeline trains.
     """
 
     request_id: str
@@ -112,6 +136,7 @@ class TrainingRequest:
     reason: str
     at: datetime
     cycle_id: str | None = None
+    offer: Offer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +174,8 @@ class Cycle:
         Why it ended so.
     closed_at : datetime, optional
         When.
+    offer : Offer, optional
+        As in `TrainingRequest`.
     """
 
     cycle_id: str
@@ -168,6 +195,7 @@ class Cycle:
     closed_at: datetime | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[TriggerKind, ...] = ()
+    offer: Offer | None = None
 
     @property
     def run_id(self) -> str:
@@ -181,8 +209,11 @@ class Cycle:
 
     @property
     def trains(self) -> bool:
-        """Whether it makes a version; one that rolls out what is registered reads no data and answers no trigger."""
-        return bool(self.data)
+        """Whether it trains a version.
+
+        One that rolls out what is registered, or judges what is offered, answers none of the triggers but a request.
+        """
+        return bool(self.data) and self.offer is None
 
 
 class LoopStore(Protocol):

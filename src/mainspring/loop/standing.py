@@ -209,13 +209,19 @@ def _demand(trigger: OnDemand, facts: Facts) -> Standing:
         Cause(
             name=f"request {request.request_id}",
             trigger=TriggerKind.ON_DEMAND,
-            evidence=f"{request.actor} asked: {request.reason}",
+            evidence=_asked(request),
             request=request,
         )
         for request in facts.requests
     )
     has = f"{len(causes)} waiting" if causes else "nobody has asked"
     return Standing(trigger=trigger, needs="a person's request", has=has, causes=causes)
+
+
+def _asked(request: TrainingRequest) -> str:
+    if request.offer is None:
+        return f"{request.actor} asked: {request.reason}"
+    return f"{request.actor} offered {request.offer.source}: {request.reason}"
 
 
 def _schedule(trigger: OnSchedule, facts: Facts) -> Standing:

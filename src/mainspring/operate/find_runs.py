@@ -11,6 +11,7 @@ __all__ = [
     "compare_runs",
     "find_runs",
     "one_run",
+    "run_named",
 ]
 
 import math
@@ -139,7 +140,7 @@ def one_run(workspace: Workspace, given: str) -> ShownRun:
         No run's id begins so, or more than one's.
     """
     with workspace.database.read() as tx:
-        run = _run(tx, given)
+        run = run_named(tx, given)
         curves = {
             metric.key: Curve(
                 last=metric.value,
@@ -161,13 +162,14 @@ def one_run(workspace: Workspace, given: str) -> ShownRun:
 def compare_runs(workspace: Workspace, first: str, second: str) -> Compared:
     """Hold two runs side by side; raises `RunNotFound` or `AmbiguousRun`."""
     with workspace.database.read() as tx:
-        one, other = _run(tx, first), _run(tx, second)
+        one, other = run_named(tx, first), run_named(tx, second)
     return Compared(
         runs=(one.run_id, other.run_id), names=(one.name, other.name), differences=list(compare(one, other))
     )
 
 
-def _run(tx: Transaction, given: str) -> Run:
+def run_named(tx: Transaction, given: str) -> Run:
+    """Give the run whose id this is, or begins so; raises `RunNotFound`, `AmbiguousRun`."""
     try:
         return tx.logged_runs.get(given)
     except RunNotFound:

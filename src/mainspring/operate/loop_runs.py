@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from mainspring.loop import Cycle
+    from mainspring.loop import Cycle, Offer
     from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
 
@@ -53,15 +53,18 @@ def begin_run(tx: Transaction, run: Run, spec: ProductSpec, cycle: Cycle) -> Non
                 "mainspring.trigger": cycle.trigger_text,
                 "mainspring.code": tx.values.get("code") or "",
                 "mainspring.environment": tx.values.get("environment") or "",
-            },
+            }
+            | ({} if cycle.offer is None else {"mainspring.offered": cycle.offer.source}),
         )
     )
-    params = {f"{step.name}.{name}": value for step in spec.steps for name, value in step.params.items()}
-    params |= {"seed": spec.seed} | dict(run.params)
-    tx.logged_runs.log(
-        run.run_id, params={key: fit_param(key, _text(value)) for key, value in params.items()}
-    )
-    tx.logged_runs.read(run.run_id, [_read(tx, ref) for ref in run.data], ())
+    if cycle.offer is None:
+        params = {f"{step.name}.{name}": value for step in spec.steps for name, value in step.params.items()}
+        params |= {"seed": spec.seed} | dict(run.params)
+        tx.logged_runs.log(
+            run.run_id, params={key: fit_param(key, _text(value)) for key, value in params.items()}
+        )
+    context, models = ("training", ()) if cycle.offer is None else ("judging", _logged(cycle.offer))
+    tx.logged_runs.read(run.run_id, [_read(tx, ref, context) for ref in run.data], models)
 
 
 def end_run(tx: Transaction, run: Run, at: datetime) -> None:
@@ -128,7 +131,11 @@ def _experiment(tx: Transaction, product: str, now_ms: int) -> int:
         return tx.experiments.add(product, None, {"mainspring.product": product}, now_ms).experiment_id
 
 
-def _read(tx: Transaction, ref: str) -> DatasetInput:
+def _logged(offer: Offer) -> tuple[str, ...]:
+    return (offer.model_id,) if offer.model_id else ()
+
+
+def _read(tx: Transaction, ref: str, context: str) -> DatasetInput:
     version = tx.data.get(DataRef.parse(ref))
     dataset = Dataset(
         name=version.dataset,
@@ -137,7 +144,7 @@ def _read(tx: Transaction, ref: str) -> DatasetInput:
         source=json.dumps({"ref": ref, "digest": version.digest}),
         profile=json.dumps({"num_rows": version.rows}),
     )
-    return DatasetInput(dataset=dataset, tags={"mlflow.data.context": "training"})
+    return DatasetInput(dataset=dataset, tags={"mlflow.data.context": context})
 
 
 def _text(value: object) -> str:

@@ -7,9 +7,12 @@ __all__ = ["request_training"]
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mainspring.errors import Conflict, Fault, Faults
 from mainspring.events import Event, EventType
 from mainspring.loop import TrainingRequest
+from mainspring.operate.offers import read_offer
 from mainspring.operate.status import check_product
 from mainspring.ref import DataRef
 from mainspring.triggers import OnDemand
@@ -30,6 +33,7 @@ def request_training(
     reason: str,
     params: Mapping[str, ParamValue] | None = None,
     data: Sequence[DataRef] = (),
+    model: str = "",
 ) -> TrainingRequest:
     """Ask the loop to start a cycle.
 
@@ -47,17 +51,29 @@ def request_training(
         Params to change for this cycle alone, as `step.name`.
     data : sequence of DataRef
         Data versions to use; other datasets are read at their newest version.
+    model : str
+        A model that a client logged, as `mainspring.operate.offers.read_offer` takes it: it is packaged, judged and
+        rolled out as one that the product's own pipeline trains.
 
     Raises
     ------
     UnknownProduct
         No file declares it.
+    UnknownOffer, Unofferable
+        There is no such model, or it cannot be read.
+    PickleNotAllowed
+        The model is a pickle, and the operator does not allow the product's models to run code.
     Faults
         The product is not trained on demand, or a param or a data version does not exist; all faults are told.
     Conflict
         The id is that of a request for another product.
     """
     given = dict(params or {})
+    with workspace.database.read() as tx:
+        check_product(tx, product)
+    offer = (
+        read_offer(workspace, model, allow_code=workspace.settings.allows_code(product)) if model else None
+    )
     with workspace.database.write() as tx:
         check_product(tx, product)
         spec = workspace.specs(tx)[product]
@@ -70,6 +86,8 @@ def request_training(
                     f"Add ms.OnDemand() to it in {spec.file}.",
                 )
             )
+        if offer is not None and given:
+            faults.append(Fault("params", "are for steps, and a model that is offered runs none of them."))
         if "\0" in request_id:
             faults.append(Fault("request_id", "holds a NUL, which not every database can keep."))
         for name, count in Counter(ref.dataset for ref in data).items():
@@ -95,6 +113,7 @@ def request_training(
             actor=actor,
             reason=reason,
             at=workspace.clock.now(),
+            offer=offer,
         )
         earlier = {each.request_id for each in tx.loop.requests(product, waiting=False)}
         known = tx.loop.request(asked)
@@ -110,7 +129,12 @@ def request_training(
                     at=asked.at,
                     actor=actor,
                     reason=reason,
-                    data={"request": request_id, "params": given, "data": [str(ref) for ref in data]},
+                    data={
+                        "request": request_id,
+                        "params": given,
+                        "data": [str(ref) for ref in data],
+                        **({} if offer is None else {"offer": msgspec.to_builtins(offer)}),
+                    },
                 )
             )
     return known

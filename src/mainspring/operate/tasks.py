@@ -16,6 +16,7 @@ __all__ = [
     "Failed",
     "JudgeCandidate",
     "Judged",
+    "PackageOffer",
     "Probe",
     "ProbeModel",
     "Probed",
@@ -122,6 +123,20 @@ class RunStep(_Message, frozen=True):
     whole: bool = False
 
 
+class PackageOffer(_Message, frozen=True):
+    """Package a model that a client logged, instead of one that the steps give.
+
+    `mlmodel` and `model` are the digests of the file that describes it and of the one that holds it.
+    """
+
+    product: str
+    declared: str
+    mlmodel: str
+    model: str
+    examples: str
+    as_of: datetime
+
+
 class Built(_Message, frozen=True):
     """The digest of an output in the blob store."""
 
@@ -205,5 +220,5 @@ class Failed(_Message, frozen=True):
 Probe: TypeAlias = ProbeModel | AskModel
 """The tasks for a clean process."""
 
-Task: TypeAlias = Describe | AddBatch | TakeSnapshot | BuildExamples | RunStep | JudgeCandidate
+Task: TypeAlias = Describe | AddBatch | TakeSnapshot | BuildExamples | RunStep | PackageOffer | JudgeCandidate
 Answer: TypeAlias = Described | Added | Taken | Built | Judged | Probed | Asked | Failed

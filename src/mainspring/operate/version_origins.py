@@ -7,6 +7,7 @@ __all__ = [
     "Origin",
     "download_uri",
     "latest_versions",
+    "named_version",
     "origin_of",
     "origin_of_prompt",
     "version_by_alias",
@@ -136,7 +137,7 @@ def origin_of(tx: Transaction, asked: NewVersion) -> Origin:
     )
     match read_source(source):
         case OfVersion() as of:
-            version = _named(tx, of)
+            version = named_version(tx, of)
             if (run_id and run_id != version.run_id) or (model_id and model_id != version.model_id):
                 raise SourceRefused(
                     source,
@@ -171,7 +172,8 @@ def _root(tx: Transaction, run_id: str, model_id: str) -> str | None:
         return None
 
 
-def _named(tx: Transaction, of: OfVersion) -> RegisteredVersion:
+def named_version(tx: Transaction, of: OfVersion) -> RegisteredVersion:
+    """Give the version that a source names by number, stage or alias; raises `RegisteredVersionNotFound`."""
     if is_prompt(tx.registered_models.get(of.name).tags):
         raise Refused(
             f"Invalid model version source: {of.name!r} is a prompt, and a version of one is no model."

@@ -37,6 +37,7 @@ from mainspring.operate.tasks import (
     Described,
     Failed,
     JudgeCandidate,
+    PackageOffer,
     RunStep,
     Taken,
     TakeSnapshot,
@@ -94,6 +95,8 @@ class TaskRunner:
                 return self._build(task)
             case RunStep():
                 return self._run(task)
+            case PackageOffer():
+                return self._package_offer(task)
             case JudgeCandidate():
                 from mainspring.operate.judging import judge_candidate
 
@@ -117,7 +120,9 @@ class TaskRunner:
             for file, error in loaded.refused.items()
         }
 
-    def _product(self, task: BuildExamples | RunStep | JudgeCandidate) -> tuple[Product, ProductSpec]:
+    def _product(
+        self, task: BuildExamples | RunStep | PackageOffer | JudgeCandidate
+    ) -> tuple[Product, ProductSpec]:
         for product, spec in self.products:
             if product.name == task.product:
                 if spec.digest != task.declared:
@@ -255,6 +260,19 @@ class TaskRunner:
         allow_code = self.settings.allows_code(spec.name)
         with deadline(self.settings.batch_timeout_s):
             return package(made, given, spec, self.blobs, code=self._code(), allow_code=allow_code)
+
+    def _package_offer(self, task: PackageOffer) -> Built:
+        from mainspring.formats.mlmodel import fitted_from, form_of
+        from mainspring.operate.packaging import package
+
+        _, spec = self._product(task)
+        rows = self._split(spec, task.examples, task.as_of, None, whole=True).train
+        allow_code = self.settings.allows_code(spec.name)
+        form = form_of(self.blobs.get(Digest(task.mlmodel)))
+        content = self.blobs.get(Digest(task.model))
+        with deadline(self.settings.batch_timeout_s):
+            fitted = fitted_from(form, content, rows, spec.task, allow_code=allow_code)
+            return package(fitted, rows, spec, self.blobs)
 
     def _code(self) -> dict[str, str]:
         root = self.settings.root

@@ -21,7 +21,7 @@ from mainspring.loop import (
     CycleState,
 )
 from mainspring.operate.acts.stage import Stage
-from mainspring.operate.acts.steps import run_steps
+from mainspring.operate.acts.steps import packaging_step, run_steps
 from mainspring.operate.loop_runs import judge_run
 from mainspring.operate.packaging import Package
 from mainspring.operate.suspicion import change_behind
@@ -51,7 +51,7 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
         began = change_behind(tx, cycle) if isinstance(spec.train_on, SinceChange) else None
         as_of = max(tx.data.get(DataRef(name, number)).published_at for name, number in cycle.data.items())
     outputs = {step["name"]: step["output"] for step in run.steps}
-    candidate_package = outputs[spec.steps[-1].name]
+    candidate_package = outputs[packaging_step(spec, cycle)]
     champion: Evaluation | None = None
     reference = ""
     try:
@@ -77,7 +77,8 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
         # A champion exists: the comparison with it could not be made, which must not read as "there is none".
         champion = Evaluation.failed(str(error)) if champion_package else None
     verdict = judge(spec.gates, candidate, champion, spec.metrics)
-    again = _made_again(stage, cycle, outputs, as_of, began) if verdict.passed and spec.refit else None
+    refits = spec.refit and cycle.offer is None
+    again = _made_again(stage, cycle, outputs, as_of, began) if verdict.passed and refits else None
     stage.boundary("within Judge")
     with workspace.database.write() as tx:
         short = _short(verdict) if again is None or again.step else again.why

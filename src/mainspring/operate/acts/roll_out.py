@@ -34,6 +34,7 @@ from mainspring.loop import (
 )
 from mainspring.operate.acts.judge import REFIT, read_package
 from mainspring.operate.acts.stage import LOOP, Stage
+from mainspring.operate.acts.steps import packaging_step
 from mainspring.operate.references import reference_of
 from mainspring.operate.webhooks import tell
 from mainspring.ref import ModelRef
@@ -44,6 +45,7 @@ from mainspring.strategy import CANDIDATE, ABTest, Shadow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.strategy import Strategy
 
@@ -57,7 +59,7 @@ def register(stage: Stage, cycle: Cycle) -> None:
     with stage.workspace.database.read() as tx:
         run = tx.runs.get(cycle.run_id)
     outputs = {step["name"]: step["output"] for step in run.steps}
-    judged = outputs[spec.steps[-1].name]
+    judged = outputs[packaging_step(spec, cycle)]
     registered = outputs.get(REFIT, judged)
     package = read_package(stage.workspace, registered)
     stage.boundary("within Register")
@@ -75,11 +77,8 @@ def register(stage: Stage, cycle: Cycle) -> None:
             lineage={
                 "package": registered,
                 **({"judged": judged} if registered != judged else {}),
-                "snapshot": tx.values.get("code"),
-                "code": {step.name: step.code for step in spec.steps},
+                **_made_of(tx, spec, cycle),
                 "environment": tx.values.get("environment"),
-                "params": dict(cycle.params),
-                "seed": spec.seed,
                 "steps": [dict(step) for step in run.steps],
                 "served": package.serving(),
             },
@@ -115,6 +114,14 @@ def register(stage: Stage, cycle: Cycle) -> None:
             },
             stage.now,
         )
+
+
+def _made_of(tx: Transaction, spec: ProductSpec, cycle: Cycle) -> dict[str, object]:
+    """What a version was made of besides data: the product's code, or a model that a client logged."""
+    made = {"params": dict(cycle.params), "seed": spec.seed, "snapshot": tx.values.get("code")}
+    if cycle.offer is not None:
+        return made | {"code": {}, "offer": msgspec.to_builtins(cycle.offer)}
+    return made | {"code": {step.name: step.code for step in spec.steps}}
 
 
 def begin_rollout(stage: Stage, cycle: Cycle) -> None:

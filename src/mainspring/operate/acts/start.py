@@ -41,6 +41,7 @@ def start(stage: Stage, action: Start) -> None:
             params=request.params if request else {},
             data=data,
             opened_at=stage.now,
+            offer=request.offer if request else None,
         )
         tx.loop.open(cycle)
         tx.values.put(f"fired:{spec.name}:{number:09}", action.declared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["run_steps"]
+__all__ = ["OFFERED", "packaging_step", "run_steps"]
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.digest import Digest, digest_of_json
+from mainspring.formats.mlmodel import MLMODEL
 from mainspring.loop import Cycle
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.suspicion import change_behind
-from mainspring.operate.tasks import BuildExamples, Built, RunStep
+from mainspring.operate.tasks import BuildExamples, Built, PackageOffer, RunStep
 from mainspring.operate.workers import Ask
 from mainspring.pipelines import StepKey, StepRecord, explain
 from mainspring.ref import DataRef
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mainspring.product import ProductSpec
+
+
+OFFERED = "offered"
+"""The step that packages a model that is offered, in place of the product's own steps."""
+
+
+def packaging_step(spec: ProductSpec, cycle: Cycle) -> str:
+    """Name the step that gives the candidate of a cycle."""
+    return spec.steps[-1].name if cycle.offer is None else OFFERED
 
 
 def run_steps(stage: Stage, cycle: Cycle, ask: Ask, *, whole: bool = False) -> list[Mapping[str, str]]:
@@ -65,6 +75,27 @@ def run_steps(stage: Stage, cycle: Cycle, ask: Ask, *, whole: bool = False) -> l
     tables = {name: version.table_version for name, version in versions.items()}
     build = BuildExamples(product=spec.name, declared=spec.digest, tables=tables, as_of=as_of)
     records = [_find_or_make(stage, cycle, key, partial(ask, build, Built))]
+    if cycle.offer is not None:
+        examples = records[0][0].output
+        key = StepKey(
+            step=OFFERED,
+            code="",
+            environment=environment,
+            params={},
+            seed=0,
+            inputs={"examples": examples, "task": repr(spec.task)} | dict(cycle.offer.files),
+        )
+        files = dict(cycle.offer.files)
+        take = PackageOffer(
+            product=spec.name,
+            declared=spec.digest,
+            mlmodel=files.pop(MLMODEL),
+            model=next(iter(files.values())),
+            examples=examples,
+            as_of=as_of,
+        )
+        records.append(_find_or_make(stage, cycle, key, partial(ask, take, Built)))
+        return [_told(record, why, cycle) for record, why in records]
     for position, step in enumerate(spec.steps):
         changed = {
             name.removeprefix(f"{step.name}."): value

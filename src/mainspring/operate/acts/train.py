@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["train"]
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from mainspring.engines import WorkerDied
 from mainspring.events import EventType
@@ -23,9 +24,6 @@ from mainspring.operate.workers import TaskFailed
 from mainspring.pipelines import Run, RunState
 from mainspring.ref import DataRef
 from mainspring.training import AllHistory, SinceChange
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(stage: Stage, cycle: Cycle) -> None:
@@ -48,7 +46,8 @@ def train(stage: Stage, cycle: Cycle) -> None:
         with stage.workspace.database.write() as tx:
             end_run(tx, replace(run, state=RunState.FAILED, error=str(error)), stage.now)
             stage.event(tx, EventType.RUN_FAILED, run.run_id, str(error), cycle=cycle.cycle_id)
-            stage.close(tx, cycle, CycleOutcome.FAILED, f"training failed: {error}")
+            what = "training" if cycle.offer is None else "packaging what was offered"
+            stage.close(tx, cycle, CycleOutcome.FAILED, f"{what} failed: {error}")
         return
     metrics = read_package(stage.workspace, steps[-1]["output"]).metrics
     stage.boundary("within Train")
@@ -58,7 +57,9 @@ def train(stage: Stage, cycle: Cycle) -> None:
         reused = sum(each["reused"] == "yes" for each in steps)
         policy = stage.spec.train_on
         told = "" if isinstance(policy, AllHistory) else f", trained on {policy!r}"
-        if isinstance(policy, SinceChange):
+        if cycle.offer is not None:
+            told = f": {cycle.offer.source} as a client logged it"
+        elif isinstance(policy, SinceChange):
             began = change_behind(tx, cycle)
             told += ": no alarm has started it" if began is None else f" since {began:%Y-%m-%d}"
         stage.event(
@@ -73,4 +74,5 @@ def train(stage: Stage, cycle: Cycle) -> None:
             seed=stage.spec.seed,
             steps=steps,
             metrics=metrics,
+            **({} if cycle.offer is None else {"offer": msgspec.to_builtins(cycle.offer)}),
         )

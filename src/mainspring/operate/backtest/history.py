@@ -146,7 +146,9 @@ def read_history(workspace: Workspace, product: str) -> History:
                 for version in tx.data.versions(dataset.name)
             ),
             requests=tuple(
-                (asked.get(each.request_id, 0), each) for each in tx.loop.requests(product, waiting=False)
+                (asked.get(each.request_id, 0), each)
+                for each in tx.loop.requests(product, waiting=False)
+                if each.offer is None  # a policy is about what is trained
             ),
             versions=tx.registry.versions(product),
             runs=tx.runs.runs(product, limit=_ALL)[::-1],

@@ -142,7 +142,9 @@ def _notes(history: History) -> Iterator[str]:
         yield f"{history.by_people} acts of people on rollouts are not replayed."
     if (sampled := history.rows["sampled"].min()) is not None and float(str(sampled)) < 1:
         yield "What the log has not sampled is not replayed: there are fewer rows than there were."
-    if (rolled := sum(not each.trains for each in history.cycles)) > 0:
+    if (offered := sum(each.offer is not None for each in history.cycles)) > 0:
+        yield f"{offered} models that people offered are not replayed."
+    if (rolled := sum(not each.trains for each in history.cycles) - offered) > 0:
         yield f"{rolled} rollouts that people started of registered versions are not replayed."
     if history.turns[0].entries == 0 and not history.turns[0].first_of_day:
         yield "Of the first days no turn was noted: there the loop turns at midnight."

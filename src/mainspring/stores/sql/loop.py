@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import Row, select, update
 
 from mainspring.clock import parse_time, time_text
@@ -20,6 +21,7 @@ from mainspring.loop.cycle import (
     CycleNotFound,
     CycleOutcome,
     CycleState,
+    Offer,
     StaleCycle,
     TrainingRequest,
     TriggerKind,
@@ -87,6 +89,7 @@ class SqlLoopStore:
             "params": json_text(request.params),
             "data": json_text(request.data),
             "at": time_text(request.at),
+            "offer": _offer_text(request.offer),
         }
         add(self.connection, training_requests, row)
         table = training_requests.c
@@ -120,6 +123,7 @@ def _cycle_row(cycle: Cycle) -> dict[str, Any]:
         "outcome": cycle.outcome and cycle.outcome.value,
         "closed_at": text_or_none(cycle.closed_at),
         "metrics": numbers_text(cycle.metrics),
+        "offer": _offer_text(cycle.offer),
     }
 
 
@@ -136,6 +140,7 @@ def _cycle(row: Row[Any]) -> Cycle:
             "outcome": row.outcome and CycleOutcome(row.outcome),
             "closed_at": moment_or_none(row.closed_at),
             "metrics": numbers(row.metrics),
+            "offer": _offer(row.offer),
         }
     )
 
@@ -150,4 +155,13 @@ def _request(row: Row[Any]) -> TrainingRequest:
         reason=row.reason,
         at=parse_time(row.at),
         cycle_id=row.cycle_id,
+        offer=_offer(row.offer),
     )
+
+
+def _offer_text(offer: Offer | None) -> str | None:
+    return None if offer is None else msgspec.json.encode(offer, order="deterministic").decode()
+
+
+def _offer(text: str | None) -> Offer | None:
+    return None if text is None else msgspec.json.decode(text, type=Offer)

@@ -51,7 +51,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0010"
+NEWEST_REVISION = "0011"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -207,6 +207,7 @@ cycles = Table(
     Column("reason", TEXT, nullable=False),
     Column("closed_at", TEXT),
     Column("metrics", TEXT, nullable=False),
+    Column("offer", TEXT),
     UniqueConstraint("product", "number", name="cycles_number_unique"),
     CheckConstraint("number > 0", name="cycles_count_from_one"),
     CheckConstraint(
@@ -246,6 +247,7 @@ training_requests = Table(
     Column("reason", TEXT, nullable=False),
     Column("at", TEXT, nullable=False),
     Column("cycle_id", TEXT),
+    Column("offer", TEXT),
     UniqueConstraint("request_id", name="training_requests_id_unique"),
     Index("training_requests_by_product", "product", "position"),
 )
