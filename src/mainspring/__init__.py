@@ -15,6 +15,7 @@ __all__ = [
     "AllHistory",
     "AllOf",
     "AnyOf",
+    "ApprovalPolicy",
     "AtLeast",
     "AttributionDrift",
     "AuditedQuality",
@@ -74,6 +75,7 @@ __all__ = [
 
 from typing import TYPE_CHECKING
 
+from mainspring.approval import ApprovalPolicy
 from mainspring.errors import MainspringError
 from mainspring.metric import Metric
 from mainspring.monitors import (

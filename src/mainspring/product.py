@@ -36,6 +36,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from mainspring.approval import ApprovalPolicy
 from mainspring.clock import parse_duration
 from mainspring.declared import Value, need, need_margin
 from mainspring.digest import Digest, digest_of
@@ -344,6 +345,8 @@ class Product:
     refit : bool
         Whether a candidate that has passed is made once more from all rows, those of the hold-out among them, before it
         is registered. What is judged, and what monitors compare with, is the candidate as it was before.
+    approval : ApprovalPolicy, optional
+        Who must approve a version before it is rolled out.
     alarm_budget : FalseAlarms
         Shared among the monitors.
     holdout : str
@@ -382,6 +385,7 @@ class Product:
     log_sample: float = 1.0
     seed: int = 0
     refit: bool = False
+    approval: ApprovalPolicy | None = None
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -468,6 +472,7 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     train_on: TrainOn = AllHistory()
     refit: bool = False
     metrics: tuple[MetricSpec, ...] = ()
+    approval: ApprovalPolicy | None = None
 
     def to_json(self) -> str:
         """Text that `from_json` reads back to an equal value."""

@@ -31,8 +31,9 @@ from mainspring.operate.workers import TaskFailed, TaskUnavailable
 from mainspring.workspace import Workspace, open_workspace
 
 DAY = timedelta(days=1)
-NAMES = {"product": "tiny", "dataset": "orders", "rollout": "none", "alarm": "none"}
+NAMES = {"version": "99", "product": "tiny", "dataset": "orders", "rollout": "none", "alarm": "none"}
 OF_A_ROLLOUT = ("/v1/products/{product}/rollout", "/v1/products/{product}/rollouts/{rollout}")
+OF_A_VERSION = ("/v1/products/{product}/versions/{version}/approvals",)
 OF_AN_ALARM = ("/v1/alarms/{alarm}", "/v1/alarms/{alarm}/replay")
 
 
@@ -95,7 +96,11 @@ def test_the_description_lists_every_route_in_the_form_of_openapi(api: Api) -> N
 
 @pytest.mark.parametrize(
     "operation",
-    [each for each in OPERATIONS if each.method == "GET" and each.path not in OF_A_ROLLOUT + OF_AN_ALARM],
+    [
+        each
+        for each in OPERATIONS
+        if each.method == "GET" and each.path not in OF_A_ROLLOUT + OF_AN_ALARM + OF_A_VERSION
+    ],
     ids=lambda each: each.path,
 )
 def test_every_reading_answers_in_the_form_that_it_is_described_in(api: Api, operation: Any) -> None:
@@ -419,3 +424,21 @@ def test_whatever_is_asked_for_is_found_or_not(empty_api: Api, path: str, query:
     for place in (f"/{quote(path, errors='replace')}", "/v1/events", "/v1/products/tiny/runs"):
         reply = empty_api.get(place, params=query)
         assert reply.status_code < 500, (place, query, reply.text)
+
+
+# --- approvals -----------------------------------------------------------------------------------------------------
+
+
+def test_a_version_that_does_not_exist_cannot_be_approved(api: Api) -> None:
+    path = "/v1/products/tiny/versions/99/approvals"
+    assert "tiny@99" in problem(api.get(path), 404).detail
+    assert "tiny@99" in problem(api.post(path, json={"answer": "approved", "reason": "r"}), 404).detail
+    assert "answer" in problem(api.post(path, json={"answer": "perhaps", "reason": "r"}), 400).detail
+
+
+def test_a_version_of_a_product_without_a_policy_is_approved_as_it_is(api: Api) -> None:
+    path = "/v1/products/tiny/versions/1/approvals"
+    told = api.get(path).json()
+    assert (told["standing"], told["policy"], told["approvals"]) == ("approved", None, [])
+    refused = problem(api.post(path, json={"answer": "approved", "reason": "r"}), 409)
+    assert "ApprovalPolicy" in refused.detail

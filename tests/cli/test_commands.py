@@ -382,6 +382,15 @@ def test_a_malformed_option_is_misuse_before_anything_is_opened(
     assert mainspring("train", "tiny", "--reason", "to see", *arguments).code == 2
 
 
+def test_approvals_of_a_version_tell_how_it_stands(root: Path, mainspring: Command) -> None:
+    said = mainspring("models", "approvals", "tiny@1")
+    assert "no policy asks for approval" in said.out
+    assert mainspring("models", "approvals", "tiny@1", "--json").json["standing"] == "approved"
+    refused = mainspring("models", "approve", "tiny@1", "--reason", "sound")
+    assert (refused.code != 0, "ApprovalPolicy" in refused.err) == (True, True)
+    assert mainspring("models", "refuse", "tiny", "--reason", "not sound").code == 2
+
+
 # --- the ledger and the database ---------------------------------------------------------------------------------
 
 

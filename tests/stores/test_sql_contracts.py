@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mainspring.data.version import DataStore
+from mainspring.governance.approval import ApprovalStore
 from mainspring.governance.ledger import Ledger
 from mainspring.loop.cycle import LoopStore
 from mainspring.monitoring.store import MonitoringStore
@@ -19,6 +20,7 @@ from mainspring.rollouts.store import RolloutStore
 from mainspring.stores.sql import Lease, Transaction
 from mainspring.stores.sql.alerts import Delivery
 from mainspring.testing.contracts import (
+    ApprovalStoreContract,
     DataStoreContract,
     LedgerContract,
     LoopStoreContract,
@@ -59,6 +61,12 @@ class TestWebhooks(WebhookStoreContract):
     @pytest.fixture
     def store(self, transaction: Transaction) -> WebhookStore:
         return transaction.webhooks
+
+
+class TestApprovals(ApprovalStoreContract):
+    @pytest.fixture
+    def store(self, transaction: Transaction) -> ApprovalStore:
+        return transaction.approvals
 
 
 class TestRuns(RunStoreContract):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import msgspec
@@ -30,7 +30,9 @@ from mainspring.api.rollouts import ROLLOUTS
 from mainspring.clock import parse_time
 from mainspring.errors import Invalid, MainspringError
 from mainspring.governance import verify
+from mainspring.governance.approval import Answer
 from mainspring.operate import status
+from mainspring.operate.approve import Approvals, answer_version, approvals_of
 from mainspring.operate.audit import WantedLabel, wanted_labels
 from mainspring.operate.controller import turn
 from mainspring.operate.gain import Gain
@@ -84,6 +86,13 @@ class AskTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: list[str] = []
     model: str = ""
     request_id: str = ""
+
+
+class AnswerVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Approve that a version is rolled out, or refuse it; the header `Mainspring-Actor` says who."""
+
+    answer: Literal["approved", "refused"]
+    reason: str
 
 
 class AskScoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,6 +172,18 @@ def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Ask
         model=asked.model,
     )
     return Asked(taken.request_id, taken.product, taken.at)
+
+
+def _version_of(request: Request) -> ModelRef:
+    return ModelRef.parse(f"{product_of(request)}@{request.path_params['version']}")
+
+
+def _answer_version(workspace: Workspace, request: Request, content: bytes) -> Approvals:
+    said: AnswerVersion = body_of(content, AnswerVersion)
+    answer = Answer(said.answer)
+    return answer_version(
+        workspace, _version_of(request), answer, actor=actor_of(request), reason=said.reason
+    )
 
 
 def _why_not(workspace: Workspace, request: Request, content: bytes) -> WhyNot:
@@ -281,6 +302,22 @@ OPERATIONS: tuple[Operation, ...] = (
         "Its model versions",
         lambda w, r, c: status.version_rows(w, product_of(r)),
         gives=list[status.VersionRow],
+    ),
+    Operation(
+        "GET",
+        "/v1/products/{product}/versions/{version}/approvals",
+        "How a version stands for being rolled out, and what people have said of it",
+        lambda w, r, c: approvals_of(w, _version_of(r)),
+        gives=Approvals,
+    ),
+    Operation(
+        "POST",
+        "/v1/products/{product}/versions/{version}/approvals",
+        "Approve that a version is rolled out, or refuse it",
+        _answer_version,
+        AnswerVersion,
+        Approvals,
+        status=201,
     ),
     *ROLLOUTS,
     *ALARMS,

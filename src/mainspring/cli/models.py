@@ -12,10 +12,11 @@ from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.rollout import show_certificate
-from mainspring.cli.show import display, facts, print_json, table, working
+from mainspring.cli.show import display, facts, print_json, table, toned, working
 from mainspring.ref import DataRef, ModelRef
 
 if TYPE_CHECKING:
+    from mainspring.operate.approve import Approvals
     from mainspring.operate.status import VersionRow
 
 models = App(
@@ -112,6 +113,84 @@ def register(
             f"Offered {asked.offer.source if asked.offer else model} to {asked.product}. It is judged when the loop is "
             f"free; `mainspring status {asked.product}` shows how far it is."
         )
+
+
+@models.command(
+    help_epilogue='Example:\n  mainspring models approve late-orders@7 --reason "read the report with the credit team"'
+)
+def approve(version: str, /, *, reason: str, options: Options = HERE) -> None:
+    """Approve that a version is rolled out.
+
+    The product's policy says whose word counts, and how many must agree. Who has refused before may approve after all.
+
+    Parameters
+    ----------
+    version : str
+        A ref such as late-orders@7.
+    reason : str
+        Why, for the ledger.
+    """
+    _answer(version, "approved", reason, options)
+
+
+@models.command(
+    help_epilogue='Example:\n  mainspring models refuse late-orders@7 --reason "worse for new shops"'
+)
+def refuse(version: str, /, *, reason: str, options: Options = HERE) -> None:
+    """Refuse that a version is rolled out: its cycle ends, and the champion stays.
+
+    Parameters
+    ----------
+    version : str
+        A ref such as late-orders@7.
+    reason : str
+        Why, for the ledger.
+    """
+    _answer(version, "refused", reason, options)
+
+
+@models.command(help_epilogue="Example:\n  mainspring models approvals late-orders@7 --json")
+def approvals(version: str, /, *, options: Options = HERE) -> None:
+    """Show how a version stands for being rolled out, and what was said of it.
+
+    Parameters
+    ----------
+    version : str
+        A ref such as late-orders@7.
+    """
+    from mainspring.operate.approve import approvals_of
+
+    with opened(options) as workspace:
+        _show_approvals(approvals_of(workspace, ModelRef.parse(version)), options)
+
+
+def _answer(version: str, answer: str, reason: str, options: Options) -> None:
+    from mainspring.governance.approval import Answer
+    from mainspring.operate.approve import answer_version
+
+    ref = ModelRef.parse(version)
+    with opened(options) as workspace:
+        found = answer_version(workspace, ref, Answer(answer), actor=actor(), reason=reason)
+    _show_approvals(found, options)
+
+
+def _show_approvals(found: Approvals, options: Options) -> None:
+    if options.json:
+        print_json(found)
+        return
+    policy = "asks for no approval" if found.policy is None else f"number {found.number}: {found.policy.told}"
+    display(
+        facts(
+            {"version": found.ref, "standing": toned(found.standing), "because": found.why, "policy": policy}
+        ),
+        table(
+            ("When", "Who", "Said", "Of", "Because", ">Policy"),
+            (
+                (each.at, each.actor, toned(each.answer), each.about, each.reason, each.policy)
+                for each in found.approvals
+            ),
+        ),
+    )
 
 
 def _show(row: VersionRow) -> None:

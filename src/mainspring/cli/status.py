@@ -64,6 +64,7 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
             "rollout": f"{rollout.challenger} serves {rollout.share:.0%} of the units; {rollout.reason}"
             if rollout
             else None,
+            "approval": found.approval,
             "requests": f"{found.waiting_requests} waiting" if found.waiting_requests else None,
             "predictions": f"{found.predictions:,}, of which {found.labelled:,} have a label",
             "not counted": ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in found.uncounted.items())

@@ -23,6 +23,7 @@ from mainspring.loop.decide import (
     Hold,
     Judge,
     Measure,
+    NotApproved,
     Pause,
     Promote,
     Register,
@@ -31,7 +32,7 @@ from mainspring.loop.decide import (
     Train,
     decide,
 )
-from mainspring.loop.facts import AlarmFact, DataFact, Facts, RolloutFact
+from mainspring.loop.facts import AlarmFact, ApprovalFact, DataFact, Facts, RolloutFact
 from mainspring.loop.faults import quiet_faults, trigger_faults
 from mainspring.loop.standing import Cause, Held, HeldBy, Standing, cool_down_of, spent_cycles, standings
 
@@ -39,6 +40,7 @@ __all__ = [
     "Action",
     "Advance",
     "AlarmFact",
+    "ApprovalFact",
     "AskApproval",
     "BeginRollout",
     "Cause",
@@ -56,6 +58,7 @@ __all__ = [
     "Judge",
     "LoopStore",
     "Measure",
+    "NotApproved",
     "Offer",
     "Pause",
     "Promote",

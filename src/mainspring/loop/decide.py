@@ -12,6 +12,7 @@ __all__ = [
     "Hold",
     "Judge",
     "Measure",
+    "NotApproved",
     "Pause",
     "Promote",
     "Register",
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mainspring.loop.cycle import Cycle, CycleState, TrainingRequest, TriggerKind
-from mainspring.loop.facts import Facts, RolloutFact
+from mainspring.loop.facts import ApprovalFact, Facts, RolloutFact
 from mainspring.loop.standing import Held, standings
 
 if TYPE_CHECKING:
@@ -125,6 +126,14 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class NotApproved:
+    """End the cycle of a version that people have refused, or not approved in time."""
+
+    cycle: Cycle
+    approval: ApprovalFact
+
+
+@dataclass(frozen=True, slots=True)
 class AskApproval:
     """Let the rollout wait for a person's approval."""
 
@@ -167,6 +176,7 @@ Action: TypeAlias = (
     | Measure
     | DropArm
     | Pause
+    | NotApproved
     | AskApproval
     | Promote
     | RollBack
@@ -192,7 +202,7 @@ def decide(facts: Facts) -> Action | None:
         The next act. None: nothing to do until a fact changes.
     """
     if facts.open_cycle is not None:
-        act = _carry_on(facts.open_cycle, facts.rollout)
+        act = _carry_on(facts.open_cycle, facts.rollout, facts.approval)
         if act is not None:
             return act
     found = standings(facts)
@@ -221,7 +231,13 @@ def decide(facts: Facts) -> Action | None:
     return None
 
 
-def _carry_on(cycle: Cycle, rollout: RolloutFact | None) -> Action | None:
+def _registered(cycle: Cycle, approval: ApprovalFact | None) -> Action | None:
+    if approval is None or approval.standing == "approved":
+        return BeginRollout(cycle)
+    return NotApproved(cycle, approval) if approval.standing in ("refused", "expired") else None
+
+
+def _carry_on(cycle: Cycle, rollout: RolloutFact | None, approval: ApprovalFact | None) -> Action | None:
     match cycle.state:
         case CycleState.STARTED:
             return Train(cycle)
@@ -230,7 +246,7 @@ def _carry_on(cycle: Cycle, rollout: RolloutFact | None) -> Action | None:
         case CycleState.JUDGED:
             return Register(cycle)
         case CycleState.REGISTERED:
-            return BeginRollout(cycle)
+            return _registered(cycle, approval)
         case CycleState.ROLLING_OUT if rollout is not None:
             acts: dict[str, Callable[[Cycle, RolloutFact], Action]] = {
                 "advance": Advance,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AlarmFact", "DataFact", "Facts", "RolloutFact"]
+__all__ = ["AlarmFact", "ApprovalFact", "DataFact", "Facts", "RolloutFact"]
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -88,6 +88,22 @@ class RolloutFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalFact:
+    """How a version stands that waits for approval.
+
+    Attributes
+    ----------
+    standing : str
+        As `mainspring.governance.approval.Standing` has it.
+    reason : str
+        Why.
+    """
+
+    standing: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that the loop knows of a product at one moment.
 
@@ -113,6 +129,8 @@ class Facts:
         Monitors that could not tell anything when they last looked, and what came of that look.
     rollout : RolloutFact, optional
         While a rollout runs.
+    approval : ApprovalFact, optional
+        While the open cycle has a version that is not rolled out yet, and a policy asks for approval.
     held : frozenset of str
         What has been recorded as held back, as `mainspring.loop.Hold.keys` has it.
     """
@@ -128,6 +146,7 @@ class Facts:
     blind: Mapping[str, str] = field(default_factory=dict)
     rollout: RolloutFact | None = None
     held: frozenset[str] = frozenset()
+    approval: ApprovalFact | None = None
 
     @property
     def open_cycle(self) -> Cycle | None:

@@ -321,6 +321,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         retrain=tuple(product.retrain),
         train_on=product.train_on,
         refit=product.refit,
+        approval=product.approval,
         alarm_budget=product.alarm_budget,
         holdout=product.holdout,
         cool_down=product.cool_down,

@@ -13,12 +13,14 @@ import msgspec
 from mainspring.clock import time_text
 from mainspring.errors import Fault, Faults, Invalid
 from mainspring.events import Event, EventType
+from mainspring.governance.approval import PolicyVersion
 from mainspring.operate.publish import renew_snapshots
 from mainspring.operate.tasks import Describe, Described
 from mainspring.operate.workers import TaskFailed, TaskUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
@@ -98,6 +100,7 @@ def _record(
                 tx.values.put(f"declared:{spec.name}", time_text(now))
                 tx.registry.reserve(spec.name, now)
             _serve_as_declared(tx, spec)
+            _declare_policy(tx, spec, at=now, actor=actor)
             tx.ledger.append(
                 Event(
                     type=EventType.PRODUCT_DECLARED,
@@ -142,3 +145,26 @@ def _serve_as_declared(tx: Transaction, spec: ProductSpec) -> None:
     for route in tx.rollouts.routes():
         if route.product == spec.name and (told := route.declared_as(spec)) != route:
             tx.rollouts.put_route(replace(told, number=route.number + 1))
+
+
+def _declare_policy(tx: Transaction, spec: ProductSpec, *, at: datetime, actor: str) -> None:
+    """Number the policy that a product declares, in the transaction that makes the declaration known."""
+    before = tx.approvals.policy(spec.name)
+    if (before.policy if before else None) == spec.approval:
+        return
+    number = 1 + (before.number if before else 0)
+    tx.approvals.declare(
+        PolicyVersion(product=spec.name, number=number, policy=spec.approval, declared_at=at)
+    )
+    tx.ledger.append(
+        Event(
+            type=EventType.APPROVAL_POLICY_DECLARED,
+            subject=spec.name,
+            at=at,
+            actor=actor,
+            reason=f"{spec.file} declares policy {number}"
+            if spec.approval
+            else f"{spec.file} asks for no approval",
+            data={"policy": number, "declared": msgspec.to_builtins(spec.approval)},
+        )
+    )

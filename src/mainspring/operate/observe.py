@@ -11,7 +11,8 @@ import msgspec
 
 from mainspring.clock import parse_time
 from mainspring.events import EventType
-from mainspring.loop import AlarmFact, CycleState, DataFact, Facts, RolloutFact
+from mainspring.loop import AlarmFact, ApprovalFact, CycleState, DataFact, Facts, RolloutFact
+from mainspring.operate.approve import version_stands
 from mainspring.operate.event_time import dated_datasets, newest_row
 from mainspring.operate.watch import blind, harm
 from mainspring.ref import DataRef, ModelRef
@@ -83,6 +84,7 @@ def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None)
             blind=blind(tx, spec, now),
             alarms=_alarms(workspace, tx, spec, champion, training.opened_at if training else None, now),
             rollout=_rollout(tx, spec, now) if rolling else None,
+            approval=_approval(tx, last, now) if at is None and last is not None else None,
             held=frozenset(
                 key.removeprefix(f"held:{spec.name}:") for key in tx.values.items(f"held:{spec.name}:")
             ),
@@ -165,6 +167,13 @@ def observed_of(tx: Transaction, rollout: Rollout) -> Observed:
         before=before,
         measured=tx.rollouts.measurements(rollout.step_id),
     )
+
+
+def _approval(tx: Transaction, cycle: Cycle, now: datetime) -> ApprovalFact | None:
+    if cycle.state is not CycleState.REGISTERED or cycle.version is None:
+        return None
+    found = version_stands(tx, tx.registry.get(ModelRef(cycle.product, cycle.version)), now=now)
+    return ApprovalFact(standing=found.standing.value, reason=found.why)
 
 
 def _rollout(tx: Transaction, spec: ProductSpec, now: datetime) -> RolloutFact | None:

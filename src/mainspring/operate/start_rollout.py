@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from mainspring.errors import Conflict, Faults, Invalid
 from mainspring.events import EventType
+from mainspring.governance.approval import Standing
 from mainspring.loop import Cycle, CycleState, TriggerKind, cycle_id
 from mainspring.operate.acts.roll_out import begin
 from mainspring.operate.acts.stage import Stage
+from mainspring.operate.approve import version_stands
 from mainspring.operate.forecast import NothingServes
 from mainspring.operate.status import check_product
 from mainspring.ref import ModelRef
@@ -25,6 +27,7 @@ from mainspring.rollouts.choice import chosen_strategy, strategy_faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from mainspring.rollouts import Rollout
     from mainspring.stores.sql.database import Transaction
@@ -123,6 +126,7 @@ def start_rollout(
             raise CycleInProgress(product, cycles[-1].number, cycles[-1].state.value)
         harm = {each: told for each, told in _harm_done(tx, product).items() if each in versions}
         _need_startable(product, versions, champion, {} if despite else harm)
+        _need_approved(tx, product, versions, actor, workspace.clock.now())
         stage = Stage(workspace, spec, lambda place: None)
         asked = f"{actor} asked to roll out {', '.join(str(ModelRef(product, each)) for each in versions)}: {reason}"
         cycle = Cycle(
@@ -184,3 +188,18 @@ def _harm_done(tx: Transaction, product: str) -> dict[int, str]:
         for version in gone:
             found[version] = f"version {version} did harm in cycle {numbers[rollout.rollout_id]}"
     return found
+
+
+def _need_approved(
+    tx: Transaction, product: str, versions: Sequence[int], starter: str, now: datetime
+) -> None:
+    found = {
+        each: version_stands(tx, tx.registry.get(ModelRef(product, each)), now=now, starter=starter)
+        for each in versions
+    }
+    if missing := tuple(
+        f"version {number} is not approved: {each.why}"
+        for number, each in found.items()
+        if each.standing is not Standing.APPROVED
+    ):
+        raise NotStartable(product, missing)

@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.errors import Invalid, NotFound
-from mainspring.loop import TriggerKind, trigger_text
+from mainspring.loop import CycleState, TriggerKind, trigger_text
+from mainspring.operate.approve import version_stands
 from mainspring.operate.budget import BudgetDay, BudgetRow, budget_rows, days_of_budget
 from mainspring.operate.declare import refused_files
 from mainspring.operate.estimates import EstimateRow, estimate_row
@@ -209,12 +210,12 @@ class EventRow(_Row, frozen=True):
 class ProductStatus(_Row, frozen=True):
     """A product at a glance.
 
-    `metric` is the loss by which its quality is told. `estimate` is what the champion's quality is likely to be on the
-    last 7 days that are over. `gain` says what the last promotion that was measured was worth, and `unhelpful` of which
-    triggers none is shown to have helped. `uncounted` says of its log, and of what belongs to no product, what
-    `log_counts` does. `damaged_logs` says which gateways' logs are not read on, whosever predictions they hold.
-    `refused_files` says what is wrong with its product file, while what that declared before is in force, and with
-    files that have not declared a product yet.
+    `metric` is the loss by which its quality is told. `approval` says what a version waits for that is not rolled out
+    yet. `estimate` is what the champion's quality is likely to be on the last 7 days that are over. `gain` says what
+    the last promotion that was measured was worth, and `unhelpful` of which triggers none is shown to have helped.
+    `uncounted` says of its log, and of what belongs to no product, what `log_counts` does. `damaged_logs` says which
+    gateways' logs are not read on, whosever predictions they hold. `refused_files` says what is wrong with its product
+    file, while what that declared before is in force, and with files that have not declared a product yet.
     """
 
     product: str
@@ -231,6 +232,7 @@ class ProductStatus(_Row, frozen=True):
     estimate: EstimateRow | None
     gain: str | None
     unhelpful: list[str]
+    approval: str | None = None
     budget: list[BudgetRow] = []
     uncounted: dict[str, int] = {}
     damaged_logs: list[str] = []
@@ -275,6 +277,7 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             champion=_version(tx, ModelRef(product, champion)) if champion else None,
             cycle=_cycle(tx, last) if last and last.closed_at is None else None,
             rollout=_rollout(workspace, tx, product),
+            approval=_approval(workspace, tx, last) if last else None,
             cycles=len(cycles),
             metric=task.losses[0],
             predictions=sum(row.predictions for row in quality),
@@ -511,6 +514,15 @@ def _cycle(tx: Transaction, cycle: Cycle) -> CycleRow:
         closed_at=cycle.closed_at,
         seconds=sum(map(float, seconds.values())) if seconds else None,
     )
+
+
+def _approval(workspace: Workspace, tx: Transaction, cycle: Cycle) -> str | None:
+    """What a version that is registered and not rolled out waits for."""
+    if cycle.state is not CycleState.REGISTERED or cycle.version is None:
+        return None
+    ref = ModelRef(cycle.product, cycle.version)
+    found = version_stands(tx, tx.registry.get(ref), now=workspace.clock.now())
+    return f"{ref} is {found.standing}: {found.why}"
 
 
 def _rollout(workspace: Workspace, tx: Transaction, product: str) -> RolloutRow | None:

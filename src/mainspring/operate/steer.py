@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from mainspring.errors import Conflict, NotFound
 from mainspring.events import EventType
+from mainspring.governance.approval import Answer, Standing
 from mainspring.loop import CycleOutcome
 from mainspring.operate.acts.roll_out import keep_champion, publish_route
 from mainspring.operate.acts.stage import Stage
+from mainspring.operate.approve import say
 from mainspring.operate.status import check_product
 from mainspring.ref import ModelRef
 from mainspring.rollouts import Mode
@@ -92,21 +94,30 @@ def resume(workspace: Workspace, product: str, *, actor: str, reason: str) -> Ro
 def approve(workspace: Workspace, product: str, *, actor: str, reason: str) -> Rollout:
     """Let a rollout that waits for approval go on, with the next turn of the loop.
 
+    Where the product has a policy, it goes on when as many people as that asks for have said so; until then it is given
+    back as it was.
+
     Raises
     ------
     UnknownProduct, NoRollout
         There is nothing to approve.
     IllegalMove
         It does not wait for approval.
+    mainspring.governance.approval.NotEntitled
+        Their word does not count under the policy.
     """
-    return _move(
-        workspace,
-        product,
-        lambda stage, rollout: rollout.approve(),
-        EventType.ROLLOUT_APPROVED,
-        actor=actor,
-        reason=reason,
-    )
+    with workspace.database.write() as tx:
+        rollout = _in_progress(tx, product)
+        moved = rollout.approve()
+        if not _agreed(
+            workspace, tx, rollout, rollout.step_id, rollout.challenger, actor=actor, reason=reason
+        ):
+            return rollout
+        stage = _stage(workspace, tx, product)
+        tx.rollouts.put(moved)
+        subject = ModelRef(product, rollout.challenger)
+        stage.event(tx, EventType.ROLLOUT_APPROVED, subject, reason, actor=actor, cycle=rollout.rollout_id)
+    return moved
 
 
 def abort(workspace: Workspace, product: str, *, actor: str, reason: str) -> Rollout:
@@ -131,6 +142,9 @@ def promote(
 ) -> Rollout:
     """Make a challenger champion now, whatever the guards still wait for; its cycle is closed.
 
+    Where the product has a policy, it is made champion when as many people as that asks for have promoted it; until
+    then the rollout is given back as it was.
+
     Parameters
     ----------
     workspace : Workspace
@@ -148,6 +162,8 @@ def promote(
         It is paused, or waits for approval.
     NotPromotable
         Its shadow has no certificate, or it is not said which of several challengers is meant.
+    mainspring.governance.approval.NotEntitled
+        Their word does not count under the policy.
     """
     with workspace.database.write() as tx:
         rollout = _in_progress(tx, product)
@@ -164,7 +180,9 @@ def promote(
         chosen = rollout.live[0] if version is None else version
         if chosen not in rollout.live:
             raise NotPromotable(product, f"version {chosen} is none of its challengers")
-        ended = rollout.promoted()
+        ended, about = rollout.promoted(), f"{rollout.rollout_id}/promotion"
+        if not _agreed(workspace, tx, rollout, about, chosen, actor=actor, reason=reason):
+            return rollout
         tx.rollouts.put(ended)
         stage.move_alias(tx, product, "challenger", expected=rollout.challenger, to=None)
         stage.move_alias(tx, product, "champion", expected=rollout.champion, to=chosen)
@@ -201,6 +219,33 @@ def _move(
         subject = ModelRef(product, rollout.challenger)
         stage.event(tx, kind, subject, reason, actor=actor, cycle=rollout.rollout_id, **data)
     return moved
+
+
+def _agreed(
+    workspace: Workspace,
+    tx: Transaction,
+    rollout: Rollout,
+    about: str,
+    version: int,
+    *,
+    actor: str,
+    reason: str,
+) -> bool:
+    """Whether all who must agree to a part of a rollout have done so, with the word of one who does now."""
+    declared = tx.approvals.policy(rollout.product)
+    if declared is None or declared.policy is None:
+        return True
+    found = say(
+        tx,
+        ModelRef(rollout.product, version),
+        about,
+        Answer.APPROVED,
+        actor=actor,
+        reason=reason,
+        asked_by={tx.loop.get(rollout.rollout_id).actor},  # a rollout has the id of its cycle
+        at=workspace.clock.now(),
+    )
+    return found.standing is Standing.APPROVED
 
 
 def _in_progress(tx: Transaction, product: str) -> Rollout:

@@ -21,6 +21,7 @@ from mainspring.loop import (
     Hold,
     Judge,
     Measure,
+    NotApproved,
     Pause,
     Promote,
     Register,
@@ -33,6 +34,7 @@ from mainspring.operate.acts.roll_out import (
     advance,
     ask_approval,
     begin_rollout,
+    close_unapproved,
     drop_arm,
     expire,
     pause,
@@ -95,6 +97,8 @@ def carry_out(
             drop_arm(stage, cycle, fact)
         case Pause(cycle, fact):
             pause(stage, cycle, fact)
+        case NotApproved(cycle, approval):
+            close_unapproved(stage, cycle, approval)
         case AskApproval(cycle, fact):
             ask_approval(stage, cycle, fact)
         case RollBack(cycle, fact):

@@ -7,6 +7,7 @@ __all__ = [
     "ask_approval",
     "begin",
     "begin_rollout",
+    "close_unapproved",
     "drop_arm",
     "expire",
     "keep_champion",
@@ -26,6 +27,7 @@ import msgspec
 
 from mainspring.digest import Digest
 from mainspring.events import EventType
+from mainspring.governance.approval import Standing
 from mainspring.loop import (
     Cycle,
     CycleOutcome,
@@ -45,6 +47,7 @@ from mainspring.strategy import CANDIDATE, ABTest, Shadow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mainspring.loop import ApprovalFact
     from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.strategy import Strategy
@@ -114,6 +117,23 @@ def register(stage: Stage, cycle: Cycle) -> None:
             },
             stage.now,
         )
+        if (declared := tx.approvals.policy(spec.name)) is not None and declared.policy is not None:
+            stage.event(
+                tx,
+                EventType.APPROVAL_ASKED,
+                version.ref,
+                f"policy {declared.number} asks for {declared.policy.told}",
+                cycle=cycle.cycle_id,
+                policy=declared.number,
+            )
+
+
+def close_unapproved(stage: Stage, cycle: Cycle, approval: ApprovalFact) -> None:
+    """End the cycle of a version that people have refused, or not approved in time; it stays registered."""
+    refused = approval.standing == Standing.REFUSED
+    with stage.workspace.database.write() as tx:
+        stage.close(tx, cycle, CycleOutcome.REFUSED if refused else CycleOutcome.EXPIRED, approval.reason)
+        stage.boundary("within NotApproved")
 
 
 def _made_of(tx: Transaction, spec: ProductSpec, cycle: Cycle) -> dict[str, object]:

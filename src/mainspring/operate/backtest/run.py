@@ -142,6 +142,8 @@ def _notes(history: History) -> Iterator[str]:
         yield f"{history.by_people} acts of people on rollouts are not replayed."
     if (sampled := history.rows["sampled"].min()) is not None and float(str(sampled)) < 1:
         yield "What the log has not sampled is not replayed: there are fewer rows than there were."
+    if history.spec.approval is not None:
+        yield "Approvals are taken to be given at once."
     if (offered := sum(each.offer is not None for each in history.cycles)) > 0:
         yield f"{offered} models that people offered are not replayed."
     if (rolled := sum(not each.trains for each in history.cycles) - offered) > 0:

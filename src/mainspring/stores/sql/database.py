@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from mainspring.errors import MainspringError
 from mainspring.stores.errors import StoreUnavailable
 from mainspring.stores.sql.alerts import SqlAlerts
+from mainspring.stores.sql.approvals import SqlApprovalStore
 from mainspring.stores.sql.data import SqlDataStore
 from mainspring.stores.sql.errors import (
     DatabaseForeign,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from mainspring.data.version import DataStore
+    from mainspring.governance.approval import ApprovalStore
     from mainspring.governance.ledger import Ledger
     from mainspring.loop.cycle import LoopStore
     from mainspring.monitoring.store import MonitoringStore
@@ -71,6 +73,7 @@ class Transaction:
     loop: LoopStore
     ledger: Ledger
     monitoring: MonitoringStore
+    approvals: ApprovalStore
     alerts: SqlAlerts
     rollouts: RolloutStore
     experiments: ExperimentStore
@@ -92,6 +95,7 @@ class Transaction:
             loop=SqlLoopStore(connection),
             ledger=SqlLedger(connection),
             monitoring=SqlMonitoringStore(connection),
+            approvals=SqlApprovalStore(connection),
             alerts=SqlAlerts(connection),
             rollouts=SqlRolloutStore(connection),
             experiments=SqlExperimentStore(connection),

@@ -11,6 +11,8 @@ __all__ = [
     "REVISION_TABLE",
     "alarms",
     "alert_deliveries",
+    "approval_policies",
+    "approvals",
     "cycles",
     "daily_quality",
     "daily_tables",
@@ -51,7 +53,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0011"
+NEWEST_REVISION = "0012"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -250,6 +252,37 @@ training_requests = Table(
     Column("offer", TEXT),
     UniqueConstraint("request_id", name="training_requests_id_unique"),
     Index("training_requests_by_product", "product", "position"),
+)
+
+approval_policies = Table(
+    "approval_policies",
+    metadata,
+    Column("product", TEXT, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("policy", TEXT, nullable=False),
+    Column("declared_at", TEXT, nullable=False),
+    CheckConstraint("number > 0", name="approval_policies_count_from_one"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("position", BIG, primary_key=True),
+    Column("product", TEXT, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("about", TEXT, nullable=False),
+    Column("answer", TEXT, nullable=False),
+    Column("actor", TEXT, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("policy", Integer, nullable=False),
+    Column("at", TEXT, nullable=False),
+    ForeignKeyConstraint(
+        ["product", "policy"],
+        ["approval_policies.product", "approval_policies.number"],
+        name="approvals_under_a_policy",
+    ),
+    CheckConstraint("answer IN ('approved', 'refused')", name="approvals_answer_known"),
+    Index("approvals_by_version", "product", "version", "position"),
 )
 
 log_cursors = Table(

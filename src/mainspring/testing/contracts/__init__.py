@@ -1,5 +1,6 @@
 """One contract per store Protocol: a class of tests to inherit, with a fixture `store` that gives an empty store."""
 
+from mainspring.testing.contracts.approvals import ApprovalStoreContract
 from mainspring.testing.contracts.data import DataStoreContract
 from mainspring.testing.contracts.ledger import LedgerContract
 from mainspring.testing.contracts.loop import LoopStoreContract
@@ -11,6 +12,7 @@ from mainspring.testing.contracts.runs import RunStoreContract
 from mainspring.testing.contracts.webhooks import WebhookStoreContract
 
 __all__ = [
+    "ApprovalStoreContract",
     "DataStoreContract",
     "LedgerContract",
     "LoopStoreContract",
