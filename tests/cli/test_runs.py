@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
+from time import sleep
 
 import pytest
 from tests.cli.conftest import Command
 
 from mainspring.operate.log_runs import NewRun, create_experiment, create_run, log
-from mainspring.tracking.record import Metric
+from mainspring.tracking.record import Metric, RunStatus
 from mainspring.workspace import open_workspace
 
 
@@ -61,6 +63,33 @@ def test_two_runs_are_compared_in_what_differs(logged: list[str], mainspring: Co
     assert mainspring("runs", "compare", "1000", "1000").out.startswith("They differ in nothing")
     differences = mainspring("runs", "compare", "1000", "2000", "--json").json["differences"]
     assert {"kind": "param", "name": "depth", "values": ["3", "5"]} in differences
+
+
+def test_a_run_that_has_ended_is_told_once(logged: list[str], mainspring: Command) -> None:
+    with open_workspace(Path.cwd()) as workspace, workspace.database.write() as tx:
+        tx.logged_runs.update(logged[0], status=RunStatus.FINISHED, ended_ms=9)
+    said = mainspring("runs", "watch", "1000")
+    assert said.out.splitlines() == ["depth 3 finished auc 0.7"]
+    assert mainspring("runs", "watch", "1000", "--json").json["status"] == "FINISHED"
+    assert mainspring("runs", "watch", "1000", "--every", "0").code == 2
+
+
+def test_a_run_is_watched_until_it_ends(root: Path, logged: list[str], mainspring: Command) -> None:
+    def go_on() -> None:
+        with open_workspace(root) as workspace:
+            for step in range(5, 8):
+                with workspace.database.write() as tx:
+                    log(tx, logged[0], [Metric(key="auc", value=step / 10, timestamp_ms=step, step=step)], [])
+                sleep(0.3)
+            with workspace.database.write() as tx:
+                tx.logged_runs.update(logged[0], status=RunStatus.FINISHED, ended_ms=9)
+
+    client = Thread(target=go_on)
+    client.start()
+    told = mainspring("runs", "watch", "1000", "--every", "0.05").out.splitlines()
+    client.join()
+    assert told[-1] == "depth 3 finished auc 0.7"
+    assert {"depth 3 running auc 0.5", "depth 3 running auc 0.6"} < set(told)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from mainspring.cli import (
     rollout_forecast,
     rollout_start,
     rollout_watch,
+    run_watch,
     runs,
     score,
     status,
@@ -94,6 +95,7 @@ for group, commands in {
         command.group, command.sort_key = (group,), position
         app.command(command)
 
+runs.runs.command(run_watch.watch)
 for command in (rollout_forecast.plan, rollout_forecast.simulate, rollout_start.start, rollout_watch.watch):
     rollout.rollout.command(command)
 

@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from mainspring.cli.options import HERE, Options, actor, declared, opened
-from mainspring.cli.show import display, facts, figures, print_json, table, toned, working
+from mainspring.cli.show import display, facts, figures, harmless, print_json, table, toned, working
 from mainspring.errors import Invalid
 from mainspring.ref import DataRef
 
@@ -244,7 +244,7 @@ def compare(first: str, second: str, /, *, all_of_it: bool = False, options: Opt
         print_json(found)
         return
     shown = [each for each in found.differences if each.differs or all_of_it]
-    if not shown:
+    if not (shown or found.code or found.packages):
         display("They differ in nothing that was logged.")
         return
     display(
@@ -256,6 +256,11 @@ def compare(first: str, second: str, /, *, all_of_it: bool = False, options: Opt
             ),
         )
     )
+    if found.packages:
+        versions = ((name, *(each or "–" for each in both)) for name, both in found.packages.items())
+        display(table(("Package", *found.names), versions))
+    if found.code:
+        display(harmless(found.code.rstrip()))
 
 
 def _params(texts: list[str] | tuple[()]) -> dict[str, ParamValue]:

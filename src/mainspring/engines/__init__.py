@@ -10,15 +10,18 @@ from mainspring.engines.local import (
     end_with,
 )
 from mainspring.engines.pool import LocalPool, Pool
+from mainspring.engines.usage import Usage, measured
 
 __all__ = [
     "LocalEngine",
     "LocalPool",
     "Pool",
+    "Usage",
     "Worker",
     "WorkerDied",
     "WorkerTimedOut",
     "answer_lines",
     "deadline",
     "end_with",
+    "measured",
 ]

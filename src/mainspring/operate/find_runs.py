@@ -17,11 +17,12 @@ __all__ = [
 import math
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from mainspring.errors import Invalid
+from mainspring.digest import Digest
+from mainspring.errors import Invalid, MainspringError
 from mainspring.search import (
     RUNS,
     AllOf,
@@ -33,7 +34,7 @@ from mainspring.search import (
     parse_filter,
     parse_order,
 )
-from mainspring.tracking.compare import Difference, compare, thin
+from mainspring.tracking.compare import Difference, changed_files, changed_packages, compare, thin
 from mainspring.tracking.record import Run
 from mainspring.tracking.store import RunNotFound
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
     from mainspring.tracking.record import Metric
     from mainspring.workspace import Workspace
+
+T = TypeVar("T")
 
 _POINTS = 100_000
 _WIDTH = 40
@@ -92,11 +95,25 @@ class ShownRun(FoundRun, frozen=True, kw_only=True):
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """Two runs side by side."""
+    """Two runs side by side.
+
+    Attributes
+    ----------
+    runs, names : tuple of str
+        Their ids, and how they are called.
+    differences : list of Difference
+        What was logged to either, by kind and name.
+    code : str
+        What differs between the product files that they ran with, as a unified diff; of runs of the loop.
+    packages : dict of str to tuple
+        The versions of the packages that differ between their environments, None where one is missing; likewise.
+    """
 
     runs: tuple[str, str]
     names: tuple[str, str]
     differences: list[Difference]
+    code: str = ""
+    packages: dict[str, tuple[str | None, str | None]] = {}
 
 
 def find_runs(
@@ -163,9 +180,29 @@ def compare_runs(workspace: Workspace, first: str, second: str) -> Compared:
     """Hold two runs side by side; raises `RunNotFound` or `AmbiguousRun`."""
     with workspace.database.read() as tx:
         one, other = run_named(tx, first), run_named(tx, second)
+    codes = [_kept(workspace, run, "mainspring.code", dict[str, str]) for run in (one, other)]
+    environments = [_packages(workspace, run) for run in (one, other)]
     return Compared(
-        runs=(one.run_id, other.run_id), names=(one.name, other.name), differences=list(compare(one, other))
+        runs=(one.run_id, other.run_id),
+        names=(one.name, other.name),
+        differences=list(compare(one, other)),
+        code=changed_files(codes[0], codes[1]) if codes[0] and codes[1] else "",
+        packages=changed_packages(*environments) if all(environments) else {},
     )
+
+
+def _packages(workspace: Workspace, run: Run) -> list[str]:
+    """The interpreter and the packages of a run's environment, as `name==version`; none where it is not known."""
+    found = _kept(workspace, run, "mainspring.environment", tuple[str, str, list[str]])
+    return [] if found is None else [f"{found[0]}=={found[1]}", *found[2]]
+
+
+def _kept(workspace: Workspace, run: Run, tag: str, kind: type[T]) -> T | None:
+    """What the digest in a run's tag names; None where it has none, or what it names is there no more."""
+    try:
+        return msgspec.json.decode(workspace.blobs.get(Digest(run.tags[tag])), type=kind)
+    except (KeyError, MainspringError, msgspec.MsgspecError):
+        return None  # a client may give a run any tag
 
 
 def run_named(tx: Transaction, given: str) -> Run:

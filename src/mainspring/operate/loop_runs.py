@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["begin_run", "end_run", "judge_run"]
+__all__ = ["begin_run", "end_run", "judge_run", "note_usage"]
 
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from mainspring.engines import Usage
 from mainspring.operate.log_runs import RUN_NAME
 from mainspring.pipelines import Run, RunState
 from mainspring.ref import DataRef
@@ -31,8 +34,13 @@ _STATUS = {
 }
 
 
-def begin_run(tx: Transaction, run: Run, spec: ProductSpec, cycle: Cycle) -> None:
-    """Record a run that starts, with the params and the data that it has; asked again, nothing happens."""
+def begin_run(
+    tx: Transaction, run: Run, spec: ProductSpec, cycle: Cycle, made_with: Mapping[str, str] = {}
+) -> None:
+    """Record a run that starts, with the params and the data that it has; asked again, nothing happens.
+
+    `made_with` are tags that say what it is made with, as `mainspring.operate.made_with` tells.
+    """
     tx.runs.put(run)
     if _found(tx, run.run_id):
         return
@@ -54,6 +62,7 @@ def begin_run(tx: Transaction, run: Run, spec: ProductSpec, cycle: Cycle) -> Non
                 "mainspring.code": tx.values.get("code") or "",
                 "mainspring.environment": tx.values.get("environment") or "",
             }
+            | dict(made_with)
             | ({} if cycle.offer is None else {"mainspring.offered": cycle.offer.source}),
         )
     )
@@ -78,11 +87,13 @@ def end_run(tx: Transaction, run: Run, at: datetime) -> None:
     points = [
         Metric(key=name, value=float(value), timestamp_ms=ended_ms) for name, value in run.metrics.items()
     ]
+    usage = _usage(tx, run.run_id)
+    points += _used(tuple(usage.values()), ended_ms)
     tx.logged_runs.log(run.run_id, points, tags=tags)
     tx.logged_runs.update(run.run_id, status=_STATUS[run.state], ended_ms=ended_ms)
     for step in run.steps:
         if "key" in step:
-            _add_step(tx, logged, step, ended_ms)
+            _add_step(tx, logged, step, ended_ms, usage.get(step["name"]))
 
 
 def judge_run(tx: Transaction, run_id: str, metrics: Mapping[str, float], verdict: str, at: datetime) -> None:
@@ -97,7 +108,33 @@ def judge_run(tx: Transaction, run_id: str, metrics: Mapping[str, float], verdic
         )
 
 
-def _add_step(tx: Transaction, parent: LoggedRun, step: Mapping[str, str], ended_ms: int) -> None:
+def note_usage(tx: Transaction, run_id: str, step: str, usage: Usage) -> None:
+    """Keep what a step has used until its run ends; measured figures stay out of the ledger."""
+    tx.values.put(f"usage:{run_id}:{step}", msgspec.json.encode(usage).decode())
+
+
+def _usage(tx: Transaction, run_id: str) -> dict[str, Usage]:
+    prefix = f"usage:{run_id}:"
+    return {
+        key.removeprefix(prefix): msgspec.json.decode(text, type=Usage)
+        for key, text in tx.values.items(prefix).items()
+    }
+
+
+def _used(usage: tuple[Usage, ...], at_ms: int) -> list[Metric]:
+    """What was used as metrics; of several the sum of the time, and the most of the memory."""
+    if not usage:
+        return []
+    found = {
+        "cost.cpu_s": sum(each.cpu_s for each in usage),
+        "cost.peak_mib": max(each.peak_mib for each in usage),
+    }
+    return [Metric(key=key, value=value, timestamp_ms=at_ms) for key, value in found.items()]
+
+
+def _add_step(
+    tx: Transaction, parent: LoggedRun, step: Mapping[str, str], ended_ms: int, usage: Usage | None
+) -> None:
     run_id = f"{parent.run_id}-{step['name']}"
     if _found(tx, run_id):
         return
@@ -115,6 +152,8 @@ def _add_step(tx: Transaction, parent: LoggedRun, step: Mapping[str, str], ended
             tags={RUN_NAME: step["name"], _PARENT: parent.run_id} | told,
         )
     )
+    if usage is not None:
+        tx.logged_runs.log(run_id, _used((usage,), ended_ms))
 
 
 def _found(tx: Transaction, run_id: str) -> LoggedRun | None:

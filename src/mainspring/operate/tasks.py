@@ -33,6 +33,7 @@ from typing import TypeAlias
 import msgspec
 
 from mainspring.data import BatchReport
+from mainspring.engines import Usage
 from mainspring.errors import MainspringError
 from mainspring.product import FeatureViewSpec, ParamValue, ProductSpec
 from mainspring.stores.errors import StoreUnavailable
@@ -138,9 +139,10 @@ class PackageOffer(_Message, frozen=True):
 
 
 class Built(_Message, frozen=True):
-    """The digest of an output in the blob store."""
+    """The digest of an output in the blob store, and what making it has used."""
 
     output: str
+    usage: Usage | None = None
 
 
 class JudgeCandidate(_Message, frozen=True):

@@ -21,7 +21,7 @@ import msgspec
 from mainspring.clock import parse_duration
 from mainspring.data import BatchReport, Split, columns_of, split, unsplit, validate, window
 from mainspring.digest import Digest, canonical_json
-from mainspring.engines import answer_lines, deadline
+from mainspring.engines import answer_lines, deadline, measured
 from mainspring.errors import MainspringError
 from mainspring.operate.declaration import load_all
 from mainspring.operate.joining import join_features
@@ -50,7 +50,7 @@ from mainspring.task import Regression
 from mainspring.training import AllHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import polars as pl
@@ -92,11 +92,11 @@ class TaskRunner:
             case TakeSnapshot():
                 return self._take(task)
             case BuildExamples():
-                return self._build(task)
+                return _with_usage(lambda: self._build(task))
             case RunStep():
-                return self._run(task)
+                return _with_usage(lambda: self._run(task))
             case PackageOffer():
-                return self._package_offer(task)
+                return _with_usage(lambda: self._package_offer(task))
             case JudgeCandidate():
                 from mainspring.operate.judging import judge_candidate
 
@@ -294,6 +294,11 @@ class TaskRunner:
         digest: str = self.blobs.put(buffer.getvalue())
         self.frames[digest] = frame
         return digest
+
+
+def _with_usage(make: Callable[[], Built]) -> Built:
+    built, usage = measured(make)
+    return msgspec.structs.replace(built, usage=usage)
 
 
 def _label(spec: ProductSpec) -> pl.Expr:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["Difference", "compare", "thin"]
+__all__ = ["Difference", "changed_files", "changed_packages", "compare", "thin"]
 
 from dataclasses import dataclass
+from difflib import unified_diff
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mainspring.tracking.record import Metric, Run
 
 # Tags that say in other words what a run is, or that no two runs share.
 _ITS_OWN = frozenset({"mlflow.runName", "mlflow.parentRunId", "mainspring.cycle", "mainspring.key"})
+
+_ENVIRONMENT = ("mainspring.environment", "mainspring.machine", "mlflow.user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,58 @@ def compare(first: Run, second: Run) -> tuple[Difference, ...]:
         *_of("param", *(run.params for run in runs)),
         *_of("metric", *({metric.key: metric.value for metric in run.metrics} for run in runs)),
         *_of("data", *({each.dataset.name: each.dataset.digest for each in run.datasets} for run in runs)),
-        *_of("code", *(_tags(run, "mlflow.source.", "mainspring.code") for run in runs)),
-        *_of("environment", *(_tags(run, "mainspring.environment", "mlflow.user") for run in runs)),
+        *_of("code", *(_tags(run, "mlflow.source.", "mainspring.code", "mainspring.diff") for run in runs)),
+        *_of("environment", *(_tags(run, *_ENVIRONMENT) for run in runs)),
         *_of("tag", *({key: value for key, value in run.tags.items() if _is_free(key)} for run in runs)),
     )
+
+
+def changed_files(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    r"""Give the differences of two sets of files, their texts by path, as one unified diff.
+
+    Examples
+    --------
+    >>> print(changed_files({"a.py": "x = 1\n"}, {"a.py": "x = 2\n", "b.py": ""}), end="")
+    --- a.py
+    +++ a.py
+    @@ -1 +1 @@
+    -x = 1
+    +x = 2
+    --- /dev/null
+    +++ b.py
+    """
+    told: list[str] = []
+    for path in sorted(before.keys() | after.keys()):
+        old, new = before.get(path), after.get(path)
+        if old == new:
+            continue
+        names = ("/dev/null" if old is None else path, "/dev/null" if new is None else path)
+        lines = list(unified_diff(_lines(old), _lines(new), *names))
+        told += lines or [f"--- {names[0]}\n", f"+++ {names[1]}\n"]
+    return "".join(told)
+
+
+def changed_packages(before: Iterable[str], after: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
+    """Give the packages of two environments, as `name==version`, that differ: the versions by name.
+
+    Examples
+    --------
+    >>> changed_packages(["numpy==2.0", "six==1.17"], ["numpy==2.1", "polars==1.33"])
+    {'numpy': ('2.0', '2.1'), 'polars': (None, '1.33'), 'six': ('1.17', None)}
+    """
+    old, new = (
+        dict(each.split("==", 1) for each in packages if "==" in each) for packages in (before, after)
+    )
+    return {
+        name: (old.get(name), new.get(name))
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    }
+
+
+def _lines(text: str | None) -> list[str]:
+    lines = (text or "").splitlines(keepends=True)
+    return [line if line.endswith("\n") else f"{line}\n" for line in lines]
 
 
 def thin(points: Sequence[Metric], most: int) -> tuple[Metric, ...]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from mainspring.errors import Invalid
+from mainspring.operate.find_runs import compare_runs
 from mainspring.search import EXPERIMENTS, RUNS, AllOf, Search, SearchUnclear, parse_filter, parse_order
 from mainspring.stores.artifact_path import ArtifactPath
-from mainspring.tracking.compare import compare, thin
+from mainspring.tracking.compare import thin
 from mainspring.tracking.store import ExperimentNotFound, RunNotFound
 from mainspring.web.curve import curve, is_drawn
 
@@ -123,7 +124,7 @@ def comparison(workspace: Workspace, request: Request) -> Page:
         }
     return "comparison.html", {
         "runs": (first, second),
-        "differences": compare(first, second),
+        "compared": compare_runs(workspace, first.run_id, second.run_id),
         "curves": {key: _drawn(by) for key, by in curves.items() if all(map(_is_curve, by.values()))},
     }
 

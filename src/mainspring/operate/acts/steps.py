@@ -14,6 +14,7 @@ from mainspring.digest import Digest, digest_of_json
 from mainspring.formats.mlmodel import MLMODEL
 from mainspring.loop import Cycle
 from mainspring.operate.acts.stage import Stage
+from mainspring.operate.loop_runs import note_usage
 from mainspring.operate.suspicion import change_behind
 from mainspring.operate.tasks import BuildExamples, Built, PackageOffer, RunStep
 from mainspring.operate.workers import Ask
@@ -148,6 +149,8 @@ def _find_or_make(
     built = make()
     stage.boundary(f"within step {key.step}")
     with database.write() as tx:
+        if built.usage is not None:
+            note_usage(tx, cycle.run_id, key.step, built.usage)
         record = tx.runs.add_step(
             StepRecord(
                 key=key,

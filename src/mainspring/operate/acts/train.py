@@ -19,6 +19,7 @@ from mainspring.operate.acts.judge import read_package
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.acts.steps import run_steps
 from mainspring.operate.loop_runs import begin_run, end_run
+from mainspring.operate.made_with import made_with
 from mainspring.operate.suspicion import change_behind
 from mainspring.operate.workers import TaskFailed
 from mainspring.pipelines import Run, RunState
@@ -37,8 +38,9 @@ def train(stage: Stage, cycle: Cycle) -> None:
         data=tuple(str(DataRef(name, version)) for name, version in sorted(cycle.data.items())),
         started_at=stage.now,
     )
+    tags = made_with(stage.workspace.settings.root, stage.workspace.blobs)
     with stage.workspace.database.write() as tx:
-        begin_run(tx, run, stage.spec, cycle)
+        begin_run(tx, run, stage.spec, cycle, tags)
     try:
         with stage.workspace.workers.fresh() as ask:
             steps = run_steps(stage, cycle, ask)
