@@ -80,6 +80,16 @@ def theirs(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def floor(folder: Path) -> Iterator[Server]:
+    folder.mkdir()
+    shutil.copy(Path(__file__).with_name("tracking_floor.py"), folder)
+    port = free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--no-ws", "--port", str(port)]
+    with served("the floor", [*command, "tracking_floor:app"], folder, {}, port, folder / "none") as server:
+        yield server
+
+
+@contextmanager
 def served(
     name: str, command: list[str], folder: Path, environment: dict[str, str], port: int, database: Path
 ) -> Iterator[Server]:
@@ -112,13 +122,13 @@ def rates(servers: list[Server], rounds: int) -> dict[str, dict[str, float]]:
     return {work: {name: statistics.median(found) for name, found in by.items()} for work, by in seen.items()}
 
 
-def points(server: Server, batches: int) -> float:
-    """Points a second of eight clients at once; all of them must be there afterwards."""
+def points(server: Server, batches: int, *, kept: bool = True) -> float:
+    """Points a second of eight clients at once; all of them must be there afterwards, where the server keeps any."""
     command = [PEER, CLIENT, server.url, "points", str(batches)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(CLIENTS)]
     told = [json.loads(process.communicate()[0]) for process in running]
     for each in told:
-        if each["kept"] != each["sent"]:
+        if kept and each["kept"] != each["sent"]:
             print(
                 f"{server.name} lost points: {each['kept']:,} of {each['sent']:,} are there", file=sys.stderr
             )
@@ -207,7 +217,16 @@ def main() -> None:
             row("memory, idle", "MB", our.idle_mb, their.idle_mb, more_is_better=False)
             for work, by in rates([our, their], given.rounds).items():
                 row(work, "a second", by[our.name], by[their.name])
-            row("metric points, 8 clients at once", "a second", points(our, 30), points(their, 5))
+            mine = points(our, 30)
+            row("metric points, 8 clients at once", "a second", mine, points(their, 5))
+            with floor(place / "floor") as most:
+                sent = points(most, 30, kept=False)
+            rows.append({"work": "points, of what 8 clients can send", "unit": "share", "ratio": mine / sent})
+            if not given.json:
+                print(
+                    f"  of {sent:,.1f} a second that the clients can send at most: {mine / sent:.0%}",
+                    flush=True,
+                )
             for runs in (2_000, given.runs):
                 mine, yours = (
                     1000 * ask(server, "search", fill(server, runs), "3")["seconds"]

@@ -25,6 +25,7 @@ __all__ = [
     "SearchUnclear",
     "Searchable",
     "View",
+    "parse_columns",
     "parse_filter",
     "parse_order",
 ]
@@ -294,6 +295,8 @@ class Search:
         How many a page holds.
     token : str
         What the page before said; empty for the first.
+    columns : frozenset of (Entity, str), optional
+        Which metrics, params and tags are given with each, where not all are wanted.
     """
 
     condition: Condition
@@ -301,6 +304,13 @@ class Search:
     view: View = View.ACTIVE
     limit: int
     token: str = ""
+    columns: frozenset[tuple[Entity, str]] | None = None
+
+    def keys(self, entity: Entity) -> list[str] | None:
+        """The keys of a kind of entry that are wanted; None for all."""
+        if self.columns is None:
+            return None
+        return sorted(key for kind, key in self.columns if kind is entity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +390,22 @@ def parse_order(texts: Iterable[str], searchable: Searchable) -> tuple[Order, ..
     if len(set(named)) < len(named):
         raise SearchUnclear(", ".join(texts), "`order_by` contains duplicate fields")
     return tuple(orders)
+
+
+def parse_columns(texts: Iterable[str], searchable: Searchable) -> frozenset[tuple[Entity, str]]:
+    """Read which entries are wanted, each `metrics.KEY`, `params.KEY` or `tags.KEY`; raises `SearchUnclear`."""
+    columns = set()
+    for text in texts:
+        parser = _Parser(text, searchable)
+        entity, key = parser.key()
+        if entity not in (Entity.METRIC, Entity.PARAM, Entity.TAG):
+            parser.refuse(
+                "Invalid column: it is metrics.KEY, params.KEY or tags.KEY; attributes are always given"
+            )
+        if parser.next is not _END:
+            parser.refuse("Invalid column: nothing follows a key")
+        columns.add((entity, key))
+    return frozenset(columns)
 
 
 class _Parser:

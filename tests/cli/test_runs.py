@@ -43,6 +43,22 @@ def test_runs_are_found_by_what_was_logged(logged: list[str], mainspring: Comman
     assert "depth 5" not in inside.out
 
 
+def test_only_the_columns_that_are_asked_for_are_shown(logged: list[str], mainspring: Command) -> None:
+    asked = (
+        "runs",
+        "find",
+        "metrics.auc > 0.55",
+        "--column",
+        "params.depth",
+        "--column",
+        "tags.mlflow.runName",
+    )
+    [one, _] = mainspring(*asked, "--json").json
+    assert (one["metrics"], one["params"], list(one["tags"])) == ({}, {"depth": "5"}, ["mlflow.runName"])
+    assert mainspring("runs", "find", "--column", "attributes.status").code == 2
+    assert mainspring("runs", "find", "--column", "metrics.auc x").code == 2
+
+
 def test_the_loops_runs_are_found_with_them(logged: list[str], mainspring: Command) -> None:
     found = mainspring("runs", "find", "tags.mainspring.trigger = 'on_new_data'", "--json").json
     assert [run["name"] for run in found] == ["tiny/1"]

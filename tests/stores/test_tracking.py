@@ -340,3 +340,17 @@ def test_a_run_that_has_ended_says_so(transaction: Transaction) -> None:
     transaction.logged_runs.update(run_of(1).run_id, status=RunStatus.FINISHED, ended_ms=9, name="other")
     found = transaction.logged_runs.bare(run_of(1).run_id)
     assert (found.status, found.ended_ms, found.name) == (RunStatus.FINISHED, 9, "other")
+
+
+@pytest.mark.parametrize("wanted", [frozenset(), frozenset({(Entity.METRIC, "a"), (Entity.TAG, "none")})])
+def test_a_search_gives_the_columns_that_are_wanted_and_no_others(
+    transaction: Transaction, wanted: frozenset[tuple[Entity, str]]
+) -> None:
+    transaction.logged_runs.add(run_of(1, tags={"t": "x"}))
+    transaction.logged_runs.log(run_of(1).run_id, [point("a", 1.0), point("b", 2.0)], {"p": "1"})
+    search = Search(condition=AllOf(()), limit=5, columns=wanted)
+    [found] = transaction.logged_runs.search([HOME], search).items
+    assert [each.key for each in found.metrics] == [key for kind, key in wanted if kind is Entity.METRIC]
+    assert (found.params, found.tags) == ({}, {})
+    [whole] = transaction.logged_runs.search([HOME], replace(search, columns=None)).items
+    assert (len(whole.metrics), whole.params, whole.tags) == (2, {"p": "1"}, {"t": "x"})

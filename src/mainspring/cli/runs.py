@@ -145,6 +145,7 @@ def find(
     *,
     experiment: str = "",
     order: list[str] | None = None,
+    column: list[str] | None = None,
     limit: int = 20,
     options: Options = HERE,
 ) -> None:
@@ -158,13 +159,17 @@ def find(
         In this one alone; by default in all.
     order : list of str
         What comes first, such as "metrics.auc DESC". May be given again.
+    column : list of str
+        Show these metrics, params and tags alone, such as metrics.auc. May be given again.
     limit : int
         How many.
     """
     from mainspring.operate.find_runs import find_runs
 
     with opened(options) as workspace:
-        found = find_runs(workspace, filter, experiment=experiment, order=order or (), limit=limit)
+        found = find_runs(
+            workspace, filter, experiment=experiment, order=order or (), limit=limit, columns=column or ()
+        )
     if options.json:
         print_json(found)
         return

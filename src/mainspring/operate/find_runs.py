@@ -31,6 +31,7 @@ from mainspring.search import (
     Operator,
     Search,
     View,
+    parse_columns,
     parse_filter,
     parse_order,
 )
@@ -117,7 +118,13 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_runs(
-    workspace: Workspace, text: str, *, experiment: str = "", order: Iterable[str] = (), limit: int = 20
+    workspace: Workspace,
+    text: str,
+    *,
+    experiment: str = "",
+    order: Iterable[str] = (),
+    limit: int = 20,
+    columns: Iterable[str] = (),
 ) -> list[FoundRun]:
     """Find runs by what was logged to them.
 
@@ -131,17 +138,24 @@ def find_runs(
         What comes first; by default the last started.
     limit : int
         How many, at least 1.
+    columns : iterable of str
+        Which metrics, params and tags are wanted, as `metrics.KEY` and so on; all where none is named.
 
     Raises
     ------
     mainspring.search.SearchUnclear
-        The filter or the order cannot be understood.
+        The filter, the order or a column cannot be understood.
     mainspring.tracking.store.ExperimentNotFound
         There is no experiment of that name.
     """
     if limit < 1:
         raise Invalid(f"A limit of {limit} shows nothing: ask for one run at least.")
-    search = Search(condition=parse_filter(text, RUNS), orders=parse_order(order, RUNS), limit=limit)
+    search = Search(
+        condition=parse_filter(text, RUNS),
+        orders=parse_order(order, RUNS),
+        limit=limit,
+        columns=parse_columns(columns, RUNS) or None,
+    )
     with workspace.database.read() as tx:
         names = _experiments(tx)
         wanted = [tx.experiments.named(experiment).experiment_id] if experiment else list(names)

@@ -72,7 +72,7 @@ class UpdateRun(Message, frozen=True, kw_only=True):
 
 
 class SearchRuns(Message, frozen=True, kw_only=True):
-    """What runs are looked for."""
+    """What runs are looked for; `columns`, of ours, names the metrics, params and tags that are wanted of each."""
 
     experiment_ids: tuple[str, ...] = ()
     filter: str = ""
@@ -80,6 +80,7 @@ class SearchRuns(Message, frozen=True, kw_only=True):
     max_results: int = 1000
     order_by: tuple[str, ...] = ()
     page_token: str = ""
+    columns: tuple[str, ...] | None = None
 
 
 class LogMetric(Message, frozen=True, kw_only=True):
@@ -222,6 +223,7 @@ def _search(tx: Transaction, asked: SearchRuns, now_ms: int) -> RunsAnswer:
             view=asked.run_view_type,
             limit=page_size(asked.max_results),
             token=asked.page_token,
+            columns=None if asked.columns is None else search.parse_columns(asked.columns, search.RUNS),
         ),
     )
     return RunsAnswer(runs=tuple(map(RunMessage.of, found.items)), next_page_token=found.token)

@@ -29,12 +29,19 @@ def parts_of(owners: Sequence[int]) -> Iterable[Sequence[int]]:
 
 
 def texts_of(
-    connection: Connection, table: Table, owner: str, owners: Sequence[int]
+    connection: Connection,
+    table: Table,
+    owner: str,
+    owners: Sequence[int],
+    keys: Sequence[str] | None = None,
 ) -> dict[int, dict[str, str]]:
-    """Read the keys and values of some owners, ordered by key."""
+    """Read the keys and values of some owners, ordered by key; with `keys`, those of them."""
     found: dict[int, dict[str, str]] = {each: {} for each in owners}
-    for some in parts_of(owners):
-        for of, key, value in connection.execute(_texts_of(table, owner), {"owners": some}):
+    statement = _texts_of(table, owner)
+    if keys is not None:
+        statement = statement.where(table.c.key.in_(keys))
+    for some in parts_of(owners if keys != [] else ()):
+        for of, key, value in connection.execute(statement, {"owners": some}):
             found[of][key] = value
     return found
 

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 
 from mainspring.digest import canonical_json
-from mainspring.search import Entity, Found, Search, View
+from mainspring.search import AllOf, Entity, Found, Search, View
 from mainspring.stores.sql.entries import OWNERS, parts_of, put_texts, texts_of
 from mainspring.stores.sql.insert import add, add_new, insert, put
 from mainspring.stores.sql.search import Searched, read_page
@@ -121,6 +121,9 @@ _DATASETS_OF = (
 _MODELS_OF = (
     select(run_models).where(run_models.c.run.in_(OWNERS)).order_by(run_models.c.run, run_models.c.model_id)
 )
+
+_WHOLE = Search(condition=AllOf(()), limit=1)
+"""What is wanted of a run where nothing is left out."""
 
 _RUNS = Searched(
     table=logged_runs,
@@ -371,7 +374,7 @@ class SqlLoggedRunStore:
             limit=search.limit,
             token=search.token,
         )
-        return Found(self._whole(page.rows), page.token)
+        return Found(self._whole(page.rows, search), page.token)
 
     def _row(self, run_id: str) -> Row[Any]:
         row = self.connection.execute(_RUN, {"id": run_id}).first()
@@ -446,16 +449,19 @@ class SqlLoggedRunStore:
         position: int = self.connection.execute(statement).scalar_one()
         return position
 
-    def _whole(self, rows: Sequence[Row[Any]]) -> tuple[Run, ...]:
-        """Give runs with all that was logged to them, reading each kind of entry at once for all."""
+    def _whole(self, rows: Sequence[Row[Any]], wanted: Search = _WHOLE) -> tuple[Run, ...]:
+        """Give runs with all that is wanted of what was logged, reading each kind of entry at once for all."""
         owners = [row.position for row in rows]
-        params = texts_of(self.connection, run_params, "run", owners)
-        tags = texts_of(self.connection, run_tags, "run", owners)
+        params = texts_of(self.connection, run_params, "run", owners, wanted.keys(Entity.PARAM))
+        tags = texts_of(self.connection, run_tags, "run", owners, wanted.keys(Entity.TAG))
+        metrics_of, named = _METRICS_OF, wanted.keys(Entity.METRIC)
+        if named is not None:
+            metrics_of = metrics_of.where(run_metrics.c.key.in_(named))
         metrics: dict[int, list[Metric]] = defaultdict(list)
         inputs: dict[int, list[DatasetInput]] = defaultdict(list)
         models: dict[tuple[int, bool], list[ModelOutput]] = defaultdict(list)
         for some in parts_of(owners):
-            for row in self.connection.execute(_METRICS_OF, {"owners": some}):
+            for row in self.connection.execute(metrics_of, {"owners": some}):
                 metrics[row.run].append(_metric(row))
             for row in self.connection.execute(_DATASETS_OF, {"owners": some}):
                 inputs[row.run].append(DatasetInput(dataset=_dataset(row), tags=json.loads(row.tags)))
