@@ -160,11 +160,14 @@ class FeatureView:
     entity : str
         The column, in the source and in the product's dataset, that says whose features these are.
     event_time : str
-        The source's column with the moment at which the values were known.
+        The source's column with the moment that the values are of.
     ttl : str
         How old a value may be and still be used.
     features : sequence of str or Mean
         Columns taken from the newest row, and aggregates over a window.
+    hindsight : bool
+        Whether a row is used from its event time on although its source says that it became known later, at the
+        source's `known_at`. Without it a model learns from nothing that was not known at the moment of prediction.
     online : bool
         Whether a caller may send the entity in place of the features: the gateway then looks them up. Not for means,
         which have no one value per entity.
@@ -177,6 +180,13 @@ class FeatureView:
     ttl: str
     features: Sequence[str | Mean]
     online: bool = False
+    hindsight: bool = False
+
+    @property
+    def known_at(self) -> str | None:
+        """The source's column with the moment at which a row became known; None where it is the event time."""
+        known_at = None if self.hindsight else self.source.known_at
+        return None if known_at == self.event_time else known_at
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -423,7 +433,7 @@ class DatasetSpec(Value, frozen=True):
 
 
 class FeatureViewSpec(Value, frozen=True):
-    """A feature view with its source's name."""
+    """A feature view with its source's name; `known_at` is None where a row is known at its event time."""
 
     name: str
     source: str
@@ -432,6 +442,7 @@ class FeatureViewSpec(Value, frozen=True):
     ttl: str
     features: tuple[str | Mean, ...]
     online: bool = False
+    known_at: str | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:

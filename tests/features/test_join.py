@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
@@ -57,7 +58,7 @@ def looked_up(place: str | None, at: int | None, observed_rows: list[Any]) -> tu
     if place is None or at is None:
         return None, None
     known = [row for row in observed_rows if row[0] == place and row[1] is not None and row[1] <= at]
-    fresh = [row for row in known if row[1] > at - 180]
+    fresh = [row for row in known if row[1] >= at - 180]
     gust = max(enumerate(fresh), key=lambda each: (each[1][1], each[0]))[1][3] if fresh else None
     speeds = [row[2] for row in known if row[1] > at - 120 and row[2] is not None and not math.isnan(row[2])]
     return gust, sum(speeds) / len(speeds) if speeds else None
@@ -73,6 +74,59 @@ def test_the_join_agrees_with_a_look_at_every_row(asked_rows: list[Any], observe
         assert speed == (
             None if expected_speed is None else pytest.approx(expected_speed, rel=1e-9, abs=1e-6)
         )
+
+
+BITEMPORAL = msgspec.structs.replace(VIEW, known_at="known")
+delays = st.one_of(st.none(), st.integers(-60, 300))
+reported = st.lists(
+    st.tuples(places, minutes, speeds, st.integers(0, 99), delays), max_size=30, unique_by=lambda row: row[3]
+)
+
+
+def told(rows: list[Any]) -> pl.DataFrame:
+    """Rows that became known some minutes after their time, before it, or never."""
+    known = [None if at is None or delay is None else moment(at + delay) for _, at, _, _, delay in rows]
+    return seen([row[:4] for row in rows]).with_columns(pl.Series("known", known, dtype=MOMENT))
+
+
+@given(asked, reported)
+def test_a_row_that_became_known_later_is_as_if_it_were_not_there(
+    asked_rows: list[Any], reported_rows: list[Any]
+) -> None:
+    answer = as_of(questions(asked_rows), at="at", views=[BoundView(BITEMPORAL, told(reported_rows))])
+    for (place, at), gust, speed in zip(asked_rows, answer["gust"], answer["speed_2h"], strict=True):
+        known = [
+            row
+            for row in reported_rows
+            if row[1] is not None and row[4] is not None and at is not None and row[1] + row[4] <= at
+        ]
+        # Of one time the one that became known last counts: it stands last here.
+        ordered = sorted(known, key=lambda row: (row[1], row[1] + row[4]))
+        expected_gust, expected_speed = looked_up(place, at, [row[:4] for row in ordered])
+        assert gust == expected_gust
+        assert speed == (
+            None if expected_speed is None else pytest.approx(expected_speed, rel=1e-9, abs=1e-6)
+        )
+
+
+def test_a_correction_counts_from_when_it_was_made() -> None:
+    rows = [("EWR", 0, 1.0, 1, 0), ("EWR", 0, 5.0, 5, 60)]
+    asked_rows = [("EWR", 0), ("EWR", 59), ("EWR", 60)]
+    answer = as_of(questions(asked_rows), at="at", views=[BoundView(BITEMPORAL, told(rows))])
+    assert answer["gust"].to_list() == [1, 1, 5]
+    assert answer["speed_2h"].to_list() == [1.0, 1.0, 3.0]
+
+
+def test_long_windows_of_late_rows_are_looked_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("EWR", minute, float(minute), minute, minute % 7 * 40) for minute in range(120)]
+    asked_rows = [("EWR", minute) for minute in range(0, 240, 3)]
+
+    def ask() -> pl.DataFrame:
+        return as_of(questions(asked_rows), at="at", views=[BoundView(BITEMPORAL, told(rows))])
+
+    whole = ask()
+    monkeypatch.setattr("mainspring.features.join._AT_ONCE", 50)
+    assert ask().equals(whole)
 
 
 later = st.tuples(places, st.integers(1, 600), speeds, st.integers(0, 9))
@@ -106,9 +160,9 @@ def test_the_order_of_the_rows_asked_is_kept_and_does_not_matter(
     assert joined([asked_rows[i] for i in order], observed_rows).equals(answer[order])
 
 
-def test_the_ends_of_a_window_are_its_own_moment_and_the_one_just_after_its_start() -> None:
+def test_the_ends_of_a_ttl_belong_to_it_and_of_a_mean_the_later_one_alone() -> None:
     rows = [("EWR", 0, 1.0, 1), ("EWR", 60, 3.0, 3)]
-    answer = joined([("EWR", 0), ("EWR", 60), ("EWR", 120), ("EWR", 180), ("EWR", 239), ("EWR", 240)], rows)
+    answer = joined([("EWR", 0), ("EWR", 60), ("EWR", 120), ("EWR", 180), ("EWR", 240), ("EWR", 241)], rows)
     assert answer["gust"].to_list() == [1, 3, 3, 3, 3, None]
     assert answer["speed_2h"].to_list() == [1.0, 2.0, 3.0, None, None, None]
 

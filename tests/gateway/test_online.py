@@ -42,7 +42,7 @@ HOUR = timedelta(hours=1)
 SEEN = [
     ("N1", NOW - HOUR, [500.0, True]),
     ("N2", NOW - HOUR, [None, False]),
-    ("OLD", NOW - 3 * HOUR, [500.0, True]),
+    ("OLD", NOW - 4 * HOUR, [500.0, True]),
     ("SOON", NOW + HOUR, [500.0, True]),
 ]
 
@@ -122,7 +122,7 @@ def test_what_was_used_is_logged_with_its_time_and_what_was_sent_as_it_was(
     assert record.at == NOW
     assert record.features == {
         "planes": Fetched(
-            [NOW - HOUR, NOW - HOUR, NOW - 3 * HOUR, None, None, None],
+            [NOW - HOUR, NOW - HOUR, NOW - 4 * HOUR, None, None, None],
             {
                 "distance": [500.0, None, None, None, None, None],
                 "holiday": [True, False, None, None, None, None],
@@ -340,7 +340,12 @@ def test_the_metadata_says_what_may_be_left_out_and_for_what(online: tuple[Works
 
 def test_a_value_is_used_until_it_is_as_old_as_it_may_be() -> None:
     snapshot = Snapshot(packed(NOW, [("N1", NOW, [1.0, None])]))
-    for age, status in ((0, Status.PRESENT), (2, Status.PRESENT), (3, Status.OUTSIDE_MAX_AGE)):
-        found = look_up(PLANES, snapshot, ["N1"], NOW + age * HOUR)
+    just_too_old = 3 * HOUR + timedelta(microseconds=1)
+    for age, status in (
+        (0 * HOUR, Status.PRESENT),
+        (3 * HOUR, Status.PRESENT),
+        (just_too_old, Status.OUTSIDE_MAX_AGE),
+    ):
+        found = look_up(PLANES, snapshot, ["N1"], NOW + age)
         assert found.status("distance", 0) is status
     assert look_up(PLANES, snapshot, ["N1"], NOW).status("holiday", 0) is Status.NULL_VALUE

@@ -264,9 +264,15 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         ["is no text"],
     ),
     "a view of a column that is known later": (
-        with_view(time="asked_at"),
+        changed(
+            (
+                "    settled_at: Moment",
+                '    paid: float = pa.Field(metadata=ms.known_at("asked_at"))\n    settled_at: Moment',
+            ),
+            text=with_view(column="paid"),
+        ),
         "feature view 'by-kind'",
-        ["'late'", "only known at 'settled_at'", "Set its event_time to 'settled_at'"],
+        ["'paid'", "only known at 'asked_at'", "or the known_at of its source, to 'asked_at'"],
     ),
     "a view of a column that is not there": (
         with_view(column="tardy"),
@@ -315,6 +321,14 @@ def test_a_declaration_at_fault_says_where_and_why_and_what_would_do(fault: str,
 
 def test_a_view_whose_event_time_is_when_its_column_was_known_is_no_fault(tmp_path: Path) -> None:
     assert [view.name for view in describe(tmp_path, with_view()).features] == ["by-kind"]
+
+
+def test_a_view_of_what_is_known_later_joins_by_when_it_was_known(tmp_path: Path) -> None:
+    (view,) = describe(tmp_path, with_view(time="asked_at")).features
+    assert (view.event_time, view.known_at) == ("asked_at", "settled_at")
+    with_hindsight = changed(('ttl="', 'hindsight=True, ttl="'), text=with_view(time="asked_at"))
+    (view,) = describe(tmp_path, with_hindsight).features
+    assert view.known_at is None
 
 
 def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -94,6 +95,47 @@ def test_what_is_looked_up_at_an_instant_is_what_the_join_gives(
                 known=now,
             )
             found = look_up(PRICES, snapshot, asked["place"].to_list(), now)
+            assert found.columns["price"] == joined["price"].fill_nan(None).to_list()
+            assert found.columns["seller"] == joined["seller"].to_list()
+
+
+late = st.lists(st.tuples(seen, st.none() | st.integers(-4, 16)), min_size=1, max_size=20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=late, until=moments, later=st.lists(st.integers(0, 40), min_size=1, max_size=5))
+def test_a_row_is_looked_up_from_when_it_was_known_as_the_join_has_it(
+    rows: list[tuple[tuple[object, ...], int | None]], until: datetime, later: list[int]
+) -> None:
+    """Of rows that come late, are corrected, or are known ahead of their time."""
+    view = msgspec.structs.replace(PRICES, known_at="known_at")
+    known = [
+        None if of[1] is None or delay is None else of[1] + timedelta(minutes=15 * delay)  # type: ignore[operator]
+        for of, delay in rows
+    ]
+    table = prices([of for of, _ in rows], 0).with_columns(pl.Series("known_at", known, dtype=MOMENT))
+    with tempfile.TemporaryDirectory() as folder:
+        tables = DeltaTables(Path(folder))
+        version = tables.append("prices", table, commit_id=None)
+        tables.append("then", table.filter(pl.col("known_at") <= until), commit_id=None)
+        snapshot = Snapshot(
+            take_snapshot(view, key=("price_id",), tables=tables, version=version, until=until)
+        )
+        for minutes in [0, *later]:
+            now = until + timedelta(minutes=15 * minutes)
+            asked = pl.DataFrame(
+                {"place": ["a", "b", "c", None], "at": [now] * 4}, schema={"place": pl.String, "at": MOMENT}
+            )
+            joined = join_features(
+                asked,
+                at="at",
+                views=[msgspec.structs.replace(view, source="then")],
+                keys={"then": ("price_id",)},
+                tables=tables,
+                versions={"then": 0},
+                known=now,
+            )
+            found = look_up(view, snapshot, asked["place"].to_list(), now)
             assert found.columns["price"] == joined["price"].fill_nan(None).to_list()
             assert found.columns["seller"] == joined["seller"].to_list()
 

@@ -13,6 +13,9 @@ from mainspring.clock import parse_duration
 from mainspring.errors import Fault, Faults
 from mainspring.product import FeatureViewSpec, Mean
 
+_AT_ONCE = 4_000_000
+"""Rows of windows that are looked at one by one at a time: some bound on memory."""
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -44,10 +47,12 @@ class BoundView:
 def as_of(rows: pl.DataFrame, *, at: str, views: Sequence[BoundView]) -> pl.DataFrame:
     """Add to each row the features of its entities as they were known at the row's time.
 
-    A column of a view comes from the entity's newest row in ``(at - ttl, at]``; among rows of the same time from
-    the one that stands last. A mean is over the entity's rows in ``(at - over, at]``, null and NaN left out. Where
-    there is no such row the feature is null. What is later than `at`, and what is older than the window, has no
-    influence, not even on the rounding: a mean is summed from the rows of its own window alone.
+    A column of a view comes from the entity's newest row in ``[at - ttl, at]``; among rows of the same time from
+    the one that became known last, and among these from the one that stands last. A mean is over the entity's rows in
+    ``(at - over, at]``, null and NaN left out. Where a view has a `known_at`, rows that became known after `at`, or
+    never, are as if they were not there. Where there is no row the feature is null. What is later than `at`, and what
+    is older than the window, has no influence, not even on the rounding: a mean is summed from the rows of its own
+    window alone.
 
     Parameters
     ----------
@@ -86,26 +91,35 @@ def _features(rows: pl.DataFrame, at: str, bound: BoundView) -> list[pl.Series]:
     import numpy as np
     import polars as pl
 
-    entity, time = bound.view.entity, bound.view.event_time
-    known = bound.frame.drop_nulls([entity, time])
+    view, entity, time = bound.view, bound.view.entity, bound.view.event_time
+    since = view.known_at or time
+    known = bound.frame.drop_nulls([entity, time, since])
     entities = known.select(pl.col(entity).unique(maintain_order=True)).with_row_index("__code")
-    known = _with_code(known, entity, entities).sort("__code", time, maintain_order=True)
+    known = _with_code(known, entity, entities).sort("__code", time, since, maintain_order=True)
     codes, moments = _keys(_with_code(rows.select(entity, at), entity, entities), at)
-    timeline = _Timeline(*_keys(known, time))
-
+    owners, times = _keys(known, time)
+    timeline = _Timeline(owners, times)
     end = timeline.rows_until(codes, moments)
+    seen = None if view.known_at is None else _Seen(owners, times, _keys(known, since)[1])
+
     features = []
-    for feature in bound.view.features:
-        window = feature.over if isinstance(feature, Mean) else bound.view.ttl
-        start = np.where(codes < 0, end, timeline.rows_until(codes, moments - _micros(window)))
+    for feature in view.features:
         if isinstance(feature, Mean):
+            begin = moments - _micros(feature.over)
+            start = np.where(codes < 0, end, timeline.rows_until(codes, begin))
             values = known[feature.column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-            features.append(pl.Series(feature.name, _window_means(values, start, end), nan_to_null=True))
+            means = (
+                _window_means(values, start, end)
+                if seen is None
+                else seen.window_means(values, start, end, moments)
+            )
+            features.append(pl.Series(feature.name, means, nan_to_null=True))
         else:
-            newest = pl.select(
-                pl.when(pl.lit(pl.Series(start < end))).then(pl.lit(pl.Series(end - 1)))
-            ).to_series()
-            features.append(known[feature].gather(newest.cast(pl.get_index_type())))
+            # A closed window begins one tick before what an open one would begin with.
+            start = np.where(codes < 0, end, timeline.rows_until(codes, moments - _micros(view.ttl) - 1))
+            newest = end - 1 if seen is None else seen.newest(codes, moments)
+            place = pl.when(pl.lit(pl.Series(start <= newest))).then(pl.lit(pl.Series(newest)))
+            features.append(known[feature].gather(pl.select(place).to_series().cast(pl.get_index_type())))
     return features
 
 
@@ -125,6 +139,63 @@ class _Timeline:
 
         rank = np.searchsorted(self._ticks, moments, side="right")
         return np.searchsorted(self._keys, codes * (len(self._ticks) + 1) + rank)
+
+
+class _Seen:
+    """Rows sorted by entity, time and when they became known, of which a moment sees those that it could know."""
+
+    def __init__(self, owners: Int64s, times: Int64s, known: Int64s) -> None:
+        import numpy as np
+
+        self._known, self._owners = known, owners
+        # A row is to be seen when it has both happened and become known; of those that are, the newest counts. Places
+        # rise from entity to entity, so that one running maximum serves all of them.
+        visible = np.maximum(times, known)
+        order = np.lexsort((np.arange(len(owners)), visible, owners))
+        self._timeline = _Timeline(owners[order], visible[order])
+        self._newest = np.maximum.accumulate(order) if len(order) else order
+
+    def newest(self, codes: Int64s, moments: Int64s) -> Int64s:
+        """The place of the entity's newest row that a moment sees, -1 where it sees none."""
+        import numpy as np
+
+        until = self._timeline.rows_until(codes, moments)
+        found = self._newest[np.maximum(until - 1, 0)] if len(self._newest) else np.zeros_like(until)
+        owner = self._owners[found] if len(self._owners) else np.full_like(found, -2)
+        return np.where((until > 0) & (owner == codes), found, -1)
+
+    def window_means(
+        self, values: NDArray[np.float64], start: Int64s, end: Int64s, moments: Int64s
+    ) -> NDArray[np.float64]:
+        """Means over ``start:end`` of the rows that each moment sees."""
+        import numpy as np
+
+        means = np.full(len(start), np.nan)
+        filled = np.flatnonzero(start < end)
+        if not len(filled):
+            return means
+        # Where all rows of a window were known, which is the usual, the window itself will do.
+        latest = np.maximum.reduceat(
+            np.append(self._known, 0), np.stack([start, end], axis=1)[filled].ravel()
+        )[::2]
+        whole = latest <= moments[filled]
+        plain, partly = filled[whole], filled[~whole]
+        means[plain] = _window_means(values, start[plain], end[plain])
+        for some in _parts(partly, end[partly] - start[partly]):
+            lengths = (end - start)[some]
+            ends = np.cumsum(lengths)
+            places = np.arange(ends[-1]) - np.repeat(ends - lengths - start[some], lengths)
+            unseen = self._known[places] > np.repeat(moments[some], lengths)
+            means[some] = _window_means(np.where(unseen, np.nan, values[places]), ends - lengths, ends)
+        return means
+
+
+def _parts(which: Int64s, lengths: Int64s) -> Iterator[Int64s]:
+    """Cut windows into parts that have no more than some millions of rows together, or are one window."""
+    import numpy as np
+
+    part = np.cumsum(lengths) // _AT_ONCE
+    yield from np.split(which, np.flatnonzero(np.diff(part)) + 1) if len(which) else ()
 
 
 def _with_code(frame: pl.DataFrame, entity: str, entities: pl.DataFrame) -> pl.DataFrame:
@@ -173,7 +244,8 @@ def _faults(rows: pl.DataFrame, at: str, views: Sequence[BoundView]) -> Iterator
     for bound in views:
         view, where = bound.view, f"view {bound.view.name}"
         sources = [each.column if isinstance(each, Mean) else each for each in view.features]
-        for column in dict.fromkeys([view.entity, view.event_time, *sources]):
+        known_at = [view.known_at] if view.known_at else []
+        for column in dict.fromkeys([view.entity, view.event_time, *known_at, *sources]):
             if column not in bound.frame.columns:
                 yield Fault(where, f"its source {view.source!r} has no column {column!r}.")
         if view.entity not in rows.columns:
@@ -192,12 +264,13 @@ def _faults(rows: pl.DataFrame, at: str, views: Sequence[BoundView]) -> Iterator
                 yield Fault(where, f"there is a column {name!r} already.", "Give the feature another name.")
             taken.add(name)
         if at in rows.columns and view.event_time in bound.frame.columns:
-            asked, known = rows.schema[at], bound.frame.schema[view.event_time]
-            if getattr(asked, "time_zone", "") != getattr(known, "time_zone", "") or not hasattr(
-                asked, "time_zone"
-            ):
-                yield Fault(
-                    where,
-                    f"{view.event_time!r} is {known} and {at!r} is {asked}.",
-                    "Both must be datetimes of one time zone.",
-                )
+            for name in (view.event_time, *known_at):
+                asked, known = rows.schema[at], bound.frame.schema.get(name, rows.schema[at])
+                if getattr(asked, "time_zone", "") != getattr(known, "time_zone", "") or not hasattr(
+                    asked, "time_zone"
+                ):
+                    yield Fault(
+                        where,
+                        f"{name!r} is {known} and {at!r} is {asked}.",
+                        "Both must be datetimes of one time zone.",
+                    )

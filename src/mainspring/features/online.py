@@ -2,7 +2,7 @@
 
 A snapshot is made of one version of a view's source, at an instant `until`. It holds of each entity the newest row
 until then, and all rows of later times, which wait for their time: for every instant from `until` on it gives what the
-point-in-time join gives on that version.
+point-in-time join gives on that version, of the rows that were known at `until`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ _decode_rows = msgspec.msgpack.Decoder(_Rows).decode
 
 def snapshot_name(view: FeatureViewSpec) -> str:
     """Name what a view reads: views with one name here share a snapshot, whatever their own names and ttl are."""
-    return digest_of_json([view.source, view.entity, view.event_time, view.feature_names])[:16]
+    known_at = [] if view.known_at is None else [view.known_at]
+    return digest_of_json([view.source, view.entity, view.event_time, view.feature_names, *known_at])[:16]
 
 
 def pack(
@@ -188,7 +189,7 @@ class Found(msgspec.Struct, frozen=True):
 def look_up(view: FeatureViewSpec, snapshot: Snapshot, entities: Sequence[Value], now: datetime) -> Found:
     """Look up the features of entities at an instant.
 
-    A value is used if its row's time lies in ``(now - ttl, now]``, as in the point-in-time join.
+    A value is used if its row's time lies in ``[now - ttl, now]``, as in the point-in-time join.
 
     Parameters
     ----------
@@ -220,7 +221,7 @@ def look_up(view: FeatureViewSpec, snapshot: Snapshot, entities: Sequence[Value]
         known = snapshot.newest(entity, now)
         if known is None:
             status, values = Status.NOT_FOUND, nothing
-        elif known.at <= oldest:
+        elif known.at < oldest:
             status, values = Status.OUTSIDE_MAX_AGE, nothing
         else:
             status, values = Status.PRESENT, known.values

@@ -313,6 +313,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
                 view.ttl,
                 tuple(view.features),
                 view.online,
+                view.known_at,
             )
             for view in product.features
         ),
@@ -514,11 +515,11 @@ def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> It
     columns = {column.name: column for column in source.columns}
     for name in wanted[2:]:
         known = columns[name].known_at if name in columns else None
-        if known is not None and known != view.event_time:
+        if known is not None and known not in (view.event_time, view.known_at) and not view.hindsight:
             yield Fault(
                 where,
                 f"uses {name!r}, which is only known at {known!r}, as if it were known at {view.event_time!r}.",
-                f"Set its event_time to {known!r}.",
+                f"Set its event_time, or the known_at of its source, to {known!r}.",
             )
     if view.online:
         for mean in (each for each in view.features if isinstance(each, Mean)):

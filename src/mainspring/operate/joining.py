@@ -68,6 +68,8 @@ def join_features(
             )
             oldest = first - min(longest, first - datetime.min.replace(tzinfo=UTC))
             useful = (time >= oldest) & (time <= min(last, known))
+            if view.known_at is not None:
+                useful &= pl.col(view.known_at) <= min(last, known)
         source = tables.scan(view.source, versions[view.source]).filter(useful)
         ordered = source.sort(view.event_time, *keys[view.source])
         bound.append(BoundView(view, ordered.select(source_columns(view)).collect()))
@@ -77,4 +79,4 @@ def join_features(
 def source_columns(view: FeatureViewSpec) -> list[str]:
     """Name the columns of its source that a view reads, in order."""
     columns = {each.column if isinstance(each, Mean) else each for each in view.features}
-    return sorted(columns | {view.entity, view.event_time})
+    return sorted(columns | {view.entity, view.event_time, view.known_at or view.event_time})

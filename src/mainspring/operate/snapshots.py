@@ -63,8 +63,11 @@ def take_snapshot(
     import polars as pl
 
     time, features = pl.col(view.event_time), view.feature_names
+    known = pl.col(view.known_at or view.event_time)
     rows = tables.scan(view.source, version).drop_nulls([view.entity, view.event_time])
-    rows = rows.sort(view.event_time, *key).with_columns(time.dt.convert_time_zone("UTC"))
+    if view.known_at is not None:
+        rows = rows.filter(known <= until)
+    rows = rows.sort(view.event_time, known, *key).with_columns(time.dt.convert_time_zone("UTC"))
     newest = rows.filter(time <= until).unique(view.entity, keep="last", maintain_order=True)
     found = pl.concat([newest, rows.filter(time > until)]).select(view.entity, view.event_time, *features)
     frame = found.collect()
