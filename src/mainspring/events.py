@@ -35,6 +35,8 @@ class EventType(StrEnum):
     MODEL_VERSION_CHANGED = "model.version.changed"
     MODEL_VERSION_STAGED = "model.version.staged"
     MODEL_VERSION_DELETED = "model.version.deleted"
+    MODEL_VERSION_DAMAGED = "model.version.damaged"
+    MODEL_VERSION_RESTORED = "model.version.restored"
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_DELETED = "webhook.deleted"

@@ -139,6 +139,30 @@ def test_models_lists_versions_and_shows_one_by_number_or_alias(root: Path, main
     assert all(word in text for word in ("orders@v1", "probability", "as declared", row["artifact"]))
 
 
+def test_versions_are_verified_one_or_all(root: Path, mainspring: Command) -> None:
+    said = mainspring("models", "verify", "tiny@champion")
+    assert said.code == 0
+    assert "data/model.onnx" in said.out
+    found = mainspring("models", "verify", "tiny@champion", "--json").json
+    assert (found["ref"], found["sound"], found["signed"], found["faults"]) == ("tiny@1", True, True, [])
+    assert mainspring("models", "verify", "--json").json == [found]
+    assert mainspring("models", "verify", "tiny", "--json").json == [found]
+    (digest,) = (part["sha256"] for part in found["parts"] if part["name"] == "artifact")
+    (root / ".mainspring" / "blobs" / digest[:2] / digest[2:4] / digest).write_bytes(b"another")
+    said = mainspring("models", "verify")
+    assert said.code == 1
+    assert "changed or damaged" in said.out
+    assert mainspring("models", "verify", "tiny@1", "--json").json["sound"] is False
+    assert "tiny@1 is not what was registered" in mainspring("status").out
+    assert "tiny@1 is not what was registered" in mainspring("models", "sbom", "tiny@1").err
+
+
+def test_the_bill_of_materials_is_listed_with_licences(root: Path, mainspring: Command) -> None:
+    assert "BSD-3-Clause" in mainspring("models", "sbom", "tiny@champion").out
+    assert mainspring("models", "sbom", "tiny@1", "--json").json["bomFormat"] == "CycloneDX"
+    assert "its newest is 1" in mainspring("models", "sbom", "tiny@9").err
+
+
 def test_cycles_are_listed(root: Path, mainspring: Command) -> None:
     assert "promoted" in mainspring("cycles").out
     (row,) = mainspring("cycles", "tiny", "--json").json

@@ -46,6 +46,9 @@ class FileSource:
     def registered(self, product: str, version: int) -> Registered:
         return msgspec.json.decode((self.folder / f"{product}@{version}").read_bytes(), type=Registered)
 
+    def check(self, product: str, version: int, artifact: Digest) -> None:
+        """What lies in the folder is what was registered."""
+
     def spec(self, product: str) -> ProductSpec:
         return ProductSpec.from_json((self.folder / f"{product}.spec").read_bytes())
 

@@ -26,7 +26,9 @@ Examples:
   mainspring models late-orders
   mainspring models late-orders@champion
   mainspring models late-orders@7 --json
-  mainspring models register models:/m-5f2c --product late-orders --reason trial""",
+  mainspring models register models:/m-5f2c --product late-orders --reason trial
+  mainspring models verify late-orders@champion
+  mainspring models sbom late-orders@7 --json > sbom.cdx.json""",
 )
 
 
@@ -193,6 +195,68 @@ def _show_approvals(found: Approvals, options: Options) -> None:
     )
 
 
+@models.command(
+    help_epilogue="Example:\n  mainspring models verify late-orders\n\nExit code 1: one is not what was registered."
+)
+def verify(which: str | None = None, /, *, options: Options = HERE) -> int:
+    """Check that model versions are all that was registered and signed: every file, byte for byte.
+
+    Parameters
+    ----------
+    which : str
+        A ref such as late-orders@7 or late-orders@champion, a product for all its versions, or nothing for all.
+    """
+    from mainspring.operate.status import version_rows
+    from mainspring.operate.verify_version import verify_version
+    from mainspring.ref import ModelRef
+
+    with opened(options) as workspace:
+        named = [which] if which and "@" in which else [row.ref for row in version_rows(workspace, which)]
+        found = [verify_version(workspace, ModelRef.parse(ref)) for ref in named]
+    if options.json:
+        print_json(found[0] if which and "@" in which else found)
+    else:
+        for each in found:
+            display(
+                facts(
+                    {
+                        "version": each.ref,
+                        "sound": "yes" if each.sound else "no",
+                        "manifest": each.manifest or "none: it was registered before versions had one",
+                        "key": each.key,
+                        "because": "\n".join(each.faults) or None,
+                    }
+                )
+            )
+        if which and "@" in which:
+            rows = (
+                (part.name, part.size, part.sha256[:12], part.fault or "as signed") for part in found[0].parts
+            )
+            display(table(("Part", "Bytes", "SHA-256", ""), rows))
+    return 0 if all(each.sound for each in found) else 1
+
+
+@models.command
+def sbom(which: str, /, *, options: Options = HERE) -> None:
+    """Tell what the environment consisted of that a model version was made in, with licences; --json is CycloneDX.
+
+    Parameters
+    ----------
+    which : str
+        A ref such as late-orders@7 or late-orders@champion.
+    """
+    from mainspring.operate.inventory import by_licence
+    from mainspring.operate.version_artifacts import bill_of
+    from mainspring.ref import ModelRef
+
+    with opened(options) as workspace:
+        bill = bill_of(workspace, ModelRef.parse(which))
+    if options.json:
+        print_json(bill)
+    else:
+        display(table(("Package", "Version", "Licence, as it declares"), by_licence(bill)))
+
+
 def _show(row: VersionRow) -> None:
     lineage = row.lineage
     display(
@@ -232,9 +296,15 @@ def _show(row: VersionRow) -> None:
     columns = [(kind, each) for kind in ("inputs", "outputs") for each in row.signature[kind]]
     display(
         table(
-            ("Signature", "Name", "Type", "May be null"),
+            ("Signature", "Name", "Type", "May be null", "Categories"),
             (
-                (kind.removesuffix("s"), each["name"], each["dtype"], each["nullable"])
+                (
+                    kind.removesuffix("s"),
+                    each["name"],
+                    each["dtype"],
+                    each["nullable"],
+                    ", ".join(each.get("categories", ())),
+                )
                 for kind, each in columns
             ),
         )

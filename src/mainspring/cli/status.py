@@ -75,6 +75,7 @@ def _told(found: ProductStatus) -> Iterator[RenderableType]:
             "of no help": "; ".join(found.unhelpful) or None,
             "alarm budget": _budget(found),
             "not read": "\n".join(found.damaged_logs) or None,
+            "not loaded": "\n".join(found.changed_versions) or None,
             "refused": "\n".join(found.refused_files) or None,
         }
     )

@@ -31,6 +31,8 @@ class Registered(msgspec.Struct, frozen=True):
         Whether registration has proved that a row is answered the same whatever the rows beside it are.
     sample : Digest or None
         Of rows with the answers of the time when it was registered.
+    manifest : Digest or None
+        Of its signed manifest; None for a version of a release that wrote none.
     allow_code : bool
         Whether the operator allows it to be code of the product's own.
     """
@@ -38,6 +40,7 @@ class Registered(msgspec.Struct, frozen=True):
     signature: Signature
     rowwise: bool = False
     sample: Digest | None = None
+    manifest: Digest | None = None
     allow_code: bool = False
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 __all__ = ["BadSignature", "Column", "Signature"]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -23,8 +24,10 @@ class BadSignature(Faults):
     """Training rows of which no signature can be made; every reason is told."""
 
 
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input or output.
+class Column(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, repr_omit_defaults=True
+):
+    """One input or output: one value for each row.
 
     Attributes
     ----------
@@ -33,11 +36,14 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         A type of the Open Inference Protocol: FP32, FP64, INT64, BYTES (text in UTF-8) or BOOL.
     nullable : bool
         Whether a null was among the rows that the signature was inferred from.
+    categories : tuple of str
+        The texts that the model tells apart, where they are known; it takes any other for missing.
     """
 
     name: str
     dtype: Dtype
     nullable: bool
+    categories: tuple[str, ...] = ()
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +60,13 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: tuple[Column, ...]
 
     @classmethod
-    def infer(cls, rows: pl.DataFrame, inputs: Sequence[str], answer: str = "probability") -> Signature:
+    def infer(
+        cls,
+        rows: pl.DataFrame,
+        inputs: Sequence[str],
+        answer: str = "probability",
+        encodings: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> Signature:
         """Read the signature of a model off the rows that it was trained on.
 
         An input is nullable when a null or a NaN was among its training rows. A model that never met one has not
@@ -67,6 +79,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             The columns that the model reads, in its own order.
         answer : str
             How its answer is named.
+        encodings : mapping of str to sequence of str
+            The categories of texts that the model sees as their positions.
 
         Raises
         ------
@@ -92,7 +106,7 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 missing = rows[name].has_nulls() or (
                     dtype.startswith("FP") and bool(rows[name].is_nan().any())
                 )
-                columns.append(Column(name, dtype, missing))
+                columns.append(Column(name, dtype, missing, tuple(encodings.get(name, ()))))
         if faults:
             raise BadSignature("The signature", tuple(faults))
         return cls(tuple(columns), (Column(answer, "FP32", False),))

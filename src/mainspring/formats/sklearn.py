@@ -9,7 +9,7 @@ References
 
 from __future__ import annotations
 
-__all__ = ["UnknownTypes", "dump", "load", "predict", "to_onnx"]
+__all__ = ["TRUSTED", "UnknownTypes", "dump", "load", "predict", "to_onnx"]
 
 import io
 import re
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # What skops does not know, and what makes nothing but itself when it is read.
-_TRUSTED = (
+TRUSTED = (
     "collections.OrderedDict",
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
@@ -90,7 +90,7 @@ def load(data: bytes) -> Any:
     import skops.io
 
     _need_known(data)
-    return skops.io.loads(data, trusted=list(_TRUSTED))
+    return skops.io.loads(data, trusted=list(TRUSTED))
 
 
 def predict(fitted: Fitted, frame: pl.DataFrame) -> NDArray[np.float64]:
@@ -230,7 +230,7 @@ def _picks_columns(model: Any) -> bool:
 def _need_known(data: bytes) -> None:
     import skops.io
 
-    if unknown := sorted(set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED)):
+    if unknown := sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED)):
         raise UnknownTypes.of(unknown)
 
 

@@ -244,6 +244,7 @@ class Follower:
         served = []
         for variant in route.variants:
             registered = await self._ask(self._source.registered, route.product, variant.version)
+            await self._ask(self._source.check, route.product, variant.version, variant.artifact)
             # A version may read what today's declaration has dropped.
             for each in registered.signature.inputs:
                 columns.setdefault(each.name, ColumnSpec(each.name, each.dtype, each.nullable))

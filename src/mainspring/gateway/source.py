@@ -38,6 +38,10 @@ class GatewaySource(Protocol):
         """Give what was registered of a version."""
         ...
 
+    def check(self, product: str, version: int, artifact: Digest) -> None:
+        """Raise unless a version, with this artifact, is all that was registered and signed."""
+        ...
+
     def spec(self, product: str) -> ProductSpec:
         """Give the declaration in force, for routes that do not say themselves what a request must hold."""
         ...

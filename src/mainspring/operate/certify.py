@@ -19,6 +19,7 @@ from mainspring.operate.compact import prediction_log
 from mainspring.operate.log_table import input_column, outcome, truth
 from mainspring.operate.status import check_product
 from mainspring.operate.steer import NoRollout
+from mainspring.operate.verify_version import need_sound
 from mainspring.ref import ModelRef
 from mainspring.rollouts import Mode, Phase
 from mainspring.rollouts.certificate import Certificate, LossTerm, Pair, Terms, Verdict, certify
@@ -110,6 +111,9 @@ def certify_shadow(workspace: Workspace, product: str, *, actor: str, reason: st
 def _certify(
     workspace: Workspace, spec: ProductSpec, rollout: Rollout, *, actor: str, reason: str
 ) -> Certificate:
+    with workspace.database.read() as tx:
+        challenger = tx.registry.get(ModelRef(rollout.product, rollout.challenger))
+    need_sound(workspace, challenger)  # what is certified is what was registered
     pairs, champion_failed = read_pairs(workspace, spec, rollout)
     found = certify(
         rollout.product,

@@ -24,6 +24,7 @@ from mainspring.operate.gain import measure_gain
 from mainspring.operate.ingest import ingest
 from mainspring.operate.observe import observe
 from mainspring.operate.turns import note, seen_by
+from mainspring.operate.verify_version import check_versions
 from mainspring.operate.watch import watch
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def turn(workspace: Workspace, boundary: Callable[[str], None] = lambda place: N
     errors: list[Exception] = []
     for spec in specs.values():
         try:
+            if noted.first_of_day:
+                check_versions(workspace, spec.name)
             alarms += [f"{alarm.product}: {alarm.monitor}" for alarm in watch(workspace, spec)]
             if (certificate := certify_due(workspace, spec)) is not None:
                 acts.append(f"{spec.name}: Certify ({certificate.verdict.value})")

@@ -20,6 +20,7 @@ from mainspring.operate.column_types import as_numbers
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.log_table import input_column, outcome, truth
 from mainspring.operate.status import check_product
+from mainspring.operate.verify_version import need_sound
 from mainspring.ref import ModelRef
 from mainspring.rollouts import OTHER, Rollout, latency_bucket
 from mainspring.rollouts.observed import answer_bin
@@ -394,6 +395,7 @@ class _Log:
         if unknown.any():
             with workspace.database.read() as tx:
                 registered = tx.registry.get(ModelRef(self.spec.name, version))
+            need_sound(workspace, registered)
             artifact = workspace.blobs.get(registered.artifact)
             if is_native(artifact):
                 raise Conflict(

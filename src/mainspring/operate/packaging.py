@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from mainspring.digest import canonical_json
 from mainspring.errors import Fault, Faults, MainspringError
 from mainspring.formats.fitted import Fitted
 from mainspring.formats.native import NativeModel, format_named, format_of, one_thread, to_bytes
@@ -18,6 +19,7 @@ from mainspring.formats.rowwise import Rowwise, rowwise
 from mainspring.formats.sample import Sample
 from mainspring.formats.served import Served, feed
 from mainspring.formats.signature import Signature
+from mainspring.operate.inventory import bill_of_materials
 from mainspring.operate.tasks import Built
 from mainspring.task import Regression
 
@@ -73,6 +75,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
         Whether rows of several requests may be asked together.
     sample : str
         Digest of rows with the artifact's answers.
+    sbom : str
+        Digest of the bill of materials of the environment that it was made in.
     metrics : dict of str to float
         What the training step wished to be recorded.
     """
@@ -86,6 +90,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     parity: ParityReport
     batching: Rowwise = _UNTRIED
     sample: str = ""
+    sbom: str = ""
     metrics: dict[str, float]
 
     def serving(self) -> dict[str, object]:
@@ -128,7 +133,7 @@ def package(
         Written and read again, it answers otherwise.
     """
     fitted = _fitted(made, spec)
-    signature = Signature.infer(rows, fitted.inputs, spec.task.answer)
+    signature = Signature.infer(rows, fitted.inputs, spec.task.answer, fitted.encodings)
     native_bytes = to_bytes(fitted, signature, code)
     native = NativeModel.load(native_bytes, allow_code=allow_code)
     # Rows spread over all of the data, not its first ones: old rows lack the newest categories.
@@ -157,6 +162,7 @@ def package(
         parity=form.parity,
         batching=batching,
         sample=blobs.put(msgspec.json.encode(Sample.of(columns, form.model.predict(columns)))),
+        sbom=blobs.put(canonical_json(bill_of_materials()).encode()),
         metrics={name: float(value) for name, value in fitted.metrics.items()},
     )
     return Built(output=blobs.put(msgspec.json.encode(packed, order="deterministic")))

@@ -35,6 +35,7 @@ from mainspring.operate.score_part import (
 )
 from mainspring.operate.status import check_product
 from mainspring.operate.tasks import Failed
+from mainspring.operate.verify_version import need_sound
 from mainspring.operate.worker import environment
 from mainspring.operate.workers import failed
 from mainspring.ref import DataRef, ModelRef, check_name
@@ -195,8 +196,10 @@ def score_data(
     with workspace.database.read() as tx:
         asked = _resolve(workspace, tx, model, data, since, until, columns, kept, part_rows)
         published = _published(tx, asked)
+        version = tx.registry.get(asked.model)
     if published is not None:
         return published
+    need_sound(workspace, version)
     with workspace.workers.scorers() as pool:
         begun = _begin(workspace, asked, pool, part_rows)
         boundary("begun")

@@ -15,6 +15,7 @@ from mainspring.digest import Digest
 from mainspring.formats.served import Registered
 from mainspring.formats.signature import Signature
 from mainspring.operate.snapshots import snapshots_in_force
+from mainspring.operate.verify_version import check, registered
 from mainspring.product import ProductSpec
 from mainspring.ref import ModelRef
 from mainspring.rollouts import Route
@@ -126,6 +127,12 @@ class ServingSource:
         kept = self._kept.registered[f"{product}@{version}"]
         return msgspec.structs.replace(kept, allow_code=self.settings.allows_code(product))
 
+    def check(self, product: str, version: int, artifact: Digest) -> None:
+        """Raise `mainspring.operate.verify_version.VersionChanged` unless a version is all that was registered."""
+        kept = self._kept.registered[f"{product}@{version}"]
+        expected = {"artifact": artifact} | ({"sample": kept.sample} if kept.sample else {})
+        check(ModelRef(product, version), kept.manifest, expected, blobs=self._blobs, secret=self.secret)
+
     def spec(self, product: str) -> ProductSpec:
         """Give a product's declaration."""
         return self._kept.specs[product]
@@ -148,8 +155,8 @@ class ServingSource:
         with self._workspace.database.read() as tx:
             specs = self._workspace.specs(tx)
             refs = [ModelRef(route.product, each.version) for route in routes for each in route.variants]
-            registered = {str(ref): _registered(tx.registry.get(ref), self.settings) for ref in refs}
-        kept = _Kept(self._kept.secret, routes, registered, specs, snapshots)
+            versions = {str(ref): _registered(tx.registry.get(ref), self.settings) for ref in refs}
+        kept = _Kept(self._kept.secret, routes, versions, specs, snapshots)
         self._kept = kept
         try:
             replace(_file(self.settings), msgspec.json.encode(kept))
@@ -168,6 +175,7 @@ def _registered(version: ModelVersion, settings: Settings) -> Registered:
         signature=Signature.from_json(version.signature),
         rowwise=batching.get("proved", False) and alike,
         sample=served.get("sample") or None,
+        manifest=registered(version)[0],
     )
 
 

@@ -20,6 +20,7 @@ from mainspring.operate.acts.stage import Stage
 from mainspring.operate.approve import version_stands
 from mainspring.operate.forecast import NothingServes
 from mainspring.operate.status import check_product
+from mainspring.operate.verify_version import need_all_sound
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
 from mainspring.rollouts import Phase
@@ -105,7 +106,10 @@ def start_rollout(
         No version is named, one is named twice, or the strategy is none for them or for the product.
     NothingServes, CycleInProgress, NotStartable
         There is no champion to compare with, a cycle is open, or a version is champion or has done harm.
+    VersionChanged
+        A version is not what was registered.
     """
+    need_all_sound(workspace, product, versions)
     with workspace.database.write() as tx:
         check_product(tx, product)
         opened = cycle_id(product, f"rollout {request_id}")

@@ -46,6 +46,7 @@ from mainspring.operate.logs import log_rows
 from mainspring.operate.observe import observed_of
 from mainspring.operate.publish import UnknownDataset
 from mainspring.operate.references import task_of
+from mainspring.operate.verify_version import changed_versions
 from mainspring.ref import DataRef, ModelRef
 from mainspring.rollouts import Mode, advance
 from mainspring.task import BinaryClassification
@@ -214,8 +215,9 @@ class ProductStatus(_Row, frozen=True):
     yet. `estimate` is what the champion's quality is likely to be on the last 7 days that are over. `gain` says what
     the last promotion that was measured was worth, and `unhelpful` of which triggers none is shown to have helped.
     `uncounted` says of its log, and of what belongs to no product, what `log_counts` does. `damaged_logs` says which
-    gateways' logs are not read on, whosever predictions they hold. `refused_files` says what is wrong with its product
-    file, while what that declared before is in force, and with files that have not declared a product yet.
+    gateways' logs are not read on, whosever predictions they hold. `changed_versions` says which of its versions are
+    not what was registered, so that they are not loaded. `refused_files` says what is wrong with its product file,
+    while what that declared before is in force, and with files that have not declared a product yet.
     """
 
     product: str
@@ -236,6 +238,7 @@ class ProductStatus(_Row, frozen=True):
     budget: list[BudgetRow] = []
     uncounted: dict[str, int] = {}
     damaged_logs: list[str] = []
+    changed_versions: list[str] = []
     refused_files: list[str] = []
 
 
@@ -292,6 +295,7 @@ def product_status(workspace: Workspace, product: str) -> ProductStatus:
             budget=budget_rows(tx, workspace.specs(tx)[product], workspace.clock.now()),
             uncounted=log_counts(tx, product) | log_counts(tx, None),
             damaged_logs=[each.damage for each in log_rows(tx, workspace) if each.damage],
+            changed_versions=changed_versions(tx, product),
             refused_files=_refused(tx, workspace, product),
         )
 

@@ -18,6 +18,7 @@ from mainspring.operate.acts.roll_out import keep_champion, publish_route
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.approve import say
 from mainspring.operate.status import check_product
+from mainspring.operate.verify_version import need_all_sound
 from mainspring.ref import ModelRef
 from mainspring.rollouts import Mode
 
@@ -164,7 +165,12 @@ def promote(
         Its shadow has no certificate, or it is not said which of several challengers is meant.
     mainspring.governance.approval.NotEntitled
         Their word does not count under the policy.
+    VersionChanged
+        It is not what was registered.
     """
+    with workspace.database.read() as tx:
+        running = tx.rollouts.running(product)
+    need_all_sound(workspace, product, running.live if running and version is None else (version or 0,))
     with workspace.database.write() as tx:
         rollout = _in_progress(tx, product)
         stage = _stage(workspace, tx, product)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from mainspring.errors import NotFound, Refused
 from mainspring.operate.log_runs import live_model
+from mainspring.operate.model_folder import FOLDERS
+from mainspring.ref import ModelRef
 from mainspring.registry.limits import LATEST, check_alias, check_model_name, stage_of
 from mainspring.registry.prompts import PLACES, is_prompt
 from mainspring.registry.registered import (
@@ -103,15 +105,17 @@ def download_uri(tx: Transaction, name: str, number: int) -> str:
     Raises
     ------
     OfProduct
-        A product's models are kept by digest, and served by the gateway.
+        It is a version of a product, registered by a release that made no folder of it.
     """
     check_model_name(name)
     location = tx.registered_versions.get(name, number).location
-    if not location:
+    if location:
+        return location
+    if not tx.registry.get(ModelRef(name, number)).lineage.get("manifest"):
         raise OfProduct(
-            name, "its models are served by the gateway, and not kept as a client would load them"
+            name, f"version {number} was registered before versions were kept as clients load them"
         )
-    return location
+    return f"mlflow-artifacts:/{FOLDERS}/{name}/{number}"
 
 
 def origin_of_prompt(asked: NewVersion) -> Origin:

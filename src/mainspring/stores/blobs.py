@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["BlobCorrupt", "BlobNotFound", "BlobStore", "FileBlobs"]
 
+import hashlib
 import os
 import re
 import shutil
@@ -108,6 +109,20 @@ class FileBlobs:
         if found != digest:
             raise BlobCorrupt(digest, found, str(path))
         return path
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Give the file with these bytes, open and verified; raises as `get` does."""
+        path = self._path(digest)
+        try:
+            file = path.open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise BlobNotFound(digest) from error
+        found = Digest(hashlib.file_digest(file, "sha256").hexdigest())
+        if found != digest:
+            file.close()
+            raise BlobCorrupt(digest, found, str(path))
+        file.seek(0)
+        return file
 
     def _path(self, digest: Digest) -> Path:
         if not re.fullmatch(r"[0-9a-f]{64}", digest):

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from mainspring.api.mlflow.messages import Message
 from mainspring.api.mlflow.wire import ErrorCode, Unsupported, encode, failed, failure_of, parse
 from mainspring.errors import Invalid, MainspringError
+from mainspring.operate.version_artifacts import ReadOnly
 from mainspring.stores.artifact_path import ArtifactPath, InvalidArtifactPath
 from mainspring.stores.artifacts import ArtifactTooLarge
 from mainspring.stores.uploads import LARGEST_PART_NUMBER, Uploads
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
-    from mainspring.stores.artifacts import FileArtifacts, OpenArtifact, Writing
+    from mainspring.operate.version_artifacts import VersionArtifacts
+    from mainspring.stores.artifacts import Artifact, FileArtifacts, OpenArtifact, Writing
 
 _BODY_LIMIT = 8 * 2**20  # ten thousand parts with their addresses
 _PIECE = 2**20
@@ -113,6 +115,7 @@ class AbortUpload(Message, frozen=True, kw_only=True):
 
 def artifact_routes(
     store: FileArtifacts,
+    versions: VersionArtifacts,
     *,
     of_run: Callable[[str], ArtifactPath],
     of_model: Callable[[str], ArtifactPath],
@@ -123,7 +126,9 @@ def artifact_routes(
     Parameters
     ----------
     store : FileArtifacts
-        Where the files are.
+        Where the files are that clients log.
+    versions : VersionArtifacts
+        The files of products' versions, which nobody writes here.
     of_run : callable
         Gives the folder of a run's artifacts by the run's id; its `MainspringError` is answered.
     of_model : callable
@@ -131,7 +136,7 @@ def artifact_routes(
     of_version : callable
         Gives the folder of a model version's artifacts by name and version; likewise.
     """
-    proxy = _Proxy(store, Uploads(store), of_run, of_model, of_version)
+    proxy = _Proxy(store, versions, Uploads(store), of_run, of_model, of_version)
     directories = "logged-models/{model_id}/artifacts/directories"
     below = (
         ("GET", "artifacts", proxy.list),
@@ -163,6 +168,7 @@ def artifact_routes(
 @dataclass(frozen=True, slots=True)
 class _Proxy:
     store: FileArtifacts
+    versions: VersionArtifacts
     uploads: Uploads
     of_run: Callable[[str], ArtifactPath]
     of_model: Callable[[str], ArtifactPath]
@@ -170,7 +176,7 @@ class _Proxy:
 
     async def list(self, request: Request) -> Response:
         asked = request.query_params.get("path")
-        found = await run_in_threadpool(self.store.list, ArtifactPath.parse(asked) if asked else None)
+        found = await run_in_threadpool(self._list, ArtifactPath.parse(asked) if asked else None)
         return encode(
             Listed(
                 files=tuple(
@@ -191,7 +197,7 @@ class _Proxy:
     async def _list_below(self, root_of: Callable[[str], ArtifactPath], owner: str, folder: str) -> Response:
         root = await run_in_threadpool(root_of, owner)
         below = ArtifactPath.parse(folder) if folder else None
-        found = await run_in_threadpool(self.store.list, root / below if below else root)
+        found = await run_in_threadpool(self._list, root / below if below else root)
         files = tuple(
             FileMessage(
                 path=f"{below}/{each.name}" if below else each.name,
@@ -216,16 +222,16 @@ class _Proxy:
         return await self._send(request, await run_in_threadpool(self.of_version, name, version) / path)
 
     async def put(self, request: Request) -> Response:
-        await self._keep(request, await run_in_threadpool(self.store.writing, _path(request)))
+        await self._keep(request, await run_in_threadpool(self.store.writing, self._writable(_path(request))))
         return encode(None)
 
     async def delete(self, request: Request) -> Response:
-        await run_in_threadpool(self.store.delete, _path(request))
+        await run_in_threadpool(self.store.delete, self._writable(_path(request)))
         return encode(None)
 
     async def create(self, request: Request) -> Response:
         asked = await body_of(request, CreateUpload)
-        path = _target(request, asked.path)
+        path = self._writable(_target(request, asked.path))
         if not 1 <= asked.num_parts <= LARGEST_PART_NUMBER:
             raise Invalid(f"num_parts={asked.num_parts} must be from 1 to {LARGEST_PART_NUMBER}.")
         upload = await run_in_threadpool(self.uploads.begin, path)
@@ -266,6 +272,17 @@ class _Proxy:
         _path(request)
         raise Unsupported("Presigned download is not supported for the current artifact repository")
 
+    def _list(self, path: ArtifactPath | None) -> tuple[Artifact, ...]:
+        return self.versions.list(path) if path and self.versions.has(path) else self.store.list(path)
+
+    def _open(self, path: ArtifactPath) -> OpenArtifact:
+        return (self.versions if self.versions.has(path) else self.store).open(path)
+
+    def _writable(self, path: ArtifactPath) -> ArtifactPath:
+        if self.versions.has(path):
+            raise ReadOnly(path)
+        return path
+
     async def _keep(self, request: Request, file: Writing) -> None:
         with file:
             declared = request.headers.get("content-length", "")
@@ -276,7 +293,7 @@ class _Proxy:
             await run_in_threadpool(file.keep)
 
     async def _send(self, request: Request, path: ArtifactPath) -> Response:
-        found = await run_in_threadpool(self.store.open, path)
+        found = await run_in_threadpool(self._open, path)
         headers = {
             "Accept-Ranges": "bytes",
             "Content-Disposition": _attached(path.name),

@@ -24,6 +24,7 @@ from mainspring.api.mlflow.webhooks import webhook_methods, webhook_test
 from mainspring.api.mlflow.wire import ErrorCode, Method, caller_of, encode, failed, failure_of, parse
 from mainspring.api.mlflow.writes import Writes
 from mainspring.errors import Invalid, MainspringError
+from mainspring.operate.version_artifacts import VersionArtifacts
 from mainspring.operate.version_origins import download_uri
 from mainspring.registry.source import OfRun, read_source
 from mainspring.stores.artifact_path import ArtifactPath
@@ -93,7 +94,13 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
 
     return [
         *routes,
-        *artifact_routes(workspace.artifacts, of_run=of_run, of_model=of_model, of_version=of_version),
+        *artifact_routes(
+            workspace.artifacts,
+            VersionArtifacts(workspace),
+            of_run=of_run,
+            of_model=of_model,
+            of_version=of_version,
+        ),
         *(
             Route(
                 f"{root}/2.0/mlflow/webhooks/{{webhook_id}}/test", webhook_test(workspace), methods=["POST"]

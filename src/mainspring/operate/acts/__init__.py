@@ -30,6 +30,7 @@ from mainspring.loop import (
     Train,
 )
 from mainspring.operate.acts.judge import judge_cycle
+from mainspring.operate.acts.register import register
 from mainspring.operate.acts.roll_out import (
     advance,
     ask_approval,
@@ -40,7 +41,6 @@ from mainspring.operate.acts.roll_out import (
     pause,
     promote,
     record_measurements,
-    register,
     roll_back,
 )
 from mainspring.operate.acts.stage import Stage

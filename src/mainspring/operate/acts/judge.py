@@ -26,13 +26,14 @@ from mainspring.operate.loop_runs import judge_run
 from mainspring.operate.packaging import Package
 from mainspring.operate.suspicion import change_behind
 from mainspring.operate.tasks import JudgeCandidate, Judged, Probed, ProbeModel
+from mainspring.operate.verify_version import VersionChanged, need_sound
 from mainspring.operate.workers import TaskFailed
 from mainspring.product import Servable
 from mainspring.ref import DataRef, ModelRef
 from mainspring.training import SinceChange
 
 if TYPE_CHECKING:
-    from mainspring.stores.sql.database import Transaction
+    from mainspring.registry import ModelVersion
     from mainspring.workspace import Workspace
 
 
@@ -47,7 +48,9 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
     workspace, spec = stage.workspace, stage.spec
     with workspace.database.read() as tx:
         run = tx.runs.get(cycle.run_id)
-        champion_package = _champion_package(tx, spec.name)
+        number = tx.registry.aliases(spec.name).get("champion")
+        standing = tx.registry.get(ModelRef(spec.name, number)) if number is not None else None
+        champion_package = _package_of(standing) if standing else None
         began = change_behind(tx, cycle) if isinstance(spec.train_on, SinceChange) else None
         as_of = max(tx.data.get(DataRef(name, number)).published_at for name, number in cycle.data.items())
     outputs = {step["name"]: step["output"] for step in run.steps}
@@ -55,6 +58,8 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
     champion: Evaluation | None = None
     reference = ""
     try:
+        if standing is not None:
+            need_sound(workspace, standing)
         judged = workspace.workers.ask(
             JudgeCandidate(
                 product=spec.name,
@@ -72,7 +77,7 @@ def judge_cycle(stage: Stage, cycle: Cycle) -> None:
         reference = judged.reference
         if any(isinstance(gate, Servable) for gate in spec.gates):
             candidate = replace(candidate, servability=_servability(stage, candidate_package, judged.sample))
-    except (TaskFailed, WorkerDied) as error:
+    except (TaskFailed, WorkerDied, VersionChanged) as error:
         candidate = Evaluation.failed(str(error))
         # A champion exists: the comparison with it could not be made, which must not read as "there is none".
         champion = Evaluation.failed(str(error)) if champion_package else None
@@ -113,12 +118,9 @@ def _evaluation(text: str) -> Evaluation:
     return Evaluation.from_dict(msgspec.json.decode(text))
 
 
-def _champion_package(tx: Transaction, product: str) -> str | None:
+def _package_of(champion: ModelVersion) -> str:
     """The champion's package, as the output of its run's last step."""
-    number = tx.registry.aliases(product).get("champion")
-    if number is None:
-        return None
-    lineage = tx.registry.get(ModelRef(product, number)).lineage
+    lineage = champion.lineage
     # One that was made again has seen its hold-out, and might have seen a part of the next: like is held against like.
     return str(lineage.get("judged", lineage["package"]))
 

@@ -1,4 +1,4 @@
-"""Registering, rolling out, promoting and rolling back; aliases, rollout and route move in one transaction."""
+"""Rolling out, promoting and rolling back; aliases, rollout and route move in one transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ __all__ = [
     "promote",
     "publish_route",
     "record_measurements",
-    "register",
     "roll_back",
     "running",
 ]
@@ -25,7 +24,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mainspring.digest import Digest
 from mainspring.events import EventType
 from mainspring.governance.approval import Standing
 from mainspring.loop import (
@@ -34,13 +32,10 @@ from mainspring.loop import (
     CycleState,
     RolloutFact,
 )
-from mainspring.operate.acts.judge import REFIT, read_package
 from mainspring.operate.acts.stage import LOOP, Stage
-from mainspring.operate.acts.steps import packaging_step
 from mainspring.operate.references import reference_of
-from mainspring.operate.webhooks import tell
+from mainspring.operate.verify_version import VersionChanged, need_sound
 from mainspring.ref import ModelRef
-from mainspring.registry import ModelVersion
 from mainspring.rollouts import Challenger, Measurement, Mode, Phase, Rollout, Route, Variant
 from mainspring.strategy import CANDIDATE, ABTest, Shadow
 
@@ -48,84 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mainspring.loop import ApprovalFact
-    from mainspring.product import ProductSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.strategy import Strategy
 
 _SLICES = 20
 """Values of a column that are slices of their own; the others are one together."""
-
-
-def register(stage: Stage, cycle: Cycle) -> None:
-    """Register the candidate that passed as the next version."""
-    spec = stage.spec
-    with stage.workspace.database.read() as tx:
-        run = tx.runs.get(cycle.run_id)
-    outputs = {step["name"]: step["output"] for step in run.steps}
-    judged = outputs[packaging_step(spec, cycle)]
-    registered = outputs.get(REFIT, judged)
-    package = read_package(stage.workspace, registered)
-    stage.boundary("within Register")
-    with stage.workspace.database.write() as tx:
-        number = 1 + max((each.number for each in tx.registry.versions(spec.name)), default=0)
-        version = ModelVersion(
-            product=spec.name,
-            number=number,
-            cycle_id=cycle.cycle_id,
-            run_id=run.run_id,
-            artifact=Digest(package.artifact),
-            native=Digest(package.native),
-            signature=package.signature.to_json(),
-            data=run.data,
-            lineage={
-                "package": registered,
-                **({"judged": judged} if registered != judged else {}),
-                **_made_of(tx, spec, cycle),
-                "environment": tx.values.get("environment"),
-                "steps": [dict(step) for step in run.steps],
-                "served": package.serving(),
-            },
-            metrics=cycle.metrics,
-            reference=Digest(outputs["judge"]),
-            reason=f"cycle {cycle.number} ({cycle.trigger_text}: {cycle.evidence}) {cycle.verdict}",
-            registered_at=stage.now,
-        )
-        tx.registry.add(version)
-        tx.loop.move(replace(cycle, state=CycleState.REGISTERED, version=number), expected=cycle.state)
-        stage.event(
-            tx,
-            EventType.MODEL_VERSION_REGISTERED,
-            version.ref,
-            version.reason,
-            cycle=cycle.cycle_id,
-            artifact=version.artifact,
-            native=version.native,
-            data=list(version.data),
-            metrics=dict(version.metrics),
-            lineage=dict(version.lineage),
-        )
-        tell(
-            tx,
-            "model_version.created",
-            {
-                "name": version.product,
-                "version": str(number),
-                "source": f"mainspring:/{version.ref}",
-                "run_id": version.run_id,
-                "tags": {},
-                "description": version.reason,
-            },
-            stage.now,
-        )
-        if (declared := tx.approvals.policy(spec.name)) is not None and declared.policy is not None:
-            stage.event(
-                tx,
-                EventType.APPROVAL_ASKED,
-                version.ref,
-                f"policy {declared.number} asks for {declared.policy.told}",
-                cycle=cycle.cycle_id,
-                policy=declared.number,
-            )
 
 
 def close_unapproved(stage: Stage, cycle: Cycle, approval: ApprovalFact) -> None:
@@ -136,18 +58,14 @@ def close_unapproved(stage: Stage, cycle: Cycle, approval: ApprovalFact) -> None
         stage.boundary("within NotApproved")
 
 
-def _made_of(tx: Transaction, spec: ProductSpec, cycle: Cycle) -> dict[str, object]:
-    """What a version was made of besides data: the product's code, or a model that a client logged."""
-    made = {"params": dict(cycle.params), "seed": spec.seed, "snapshot": tx.values.get("code")}
-    if cycle.offer is not None:
-        return made | {"code": {}, "offer": msgspec.to_builtins(cycle.offer)}
-    return made | {"code": {step.name: step.code for step in spec.steps}}
-
-
 def begin_rollout(stage: Stage, cycle: Cycle) -> None:
     """Begin to roll a version out; the first one of a product is promoted at once."""
     spec = stage.spec
     assert cycle.version is not None  # the state says registered
+    if why := _changed(stage, cycle.version):
+        with stage.workspace.database.write() as tx:
+            stage.close(tx, cycle, CycleOutcome.FAILED, why)
+        return
     with stage.workspace.database.write() as tx:
         champion = tx.registry.aliases(spec.name).get("champion")
         if champion is None:
@@ -254,8 +172,12 @@ def ask_approval(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
 def promote(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
     """Make a challenger champion, and close the cycle."""
     assert fact.version is not None  # the decision says which
+    why = _changed(stage, fact.version)
     with stage.workspace.database.write() as tx:
         rollout = running(tx, cycle)
+        if why:
+            keep_champion(stage, tx, cycle, rollout.rolled_back(), why)
+            return
         tx.rollouts.put(rollout.promoted())
         stage.move_alias(tx, cycle.product, "challenger", expected=rollout.challenger, to=None)
         _make_champion(stage, tx, cycle, fact.version, rollout.champion, fact)
@@ -307,6 +229,17 @@ def expire(stage: Stage, cycle: Cycle, fact: RolloutFact) -> None:
     with stage.workspace.database.write() as tx:
         ended = running(tx, cycle).expired()
         keep_champion(stage, tx, cycle, ended, fact.reason, evidence=fact.evidence)
+
+
+def _changed(stage: Stage, version: int) -> str:
+    """Why a version must not be served, because it is not what was registered; nothing where it is."""
+    with stage.workspace.database.read() as tx:
+        found = tx.registry.get(ModelRef(stage.spec.name, version))
+    try:
+        need_sound(stage.workspace, found)
+    except VersionChanged as error:
+        return str(error)
+    return ""
 
 
 def running(tx: Transaction, cycle: Cycle) -> Rollout:
