@@ -36,14 +36,14 @@ def python_of(generation: str) -> Path:
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """MLflow's own server on an empty SQLite database."""
+def mlflow_server(folder: Path, generation: str = "3") -> Iterator[str]:
+    """MLflow's own server on an empty SQLite database; that of generation 2 keeps files alone."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder.mkdir()
     command = [
-        python_of("3"),
+        python_of(generation),
         "-m",
         "mlflow",
         "server",

@@ -79,10 +79,10 @@ def test_a_run_that_failed_says_of_what(tmp_path: Path) -> None:
 def test_a_client_that_deletes_the_loops_run_does_not_stop_the_loop(root: Path) -> None:
     with open_workspace(root) as workspace, workspace.database.write() as tx:
         run = tx.runs.runs("tiny")[0]
-        turn_run(tx, run.run_id, Lifecycle.DELETED)
+        turn_run(tx, run.run_id, Lifecycle.DELETED, 0)
         end_run(tx, run, workspace.clock.now())
         assert tx.runs.get(run.run_id).state is RunState.COMPLETED
-        turn_run(tx, run.run_id, Lifecycle.ACTIVE)
+        turn_run(tx, run.run_id, Lifecycle.ACTIVE, 0)
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -23,6 +23,7 @@ from mainspring.cli import (
     ledger,
     log,
     models,
+    move,
     power,
     processes,
     rollout,
@@ -89,7 +90,7 @@ for group, commands in {
         labels.app,
         ledger.app,
     ),
-    _MAINTAIN: (processes.server, processes.gateway, alerts.app, database.upgrade, log.app),
+    _MAINTAIN: (processes.server, processes.gateway, alerts.app, database.upgrade, log.app, move.bring),
 }.items():
     for position, command in enumerate(commands):
         command.group, command.sort_key = (group,), position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "complain",
+    "counting",
     "display",
     "facts",
     "figures",
@@ -16,7 +17,8 @@ __all__ = [
 ]
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -102,6 +104,35 @@ def harmless(text: str) -> str:
 def working(what: str) -> Status:
     """Show on a terminal that something takes a while, for the length of a `with` block."""
     return _console(stderr=True).status(what)
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show on a terminal how far some works are, for the length of a block.
+
+    Yields
+    ------
+    callable
+        Told what is under way, how many are done, and of how many where that is known.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    tasks: dict[str, TaskID] = {}
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    console = _console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(harmless(what), total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield tell
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -195,11 +195,11 @@ def change_run(
     return tx.logged_runs.bare(run_id)
 
 
-def turn_run(tx: Transaction, run_id: str, to: Lifecycle) -> None:
+def turn_run(tx: Transaction, run_id: str, to: Lifecycle, now_ms: int) -> None:
     """Delete or restore a run; asked again, nothing happens."""
     check_run_id(run_id)
-    tx.logged_runs.bare(run_id)
-    tx.logged_runs.update(run_id, lifecycle=to)
+    if tx.logged_runs.bare(run_id).lifecycle is not to:
+        tx.logged_runs.update(run_id, lifecycle=to, deleted_ms=now_ms)
 
 
 def log(

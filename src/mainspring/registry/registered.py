@@ -195,6 +195,10 @@ class RegisteredModelStore(Protocol):
         """Let an alias point to a version, or with None to nothing; raises `RegisteredVersionNotFound`."""
         ...
 
+    def date(self, name: str, updated_ms: int) -> None:
+        """Say when it was changed last, where it was brought from elsewhere."""
+        ...
+
     def search(self, search: Search) -> Found[RegisteredModel]:
         """Find models, by name."""
         ...
@@ -211,6 +215,10 @@ class RegisteredVersionStore(Protocol):
 
         Raises `RegisteredModelNotFound`.
         """
+        ...
+
+    def record(self, version: RegisteredVersion) -> None:
+        """Record a version under the number that it has."""
         ...
 
     def get(self, name: str, number: int) -> RegisteredVersion:

@@ -130,6 +130,8 @@ class Run:
 
     Attributes
     ----------
+    deleted_ms : int or None
+        When it was deleted last.
     metrics : tuple of Metric
         The newest point of each: the one with the largest step, then timestamp, then value.
     """
@@ -143,6 +145,7 @@ class Run:
     started_ms: int
     ended_ms: int | None = None
     artifact_uri: str
+    deleted_ms: int | None = None
     metrics: tuple[Metric, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -147,6 +147,10 @@ class ExperimentStore(Protocol):
         """Record an experiment; without a location it lies beside the others. Raises `ExperimentTaken`."""
         ...
 
+    def record(self, experiment: Experiment) -> Experiment:
+        """Record one as it stands, under its id or, where that is taken, the next; raises `ExperimentTaken`."""
+        ...
+
     def get(self, experiment_id: int) -> Experiment:
         """Give one, deleted or not; raises `ExperimentNotFound`."""
         ...
@@ -161,6 +165,10 @@ class ExperimentStore(Protocol):
 
     def turn(self, experiment_id: int, lifecycle: Lifecycle, now_ms: int) -> None:
         """Delete or restore it, with all its runs."""
+        ...
+
+    def settle(self, experiment_id: int, lifecycle: Lifecycle, updated_ms: int) -> None:
+        """Give it the state that it had elsewhere, without its runs, which have theirs."""
         ...
 
     def tag(self, experiment_id: int, tags: Mapping[str, str | None], now_ms: int) -> None:
@@ -198,6 +206,7 @@ class LoggedRunStore(Protocol):
         ended_ms: int | None = None,
         name: str | None = None,
         lifecycle: Lifecycle | None = None,
+        deleted_ms: int | None = None,
     ) -> None:
         """Change what is given."""
         ...
@@ -257,6 +266,10 @@ class LoggedModelStore(Protocol):
 
     def log(self, model_id: str, params: Mapping[str, str] = {}, tags: Mapping[str, str] = {}) -> None:
         """Record params and tags; a later value replaces an earlier one."""
+        ...
+
+    def measure(self, model_id: str, metrics: Sequence[Metric]) -> None:
+        """Record points of a model's metrics, each of the run that it names; the same point twice is one."""
         ...
 
     def untag(self, model_id: str, key: str) -> None:

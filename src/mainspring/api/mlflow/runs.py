@@ -207,11 +207,11 @@ def _get(tx: Transaction, asked: OneRun, now_ms: int) -> RunAnswer:
 
 
 def _delete(tx: Transaction, asked: OneRun, now_ms: int) -> None:
-    turn_run(tx, asked.run_id, Lifecycle.DELETED)
+    turn_run(tx, asked.run_id, Lifecycle.DELETED, now_ms)
 
 
 def _restore(tx: Transaction, asked: OneRun, now_ms: int) -> None:
-    turn_run(tx, asked.run_id, Lifecycle.ACTIVE)
+    turn_run(tx, asked.run_id, Lifecycle.ACTIVE, now_ms)
 
 
 def _search(tx: Transaction, asked: SearchRuns, now_ms: int) -> RunsAnswer:

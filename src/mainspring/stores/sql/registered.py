@@ -158,6 +158,9 @@ class SqlRegisteredModelStore:
             [{"model": position, "alias": alias, "version": version.position}],
         )
 
+    def date(self, name: str, updated_ms: int) -> None:
+        self._update(self._row(name).position, updated_ms=updated_ms)
+
     def search(self, search: Search) -> Found[RegisteredModel]:
         page = read_page(
             self.connection,
@@ -251,7 +254,6 @@ class SqlRegisteredVersionStore:
         return numbered
 
     def record(self, version: RegisteredVersion) -> None:
-        """Record a version under the number that it has."""
         table = registered_models.c
         model = self.connection.execute(
             update(registered_models)

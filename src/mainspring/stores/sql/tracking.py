@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _CONTEXT = "mlflow.data.context"
+_COUNTED_TO = 10**12
 
 _EXPERIMENTS = Searched(
     table=experiments,
@@ -173,24 +174,42 @@ class SqlExperimentStore:
     connection: Connection
 
     def add(self, name: str, location: str | None, tags: Mapping[str, str], now_ms: int) -> Experiment:
-        row = {
-            "name": name,
-            "artifact_location": location or "",
-            "lifecycle": Lifecycle.ACTIVE.value,
-            "created_ms": now_ms,
-            "updated_ms": now_ms,
-        }
-        table = experiments.c
-        statement = (
-            insert(self.connection, experiments).on_conflict_do_nothing().returning(table.experiment_id)
+        experiment_id = self._next_id()
+        return self.record(
+            Experiment(
+                experiment_id=experiment_id,
+                name=name,
+                artifact_location=location or f"mlflow-artifacts:/{experiment_id}",
+                created_ms=now_ms,
+                updated_ms=now_ms,
+                tags=tags,
+            )
         )
-        experiment_id = self.connection.execute(statement, row).scalar()
-        if experiment_id is None:
-            raise ExperimentTaken(name, self.named(name).lifecycle)
-        if not location:
-            self._update(experiment_id, artifact_location=f"mlflow-artifacts:/{experiment_id}")
-        self._put_tags(experiment_id, tags)
-        return self.get(experiment_id)
+
+    def record(self, experiment: Experiment) -> Experiment:
+        row = {
+            "experiment_id": experiment.experiment_id,
+            "name": experiment.name,
+            "artifact_location": experiment.artifact_location,
+            "lifecycle": experiment.lifecycle.value,
+            "created_ms": experiment.created_ms,
+            "updated_ms": experiment.updated_ms,
+        }
+        if not add(self.connection, experiments, row):
+            if self._exists(experiments.c.name == experiment.name):
+                raise ExperimentTaken(experiment.name, self.named(experiment.name).lifecycle)
+            here = f"mlflow-artifacts:/{experiment.experiment_id}"
+            number = self._next_id()
+            location = experiment.artifact_location
+            return self.record(
+                replace(
+                    experiment,
+                    experiment_id=number,
+                    artifact_location=f"mlflow-artifacts:/{number}" if location == here else location,
+                )
+            )
+        self._put_tags(experiment.experiment_id, experiment.tags)
+        return self.get(experiment.experiment_id)
 
     def get(self, experiment_id: int) -> Experiment:
         return self._one(experiments.c.experiment_id == experiment_id, f"ID {experiment_id}")
@@ -209,7 +228,10 @@ class SqlExperimentStore:
     def turn(self, experiment_id: int, lifecycle: Lifecycle, now_ms: int) -> None:
         self._update(experiment_id, lifecycle=lifecycle.value, updated_ms=now_ms)
         statement = update(logged_runs).where(logged_runs.c.experiment_id == experiment_id)
-        self.connection.execute(statement.values(lifecycle=lifecycle.value))
+        self.connection.execute(statement.values(lifecycle=lifecycle.value, deleted_ms=now_ms))
+
+    def settle(self, experiment_id: int, lifecycle: Lifecycle, updated_ms: int) -> None:
+        self._update(experiment_id, lifecycle=lifecycle.value, updated_ms=updated_ms)
 
     def tag(self, experiment_id: int, tags: Mapping[str, str | None], now_ms: int) -> None:
         self._put_tags(experiment_id, {key: value for key, value in tags.items() if value is not None})
@@ -250,6 +272,15 @@ class SqlExperimentStore:
             texts_of(self.connection, experiment_tags, "experiment", [row.experiment_id])[row.experiment_id],
         )
 
+    def _next_id(self) -> int:
+        # Ids that were brought from elsewhere may be huge; ours go on counting below them.
+        table = experiments.c
+        statement = select(func.max(table.experiment_id)).where(table.experiment_id < _COUNTED_TO)
+        return int(self.connection.execute(statement).scalar() or 0) + 1
+
+    def _exists(self, condition: ColumnElement[bool]) -> bool:
+        return self.connection.execute(select(experiments.c.name).where(condition)).first() is not None
+
     def _update(self, experiment_id: int, **values: object) -> None:
         statement = update(experiments).where(experiments.c.experiment_id == experiment_id)
         self.connection.execute(statement.values(**values))
@@ -275,6 +306,7 @@ class SqlLoggedRunStore:
             "started_ms": run.started_ms,
             "ended_ms": run.ended_ms,
             "artifact_uri": run.artifact_uri,
+            "deleted_ms": run.deleted_ms,
         }
         statement = insert(self.connection, logged_runs).returning(logged_runs.c.position)
         position = self.connection.execute(statement, row).scalar_one()
@@ -294,8 +326,15 @@ class SqlLoggedRunStore:
         ended_ms: int | None = None,
         name: str | None = None,
         lifecycle: Lifecycle | None = None,
+        deleted_ms: int | None = None,
     ) -> None:
-        given = {"status": status, "ended_ms": ended_ms, "name": name, "lifecycle": lifecycle}
+        given = {
+            "status": status,
+            "ended_ms": ended_ms,
+            "name": name,
+            "lifecycle": lifecycle,
+            "deleted_ms": deleted_ms,
+        }
         changed = {key: value for key, value in given.items() if value is not None}
         if changed:
             statement = update(logged_runs).where(logged_runs.c.run_id == run_id)
@@ -526,6 +565,17 @@ class SqlLoggedModelStore:
         put_texts(self.connection, logged_model_params, "model", position, params)
         put_texts(self.connection, logged_model_tags, "model", position, tags)
 
+    def measure(self, model_id: str, metrics: Sequence[Metric]) -> None:
+        position = self._row(model_id).position
+        named = [column.name for column in logged_model_metrics.c if column.name not in ("model", "run_id")]
+        rows = [
+            {name: value for name, value in _columns(each).items() if name in named}
+            | {"model": position, "run_id": each.run_id}
+            for each in metrics
+        ]
+        if rows:
+            put(self.connection, logged_model_metrics, rows)
+
     def untag(self, model_id: str, key: str) -> None:
         model = logged_model_tags.c.model == self._row(model_id).position
         _remove(self.connection, logged_model_tags, model, key, f"model with ID {model_id}")
@@ -678,6 +728,7 @@ def _run(row: Row[Any], **entries: Any) -> Run:
         started_ms=row.started_ms,
         ended_ms=row.ended_ms,
         artifact_uri=row.artifact_uri,
+        deleted_ms=row.deleted_ms,
         **entries,
     )
 

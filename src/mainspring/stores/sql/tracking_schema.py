@@ -80,6 +80,7 @@ logged_runs = Table(
     Column("started_ms", BIG, nullable=False),
     Column("ended_ms", BIG),
     Column("artifact_uri", TEXT, nullable=False),
+    Column("deleted_ms", BIG),
     UniqueConstraint("run_id", name="logged_runs_id_unique"),
     CheckConstraint("lifecycle IN ('active', 'deleted')", name="logged_runs_lifecycle_known"),
     Index("logged_runs_by_start", "experiment_id", "started_ms", "run_id"),

@@ -1,0 +1,117 @@
+"""`import` and `export`: moving between tracking servers of MLflow's and this workspace."""
+
+from __future__ import annotations
+
+__all__ = ["bring"]
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cyclopts import App
+
+from mainspring.cli.options import HERE, Options, actor, opened
+from mainspring.cli.show import counting, display, print_json, table
+
+if TYPE_CHECKING:
+    from mainspring.operate.mlflow.tally import Compared
+
+_SHOWN = 20
+
+bring = App(name="import", help="Bring in what another server holds.")
+
+
+@bring.command(
+    help_epilogue="""\
+Examples:
+  mainspring import mlflow http://tracking.example.org:5000 --dry-run
+  mainspring import mlflow http://tracking.example.org:5000
+
+Run ids and names stay as they are; ids of experiments do where they are free. Killed, it goes on when it is called
+again, and doubles nothing. Who asks is read from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or
+MLFLOW_TRACKING_TOKEN. Exit code 1: something is not alike on both sides, and is named."""
+)
+def mlflow(uri: str, /, *, dry_run: bool = False, afresh: bool = False, options: Options = HERE) -> int:
+    """Bring experiments, runs, files, registered models and prompts from an MLflow tracking server.
+
+    Parameters
+    ----------
+    uri : str
+        The server's address, such as http://127.0.0.1:5000.
+    dry_run : bool
+        Change nothing, and say what would be brought.
+    afresh : bool
+        Read everything once more, also what was brought before.
+    """
+    from mainspring.operate.mlflow.bring import bring as bring_all
+    from mainspring.operate.mlflow.server import MlflowServer
+
+    with MlflowServer.at(uri) as server, opened(options) as workspace, counting() as progress:
+        brought = bring_all(
+            workspace, server, actor=actor(), dry_run=dry_run, afresh=afresh, progress=progress
+        )
+    if options.json:
+        print_json(
+            {
+                "server": brought.url,
+                "dry_run": brought.dry_run,
+                "compared": [_row(each) for each in brought.compared],
+                "left": brought.left,
+                "differences": brought.differences,
+            }
+        )
+    else:
+        _show(brought.compared, brought.left, brought.differences, dry_run=dry_run)
+    return 1 if brought.differences else 0
+
+
+def _show(
+    compared: Sequence[Compared], left: Sequence[str], differences: Sequence[str], *, dry_run: bool
+) -> None:
+    counted = ("versions", "runs", "logged_models", "points", "params", "tags", "files", "bytes")
+    display(
+        table(
+            ("", "Name", *(f">{name.replace('_', ' ').capitalize()}" for name in counted), "Digest"),
+            (
+                (
+                    each.kind,
+                    each.name,
+                    *(_both(each, name) for name in counted),
+                    "" if dry_run else _digests(each),
+                )
+                for each in compared
+            ),
+        ),
+        *(f"left: {each}" for each in left[:_SHOWN]),
+        *(f"differs: {each}" for each in differences[:_SHOWN]),
+        _verdict(len(differences), len(left), dry_run=dry_run),
+    )
+
+
+def _both(compared: Compared, name: str) -> int | str | None:
+    there, here = compared.there.counts.get(name, 0), compared.here.counts.get(name, 0)
+    return (here or None) if there == here else f"{here:,} of {there:,}"
+
+
+def _digests(compared: Compared) -> str:
+    there, here = compared.there.digest[:12], compared.here.digest[:12]
+    return here if there == here else f"{here}, and there {there}"
+
+
+def _verdict(differences: int, left: int, *, dry_run: bool) -> str:
+    more = " (--json tells all)" if max(differences, left) > _SHOWN else ""
+    if dry_run:
+        what = f"{differences:,} would not be brought, or not whole{more}." if differences else ""
+        return f"Nothing was changed: this is what would be brought. {what}".strip()
+    if differences:
+        return f"{differences:,} differences between both sides{more}. Give the command again to bring what is missing."
+    return f"Both sides are alike, by counts and digests{more}."
+
+
+def _row(compared: Compared) -> dict[str, object]:
+    return {
+        "kind": compared.kind,
+        "name": compared.name,
+        "there": {"counts": compared.there.counts, "digest": compared.there.digest},
+        "here": {"counts": compared.here.counts, "digest": compared.here.digest},
+        "differences": compared.differences,
+    }
