@@ -1,17 +1,23 @@
-"""Fill a tracking server with something of everything that can be carried from it; prints nothing."""
+"""Fill a tracking server with something of everything that can be carried from it, or say what a client sees there.
+
+python tests/mlflow/client/fill.py URI [see]
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from ask import NAN, NEWEST
+from mlflow.entities import Metric, Param, RunTag, ViewType
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
 
 
 def points(key: str, count: int) -> list[Metric]:
@@ -21,8 +27,12 @@ def points(key: str, count: int) -> list[Metric]:
 def fill(uri: str) -> None:
     mlflow.set_tracking_uri(uri)
     client = MlflowClient()
-    team = client.create_experiment("team/flights", tags={"owner": "ada", "mlflow.note.content": "what it is"})
-    first = client.create_run(team, start_time=1_700_000_000_000, run_name="first", tags={"t": "ü\n2"}).info.run_id
+    team = client.create_experiment(
+        "team/flights", tags={"owner": "ada", "mlflow.note.content": "what it is"}
+    )
+    first = client.create_run(
+        team, start_time=1_700_000_000_000, run_name="first", tags={"t": "ü\n2"}
+    ).info.run_id
     client.log_batch(first, params=[Param(f"p{n}", "v" * (1 + n * 50)) for n in range(60)])
     history = points("loss", 2_500)
     for start in range(0, len(history), 1000):
@@ -55,7 +65,9 @@ def fill(uri: str) -> None:
 
 def _dataset(name: str) -> mlflow.entities.DatasetInput:
     dataset = mlflow.entities.Dataset(name, "d1", "local", '{"uri": "x.csv"}', '{"c": "long"}', '{"rows": 3}')
-    return mlflow.entities.DatasetInput(dataset, [mlflow.entities.InputTag("mlflow.data.context", "training")])
+    return mlflow.entities.DatasetInput(
+        dataset, [mlflow.entities.InputTag("mlflow.data.context", "training")]
+    )
 
 
 def _register(client: MlflowClient, run_id: str) -> None:
@@ -63,7 +75,9 @@ def _register(client: MlflowClient, run_id: str) -> None:
     client.create_registered_model(name, {"k": "v"}, "which flights come late")
     for number in (1, 2, 3):
         source = f"{client.get_run(run_id).info.artifact_uri}/model"
-        client.create_model_version(name, source, run_id, tags={"n": str(number)}, description=f"number {number}")
+        client.create_model_version(
+            name, source, run_id, tags={"n": str(number)}, description=f"number {number}"
+        )
         time.sleep(0.01)
     client.delete_model_version(name, "2")
     client.set_registered_model_alias(name, "champion", "3")
@@ -83,12 +97,81 @@ def _log_model(client: MlflowClient, experiment: str, run_id: str) -> None:
         client.log_model_artifacts(model.model_id, folder)
     client.finalize_logged_model(model.model_id, "READY")
     run = client.create_run(experiment).info.run_id
-    client.log_metric(run, "auc", 0.9, step=2, model_id=model.model_id, dataset_name="flights", dataset_digest="d1")
+    client.log_metric(
+        run, "auc", 0.9, step=2, model_id=model.model_id, dataset_name="flights", dataset_digest="d1"
+    )
     client.log_inputs(run, models=[mlflow.entities.LoggedModelInput(model.model_id)])
     client.log_outputs(run, [mlflow.entities.LoggedModelOutput(model.model_id, 2)])
     client.set_terminated(run)
     client.create_model_version("far", f"models:/{model.model_id}", model_id=model.model_id)
 
 
+def see(uri: str) -> dict[str, object]:
+    """What does not depend on where it lies: experiments by name, runs by id, files by digest."""
+    mlflow.set_tracking_uri(uri)
+    client, told = MlflowClient(), {}
+    for experiment in client.search_experiments(view_type=ViewType.ALL):
+        if experiment.name in ("team/flights", "gone"):
+            told[experiment.name] = [experiment.experiment_id, experiment.lifecycle_stage, experiment.tags]
+            for run in client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL):
+                told[run.info.run_id] = _run(client, run)
+    for name in ("late 'arrivals' ü", "far"):
+        model = client.get_registered_model(name)
+        aliases = {alias: str(of) for alias, of in model.aliases.items()}
+        told[name] = [model.description or "", model.tags, aliases]
+    for number in ("1", "3"):
+        version = client.get_model_version("late 'arrivals' ü", number)
+        told[f"version {number}"] = [version.tags, version.description, version.current_stage, version.run_id]
+        told[f"files of {number}"] = _files(f"models:/late 'arrivals' ü/{number}")
+    load = mlflow.genai.load_prompt if NEWEST else mlflow.load_prompt
+    told["prompts"] = [load("greeting", version=number).template for number in (1, 2)]
+    if NEWEST:
+        experiment = client.get_experiment_by_name("team/flights")
+        models = client.search_logged_models([experiment.experiment_id])
+        told["models"] = [
+            [
+                each.model_id,
+                each.name,
+                each.tags,
+                each.params,
+                str(each.status),
+                _files(f"models:/{each.model_id}"),
+            ]
+            for each in models
+        ]
+        told["measured"] = [[m.key, m.value, m.step, m.run_id] for model in models for m in model.metrics]
+    return told
+
+
+def _run(client: MlflowClient, run: Any) -> list[object]:
+    info, run_id = run.info, run.info.run_id
+    history = [
+        [point.key, repr(point.value), point.timestamp, point.step]
+        for key in run.data.metrics
+        for point in client.get_metric_history(run_id, key)
+    ]
+    read = run.inputs.dataset_inputs
+    return [
+        [info.run_name, info.status, info.lifecycle_stage, info.start_time, info.end_time, info.user_id],
+        [run.data.params, run.data.tags, sorted(history)],
+        sorted([each.dataset.name, each.dataset.source, each.dataset.profile] for each in read),
+        _files(f"runs:/{run_id}/") if client.list_artifacts(run_id) else [],
+    ]
+
+
+def _files(uri: str) -> list[object]:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        found = [each for each in sorted(root.rglob("*")) if each.is_file()]
+        return [
+            [str(each.relative_to(root)), hashlib.sha256(each.read_bytes()).hexdigest()]
+            for each in found
+            if each.name != "registered_model_meta"  # written by the client
+        ]
+
+
 if __name__ == "__main__":
-    fill(sys.argv[1])
+    if sys.argv[2:] == ["see"]:
+        print(json.dumps(see(sys.argv[1])))
+    else:
+        fill(sys.argv[1])

@@ -137,7 +137,7 @@ def artifact_routes(
         Gives the folder of a model version's artifacts by name and version; likewise.
     """
     proxy = _Proxy(store, versions, Uploads(store), of_run, of_model, of_version)
-    directories = "logged-models/{model_id}/artifacts/directories"
+    of_models = "logged-models/{model_id}/artifacts"
     below = (
         ("GET", "artifacts", proxy.list),
         ("GET", "artifacts/{artifact_path:path}", proxy.get),
@@ -158,7 +158,11 @@ def artifact_routes(
         *(
             Route(f"/{api}/2.0/mlflow/{path}", _answering(call))
             for api in ("api", "ajax-api")
-            for path, call in (("artifacts/list", proxy.list_run), (directories, proxy.list_model))
+            for path, call in (
+                ("artifacts/list", proxy.list_run),
+                (f"{of_models}/directories", proxy.list_model),
+                (f"{of_models}/files", proxy.get_of_model),
+            )
         ),
         Route("/get-artifact", _answering(proxy.get_of_run)),
         Route("/model-versions/get-artifact", _answering(proxy.get_of_version)),
@@ -215,6 +219,12 @@ class _Proxy:
         path = ArtifactPath.parse(_asked(request, "path"))
         run = request.query_params.get("run_id") or _asked(request, "run_uuid")
         return await self._send(request, await run_in_threadpool(self.of_run, run) / path)
+
+    async def get_of_model(self, request: Request) -> Response:
+        path = ArtifactPath.parse(_asked(request, "artifact_file_path"))
+        return await self._send(
+            request, await run_in_threadpool(self.of_model, request.path_params["model_id"]) / path
+        )
 
     async def get_of_version(self, request: Request) -> Response:
         path = ArtifactPath.parse(_asked(request, "path"))

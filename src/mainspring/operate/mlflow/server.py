@@ -180,7 +180,7 @@ class MlflowServer:
                     raise ServerRefused(asked, answer.status_code, _reason(answer))
                 yield answer
         except httpx.HTTPError as error:
-            raise ServerUnreachable(self.url, str(error) or type(error).__name__) from error
+            raise ServerUnreachable(self.url, str(error).rstrip(".") or type(error).__name__) from error
 
     def persist(self, call: Callable[[], T]) -> T:
         """Call, and again after a while where that may help."""
