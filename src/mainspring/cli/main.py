@@ -18,6 +18,7 @@ from mainspring.cli import (
     cycle,
     data,
     database,
+    gc,
     init,
     labels,
     ledger,
@@ -90,7 +91,15 @@ for group, commands in {
         labels.app,
         ledger.app,
     ),
-    _MAINTAIN: (processes.server, processes.gateway, alerts.app, database.upgrade, log.app, move.bring),
+    _MAINTAIN: (
+        processes.server,
+        processes.gateway,
+        alerts.app,
+        database.upgrade,
+        log.app,
+        move.bring,
+        gc.gc,
+    ),
 }.items():
     for position, command in enumerate(commands):
         command.group, command.sort_key = (group,), position

@@ -19,6 +19,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -28,7 +29,6 @@ from mainspring.stores.durable import make_folder
 from mainspring.stores.errors import disk_refused
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
     from typing import BinaryIO, Self
@@ -260,16 +260,36 @@ class FileArtifacts:
         """
         freed = 0
         try:
-            for entry in self.aside.iterdir() if self.aside.is_dir() else ():
-                files = [entry, *(entry.rglob("*") if entry.is_dir() else ())]
+            for entry, _, size in self._abandoned(before):
                 with suppress(FileNotFoundError):  # whoever it belongs to was faster
-                    touched = [file.lstat() for file in files]
-                    if max(each.st_mtime for each in touched) < before.timestamp():
-                        _remove(entry)
-                        freed += sum(each.st_size for each in touched if stat.S_ISREG(each.st_mode))
+                    _remove(entry)
+                    freed += size
         except OSError as error:
             raise disk_refused(self.aside, error) from error
         return freed
+
+    def abandoned(self, before: datetime) -> tuple[int, int]:
+        """Count the files that `sweep` would remove, and their bytes."""
+        try:
+            found = list(self._abandoned(before))
+        except OSError as error:
+            raise disk_refused(self.aside, error) from error
+        return sum(files for _, files, _ in found), sum(size for _, _, size in found)
+
+    def touched(self, path: ArtifactPath) -> datetime:
+        """Say when something in a folder was written last; of one that is not there, now."""
+        newest = None
+        with suppress(OSError), self._folder(path.parts) as folder:
+            newest = _newest(folder)
+        return datetime.now(UTC) if newest is None else datetime.fromtimestamp(newest, UTC)
+
+    def _abandoned(self, before: datetime) -> Iterator[tuple[Path, int, int]]:
+        for entry in self.aside.iterdir() if self.aside.is_dir() else ():
+            with suppress(FileNotFoundError):
+                touched = [each.lstat() for each in (entry, *(entry.rglob("*") if entry.is_dir() else ()))]
+                if max(each.st_mtime for each in touched) < before.timestamp():
+                    files = [each.st_size for each in touched if stat.S_ISREG(each.st_mode)]
+                    yield entry, len(files), sum(files)
 
     def _publish(self, aside: Path, path: ArtifactPath) -> None:
         for _ in range(_ATTEMPTS):
@@ -302,6 +322,21 @@ class FileArtifacts:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _newest(folder: int) -> float:
+    newest = os.fstat(folder).st_mtime
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            newest = max(newest, status.st_mtime)
+            if stat.S_ISDIR(status.st_mode):
+                below = os.open(entry.name, _FOLDER, dir_fd=folder)
+                try:
+                    newest = max(newest, _newest(below))
+                finally:
+                    os.close(below)
+    return newest
 
 
 def _remove(path: Path) -> None:

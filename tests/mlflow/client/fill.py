@@ -145,11 +145,12 @@ def see(uri: str) -> dict[str, object]:
 
 def _run(client: MlflowClient, run: Any) -> list[object]:
     info, run_id = run.info, run.info.run_id
-    history = [
-        [point.key, repr(point.value), point.timestamp, point.step]
+    # Of old, files keep a point twice that is logged twice, and infinity as it is; databases keep neither.
+    history = {
+        (point.key, repr(min(point.value, sys.float_info.max)), point.timestamp, point.step)
         for key in run.data.metrics
         for point in client.get_metric_history(run_id, key)
-    ]
+    }
     read = run.inputs.dataset_inputs
     return [
         [info.run_name, info.status, info.lifecycle_stage, info.start_time, info.end_time, info.user_id],

@@ -25,6 +25,7 @@ from mainspring.stores.sql.errors import (
     DatabaseUnsupported,
     unavailable,
 )
+from mainspring.stores.sql.freeing import SqlFreeingStore
 from mainspring.stores.sql.leases import SqlLeases
 from mainspring.stores.sql.ledger import SqlLedger
 from mainspring.stores.sql.loop import SqlLoopStore
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from mainspring.registry.version import RegistryStore
     from mainspring.registry.webhook import WebhookStore
     from mainspring.rollouts.store import RolloutStore
+    from mainspring.tracking.freeing import FreeingStore
     from mainspring.tracking.store import ExperimentStore, LoggedModelStore, LoggedRunStore
 
 T = TypeVar("T")
@@ -79,6 +81,7 @@ class Transaction:
     experiments: ExperimentStore
     logged_runs: LoggedRunStore
     logged_models: LoggedModelStore
+    freeing: FreeingStore
     registered_models: RegisteredModelStore
     registered_versions: RegisteredVersionStore
     webhooks: WebhookStore
@@ -101,6 +104,7 @@ class Transaction:
             experiments=SqlExperimentStore(connection),
             logged_runs=SqlLoggedRunStore(connection),
             logged_models=SqlLoggedModelStore(connection),
+            freeing=SqlFreeingStore(connection),
             registered_models=SqlRegisteredModelStore(connection),
             registered_versions=SqlRegisteredVersionStore(connection),
             webhooks=SqlWebhookStore(connection),

@@ -7,7 +7,7 @@ __all__ = ["SqlValues"]
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from mainspring.stores.sql.insert import insert
 from mainspring.stores.sql.schema import workspace_values
@@ -35,6 +35,10 @@ class SqlValues:
             statement.on_conflict_do_update(index_elements=["key"], set_={"text": statement.excluded.text}),
             {"key": key, "text": text},
         )
+
+    def remove(self, key: str) -> None:
+        """Forget a text; one that is not there is fine."""
+        self.connection.execute(delete(workspace_values).where(workspace_values.c.key == key))
 
     def items(self, prefix: str = "") -> dict[str, str]:
         """Give the texts whose keys begin with a prefix, ordered by key."""
