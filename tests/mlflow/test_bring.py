@@ -14,8 +14,9 @@ from tests.mlflow.conftest import mlflow_server, python_of
 from tests.operate.tiny import begin
 
 from mainspring.cli.up import running
-from mainspring.operate.mlflow.bring import Brought, bring
+from mainspring.operate.mlflow.bring import bring
 from mainspring.operate.mlflow.server import MlflowServer
+from mainspring.operate.mlflow.tally import Moved
 from mainspring.search import AllOf, Search
 from mainspring.workspace import Workspace
 
@@ -35,7 +36,7 @@ def seen(uri: str, generation: str) -> Any:
     return json.loads(ran.stdout)
 
 
-def brought(workspace: Workspace, uri: str, **asked: bool) -> Brought:
+def brought(workspace: Workspace, uri: str, **asked: bool) -> Moved:
     with MlflowServer.at(uri) as server:
         return bring(workspace, server, actor="ada", **asked)
 

@@ -16,8 +16,9 @@ import pytest
 from tests.mlflow.foreign import API, ID, Foreign, experiment, filled, run, serving
 from tests.operate.tiny import begin
 
-from mainspring.operate.mlflow.bring import Brought, bring
+from mainspring.operate.mlflow.bring import bring
 from mainspring.operate.mlflow.server import MlflowServer, NoServer, ServerConfused, ServerUnreachable
+from mainspring.operate.mlflow.tally import Moved
 from mainspring.stores.artifact_path import ASIDE, ArtifactPath
 from mainspring.workspace import Workspace
 
@@ -28,7 +29,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         yield workspace
 
 
-def brought(workspace: Workspace, uri: str) -> Brought:
+def brought(workspace: Workspace, uri: str) -> Moved:
     with MlflowServer.at(uri) as server:
         return bring(workspace, replace(server, waits_s=(0.0, 0.0)), actor="ada")
 

@@ -98,6 +98,7 @@ for group, commands in {
         database.upgrade,
         log.app,
         move.bring,
+        move.send,
         gc.gc,
     ),
 }.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["bring"]
+__all__ = ["bring", "send"]
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from mainspring.cli.options import HERE, Options, actor, opened
 from mainspring.cli.show import counting, display, print_json, table
 
 if TYPE_CHECKING:
-    from mainspring.operate.mlflow.tally import Compared
+    from mainspring.operate.mlflow.tally import Compared, Moved
 
 _SHOWN = 20
 
@@ -49,19 +49,55 @@ def mlflow(uri: str, /, *, dry_run: bool = False, afresh: bool = False, options:
         brought = bring_all(
             workspace, server, actor=actor(), dry_run=dry_run, afresh=afresh, progress=progress
         )
+    return _tell(brought, options)
+
+
+send = App(name="export", help="Send to another server what is here.")
+
+
+@send.command(
+    name="mlflow",
+    help_epilogue="""\
+Examples:
+  mainspring export mlflow http://tracking.example.org:5000 --dry-run
+  mainspring export mlflow http://tracking.example.org:5000
+
+Runs and logged models get ids of the server's; those here stand there in the tags mainspring.run_id and
+mainspring.model_id. Killed, it goes on when it is called again, and doubles nothing. Exit code 1: something is not
+alike on both sides, and is named.""",
+)
+def to_mlflow(uri: str, /, *, dry_run: bool = False, options: Options = HERE) -> int:
+    """Send experiments, runs, files, registered models and prompts to an MLflow tracking server.
+
+    Parameters
+    ----------
+    uri : str
+        The server's address, such as http://127.0.0.1:5000.
+    dry_run : bool
+        Change nothing, and say what would be sent.
+    """
+    from mainspring.operate.mlflow.send import send as send_all
+    from mainspring.operate.mlflow.server import MlflowServer
+
+    with MlflowServer.at(uri) as server, opened(options) as workspace, counting() as progress:
+        sent = send_all(workspace, server, actor=actor(), dry_run=dry_run, progress=progress)
+    return _tell(sent, options)
+
+
+def _tell(moved: Moved, options: Options) -> int:
     if options.json:
         print_json(
             {
-                "server": brought.url,
-                "dry_run": brought.dry_run,
-                "compared": [_row(each) for each in brought.compared],
-                "left": brought.left,
-                "differences": brought.differences,
+                "server": moved.url,
+                "dry_run": moved.dry_run,
+                "compared": [_row(each) for each in moved.compared],
+                "left": moved.left,
+                "differences": moved.differences,
             }
         )
     else:
-        _show(brought.compared, brought.left, brought.differences, dry_run=dry_run)
-    return 1 if brought.differences else 0
+        _show(moved.compared, moved.left, moved.differences, dry_run=moved.dry_run)
+    return 1 if moved.differences else 0
 
 
 def _show(
@@ -94,16 +130,16 @@ def _both(compared: Compared, name: str) -> int | str | None:
 
 def _digests(compared: Compared) -> str:
     there, here = compared.there.digest[:12], compared.here.digest[:12]
-    return here if there == here else f"{here}, and there {there}"
+    return here if there == here else f"{here}, and was {there}"
 
 
 def _verdict(differences: int, left: int, *, dry_run: bool) -> str:
     more = " (--json tells all)" if max(differences, left) > _SHOWN else ""
     if dry_run:
-        what = f"{differences:,} would not be brought, or not whole{more}." if differences else ""
-        return f"Nothing was changed: this is what would be brought. {what}".strip()
+        what = f"{differences:,} would not be moved, or not whole{more}." if differences else ""
+        return f"Nothing was changed: this is what would be moved. {what}".strip()
     if differences:
-        return f"{differences:,} differences between both sides{more}. Give the command again to bring what is missing."
+        return f"{differences:,} differences between both sides{more}. Give the command again to move what is missing."
     return f"Both sides are alike, by counts and digests{more}."
 
 
@@ -111,7 +147,7 @@ def _row(compared: Compared) -> dict[str, object]:
     return {
         "kind": compared.kind,
         "name": compared.name,
-        "there": {"counts": compared.there.counts, "digest": compared.there.digest},
-        "here": {"counts": compared.here.counts, "digest": compared.here.digest},
+        "from": {"counts": compared.there.counts, "digest": compared.there.digest},
+        "to": {"counts": compared.here.counts, "digest": compared.here.digest},
         "differences": compared.differences,
     }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Brought", "bring"]
+__all__ = ["bring"]
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from mainspring.digest import digest_of_json
@@ -19,7 +17,16 @@ from mainspring.operate.mlflow.bring_models import ModelBringer
 from mainspring.operate.mlflow.journal import Journal, ReceivedRun
 from mainspring.operate.mlflow.read import MlflowReader, Owner, Unreadable
 from mainspring.operate.mlflow.server import ServerConfused, ServerRefused
-from mainspring.operate.mlflow.tally import Compared, Points, compare, of_experiment, of_logged_model, of_run
+from mainspring.operate.mlflow.several import at_once
+from mainspring.operate.mlflow.tally import (
+    Compared,
+    Moved,
+    Points,
+    compare,
+    of_experiment,
+    of_logged_model,
+    of_run,
+)
 from mainspring.tracking.limits import (
     check_datasets,
     check_experiment_name,
@@ -48,48 +55,10 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int | None], None]
 
 T = TypeVar("T")
-R = TypeVar("R")
 
-_AT_ONCE = 8
 _BATCH = 1000
 # What spoils one thing alone; a server that does not answer any more ends the whole.
 _SPOILT = (Invalid, ServerRefused, ServerConfused, ParamChanged)
-
-
-@dataclass(frozen=True, slots=True)
-class Brought:
-    """What came of an import.
-
-    Attributes
-    ----------
-    url : str
-        The server.
-    dry_run : bool
-        Whether it was only told what would be brought.
-    compared : tuple of Compared
-        Every experiment and registered model, as it is there and here.
-    left : tuple of str
-        What stays where it is, and why.
-    """
-
-    url: str
-    dry_run: bool
-    compared: tuple[Compared, ...]
-    left: tuple[str, ...]
-
-    @property
-    def differences(self) -> list[str]:
-        """Everything that is not alike on both sides."""
-        return [f"{each.kind} {each.name!r}: {told}" for each in self.compared for told in each.differences]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What is here of what was there."""
-        total: dict[str, int] = {}
-        for each in self.compared:
-            for name, count in each.here.counts.items():
-                total[name] = total.get(name, 0) + count
-        return total
 
 
 def bring(
@@ -100,7 +69,7 @@ def bring(
     dry_run: bool = False,
     afresh: bool = False,
     progress: Progress = lambda what, done, total: None,
-) -> Brought:
+) -> Moved:
     """Bring experiments, runs, logged models, files and registered models; what was brought before is not doubled.
 
     What a server says again in another way since is taken over. Afterwards both sides are counted and digested: the
@@ -136,7 +105,7 @@ def bring(
             bringer.settle(theirs, compared)
         models = ModelBringer(workspace, reader, actor, dry_run, bringer.left)
         registered = list(models.bring(progress))
-        brought = Brought(
+        brought = Moved(
             server.url,
             dry_run,
             (*bringer.spoilt, *(compared for _, compared in found), *registered),
@@ -147,7 +116,7 @@ def bring(
     return brought
 
 
-def _record(workspace: Workspace, brought: Brought, actor: str) -> None:
+def _record(workspace: Workspace, brought: Moved, actor: str) -> None:
     differences = len(brought.differences)
     with workspace.database.write() as tx:
         tx.ledger.append(
@@ -252,7 +221,7 @@ class _Bringer:
     def logged_models(self, theirs: Experiment, compared: Compared) -> None:
         """Bring the logged models of an experiment with their files."""
         found = self.reader.logged_models(theirs.experiment_id)
-        for done, part in enumerate(self._each(lambda model: self._logged_model(theirs, model), found), 1):
+        for done, part in enumerate(at_once(lambda model: self._logged_model(theirs, model), found), 1):
             compared.take(part)
             self.progress("logged models", done, None)
 
@@ -299,7 +268,7 @@ class _Bringer:
     def runs(self, theirs: Experiment, compared: Compared) -> None:
         """Bring the runs of an experiment with their files."""
         found = self.reader.runs(theirs.experiment_id)
-        for done, part in enumerate(self._each(lambda run: self._run(theirs, run), found), 1):
+        for done, part in enumerate(at_once(lambda run: self._run(theirs, run), found), 1):
             compared.take(part)
             self.progress(f"runs of {theirs.name}", done, None)
 
@@ -406,12 +375,6 @@ class _Bringer:
             for metric in run.metrics:
                 points.add_metric([tx.logged_runs.history(run_id, metric.key, limit=None, token="").items])
         return run, points
-
-    def _each(self, call: Callable[[T], R], values: Iterator[T]) -> Iterator[R]:
-        """Call for each value, some at once, in order; reads no further ahead than it works."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            while some := list(islice(values, _AT_ONCE * 8)):
-                yield from pool.map(call, some)
 
 
 def _fitting(values: Iterable[T], check: Callable[[T], object], faults: list[str]) -> list[T]:

@@ -244,6 +244,10 @@ class _Uri(msgspec.Struct):
     artifact_uri: str = ""
 
 
+class _OneExperiment(msgspec.Struct):
+    experiment: _Experiment
+
+
 class _OneRun(msgspec.Struct):
     run: _Run
 
@@ -264,6 +268,13 @@ class MlflowReader:
         for page in self.server.pages("POST", f"{_API}/experiments/search", _Page, asked):
             for each in page.experiments:
                 yield _one(each, _Experiment, _experiment, "An experiment", "experiment_id")
+
+    def experiment(self, experiment_id: int) -> Experiment:
+        """Give one experiment."""
+        asked = {"experiment_id": str(experiment_id)}
+        return _experiment(
+            self.server.ask("GET", f"{_API}/experiments/get", _OneExperiment, query=asked).experiment
+        )
 
     def runs(self, experiment_id: int) -> Iterator[Run | Unreadable]:
         """Give all runs of an experiment, deleted ones too, with the newest point of each metric."""

@@ -169,10 +169,13 @@ class MlflowServer:
         query: Mapping[str, Any] = {},
         body: object = None,
         content: Iterator[bytes] | None = None,
+        size: int = 0,
     ) -> Iterator[httpx.Response]:
-        """Ask once, and give the answer to be read piece by piece; raises as `ask` does."""
+        """Ask once, with a message or `size` bytes, and give the answer to be read in pieces; raises as `ask` does."""
         asked = f"{verb} {self.url}{path}"
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        if content is not None:
+            headers = {"Content-Length": str(size)}
         sent = content if body is None else msgspec.json.encode(body)
         try:
             with self.client.stream(verb, path, params=dict(query), content=sent, headers=headers) as answer:

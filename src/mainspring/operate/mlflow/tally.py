@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "Compared",
+    "Moved",
     "Points",
     "Tally",
     "compare",
@@ -125,6 +126,42 @@ class Compared:
             return
         self.here.add(here, **_counts(here, counted))
         self.differences += compare(what, there, here)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What came of a move.
+
+    Attributes
+    ----------
+    url : str
+        The server.
+    dry_run : bool
+        Whether it was only told what would be moved.
+    compared : tuple of Compared
+        Every experiment and registered model, as it is on both sides.
+    left : tuple of str
+        What stays where it is, and why.
+    """
+
+    url: str
+    dry_run: bool
+    compared: tuple[Compared, ...]
+    left: tuple[str, ...]
+
+    @property
+    def differences(self) -> list[str]:
+        """Everything that is not alike on both sides."""
+        return [f"{each.kind} {each.name!r}: {told}" for each in self.compared for told in each.differences]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is, where it was to be moved to."""
+        total: dict[str, int] = {}
+        for each in self.compared:
+            for name, count in each.here.counts.items():
+                total[name] = total.get(name, 0) + count
+        return total
 
 
 def _counts(described: Mapping[str, object], counted: Mapping[str, str]) -> dict[str, int]:
