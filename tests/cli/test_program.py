@@ -53,6 +53,8 @@ def test_what_prints_can_print_json(called: tuple[str, ...], mainspring: Command
         ("ledger",),
         ("alarms",),
         ("alerts",),
+        ("export",),
+        ("import",),
         ("labels",),
         ("triggers",),
     ):

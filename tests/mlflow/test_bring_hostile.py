@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from tests.mlflow.foreign import API, ID, Foreign, experiment, filled, run, serving
 from tests.operate.tiny import begin
 
+from mainspring.operate.free import free
 from mainspring.operate.mlflow.bring import bring
 from mainspring.operate.mlflow.server import MlflowServer, NoServer, ServerConfused, ServerUnreachable
 from mainspring.operate.mlflow.tally import Moved
@@ -359,3 +361,30 @@ def test_a_password_is_not_told(workspace: Workspace) -> None:
     assert "secret" not in found.url
     journals = list((workspace.settings.state / "imports").iterdir())
     assert all("secret" not in journal.read_text() for journal in journals)
+
+
+@pytest.mark.server("postgresql")
+def test_on_postgresql_all_is_brought_and_freed_as_well(postgresql_url: str, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    begin(root).close()
+    with (root / "mainspring.toml").open("a") as file:
+        file.write(f'database = "{postgresql_url}"\n')
+    foreign = filled(5)
+    foreign.experiments = [
+        experiment(912_345_678_901_234_567, "huge"),
+        experiment(7, "theirs", lifecycle_stage="deleted"),
+    ]
+    foreign.models = [{"name": "good", "aliases": [{"alias": "champion", "version": "1"}]}]
+    foreign.versions = [version("good", 1, f"mlflow-artifacts:/7/{ID(1)}/artifacts/b.txt", run_id=ID(1))]
+    with begin(root) as workspace:
+        with serving(foreign) as uri:
+            assert brought(workspace, uri).differences == []
+            assert brought(workspace, uri).differences == []
+        with workspace.database.write() as tx:
+            assert tx.experiments.add("ours", None, {}, 1).experiment_id == 8
+        gone = free(workspace, older_than=timedelta(0), actor="ada")
+        assert {(each.key, each.files, each.stays) for each in gone} == {
+            (ID(1), 1, True),
+            *((ID(number), 2, False) for number in range(2, 6)),
+        }
+        assert files_of(workspace) == {f"7/{ID(1)}/artifacts/b.txt"}

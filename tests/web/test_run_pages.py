@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import urllib.parse
 from collections.abc import Callable
 
 import pytest
@@ -37,15 +39,52 @@ def logged(empty: Workspace) -> tuple[int, list[str]]:
     return home, ids
 
 
-def test_experiments_are_listed_with_their_last_run(
+def walked(page: Get, path: str = "/experiments") -> list[str]:
+    """All links of a page of experiments and of the pages of the folders in it."""
+    parsed = Parsed(page(path))
+    assert not list(parsed.all("script"))[1:]
+    links = [str(each.get("href")) for each in parsed.all("a")]
+    within = urllib.parse.unquote(path)
+    below = [each for each in links if "folder=" in each and len(urllib.parse.unquote(each)) > len(within)]
+    return links + [link for each in below for link in walked(page, each)]
+
+
+def test_experiments_are_listed_in_their_folders_with_their_last_run(
     empty: Workspace, logged: tuple[int, list[str]], get: Of
 ) -> None:
     home, ids = logged
-    page = Parsed(get(empty)("/experiments"))
-    links = [each.get("href") for each in page.all("a")]
-    assert f"/experiments/{home}" in links
+    links = walked(get(empty))
+    assert links.count(f"/experiments/{home}") == 1
     assert f"/experiments/{home}/runs/{ids[1]}" in links
-    assert not list(page.all("script"))[1:]
+    assert "/experiments?folder=e" in links
+
+
+def test_a_folder_shows_what_is_in_it_and_the_way_up(empty: Workspace, get: Of) -> None:
+    with empty.database.write() as tx:
+        ids = [
+            tx.experiments.add(name, None, {}, number).experiment_id
+            for number, name in enumerate(["team/a", "team/deep/b", "team/", "team"])
+        ]
+    page = get(empty)
+    shown = Parsed(page("/experiments?folder=team"))
+    links = [each.get("href") for each in shown.all("a")]
+    assert {f"/experiments/{ids[0]}", "/experiments?folder=team/deep"} <= set(links)
+    assert not {f"/experiments/{each}" for each in ids[1:]} & set(links)
+    assert "deep/ 1" in shown.text
+    deep = [each.get("href") for each in Parsed(page("/experiments?folder=team/deep")).all("a")]
+    assert {"/experiments", "/experiments?folder=team", f"/experiments/{ids[1]}"} <= set(deep)
+
+
+def test_pages_of_experiments_go_on_where_the_last_ended(empty: Workspace, get: Of) -> None:
+    with empty.database.write() as tx:
+        ids = [tx.experiments.add(f"team/{n}", None, {}, n // 2).experiment_id for n in range(120)]
+    path, found = "/experiments?folder=team", []
+    while path:
+        parsed = Parsed(get(empty)(path))
+        links = [str(each.get("href")) for each in parsed.all("a")]
+        found += [int(link.rpartition("/")[2]) for link in links if re.fullmatch(r"/experiments/\d+", link)]
+        path = next((f"/experiments{link}" for link in links if "after=" in link), "")
+    assert found == ids[::-1]
 
 
 def test_runs_are_found_and_shown_with_what_tells_them_apart(

@@ -18,6 +18,7 @@ from mainspring.cli import (
     cycle,
     data,
     database,
+    folders,
     gc,
     init,
     labels,
@@ -109,6 +110,9 @@ for group, commands in {
 runs.runs.command(run_watch.watch)
 for command in (rollout_forecast.plan, rollout_forecast.simulate, rollout_start.start, rollout_watch.watch):
     rollout.rollout.command(command)
+
+for command in (folders.folders, folders.move, folders.archive):
+    runs.runs.command(command)
 
 
 @app.command(

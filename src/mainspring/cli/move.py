@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 
-bring = App(name="import", help="Bring in what another server holds.")
+bring = App(
+    name="import",
+    help="Bring in what another server holds.",
+    help_epilogue="Example:\n  mainspring import mlflow http://tracking.example.org:5000 --dry-run",
+)
 
 
 @bring.command(
@@ -52,7 +56,11 @@ def mlflow(uri: str, /, *, dry_run: bool = False, afresh: bool = False, options:
     return _tell(brought, options)
 
 
-send = App(name="export", help="Send to another server what is here.")
+send = App(
+    name="export",
+    help="Send to another server what is here.",
+    help_epilogue="Example:\n  mainspring export mlflow http://tracking.example.org:5000 --dry-run",
+)
 
 
 @send.command(

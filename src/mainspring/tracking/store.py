@@ -159,6 +159,10 @@ class ExperimentStore(Protocol):
         """Give the one of this name, deleted or not; raises `ExperimentNotFound`."""
         ...
 
+    def names(self) -> tuple[tuple[int, str, int], ...]:
+        """Give id, name and moment of the last change of all that were not deleted, the last changed first."""
+        ...
+
     def rename(self, experiment_id: int, name: str, now_ms: int) -> None:
         """Give it another name; raises `ExperimentTaken`."""
         ...

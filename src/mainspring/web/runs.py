@@ -4,15 +4,17 @@ from __future__ import annotations
 
 __all__ = ["comparison", "experiment", "experiments", "run"]
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from mainspring.errors import Invalid
 from mainspring.operate.find_runs import compare_runs
-from mainspring.search import EXPERIMENTS, RUNS, AllOf, Search, SearchUnclear, parse_filter, parse_order
+from mainspring.search import RUNS, AllOf, Search, SearchUnclear, parse_filter, parse_order
 from mainspring.stores.artifact_path import ArtifactPath
 from mainspring.tracking.compare import thin
+from mainspring.tracking.folders import listing
 from mainspring.tracking.store import ExperimentNotFound, RunNotFound
 from mainspring.web.curve import curve, is_drawn
 
@@ -31,27 +33,44 @@ Page = tuple[str, dict[str, Any]]
 
 
 def experiments(workspace: Workspace, request: Request) -> Page:
-    """Show every experiment, those that were written to last first."""
-    search = Search(
-        condition=AllOf(()),
-        orders=parse_order(["last_update_time DESC"], EXPERIMENTS),
-        limit=_PAGE,
-        token=request.query_params.get("after", ""),
-    )
+    """Show what is in a folder of experiments, those that were written to last first."""
+    query = request.query_params
+    folder, after = query.get("folder", "").strip("/"), _after(query.get("after", ""))
     with workspace.database.read() as tx:
-        found = tx.experiments.search(search)
+        names = tx.experiments.names()
+        found = listing((name for _, name, _ in names), folder)
+        here = set(found.experiments)
+        left = [
+            (at, number)
+            for number, name, at in names
+            if name in here and (after is None or (at, number) < after)
+        ]
+        shown = [tx.experiments.get(number) for _, number in left[:_PAGE]]
         newest = {
             each.experiment_id: tx.logged_runs.search(
                 [each.experiment_id], Search(condition=AllOf(()), limit=1)
             ).items
-            for each in found.items
+            for each in shown
         }
+    parts = folder.split("/") if folder else []
     return "experiments.html", {
-        "experiments": found.items,
+        "experiments": shown,
+        "folder": folder,
+        "above": [("/".join(parts[: at + 1]), part) for at, part in enumerate(parts)],
+        "folders": found.folders,
         "newest": newest,
-        "after": found.token,
+        "after": f"{left[_PAGE - 1][0]}-{left[_PAGE - 1][1]}" if len(left) > _PAGE else "",
         "url": workspace.settings.pages,
     }
+
+
+def _after(text: str) -> tuple[int, int] | None:
+    """Read where the page before has ended: the moment of its last experiment, and that one's id."""
+    if not text:
+        return None
+    if not (told := re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", text)):
+        raise Invalid(f"{text[:100]!r} is no place in a list: begin at its start.")
+    return int(told[1]), int(told[2])
 
 
 def experiment(workspace: Workspace, request: Request) -> Page:

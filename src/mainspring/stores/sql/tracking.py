@@ -217,6 +217,17 @@ class SqlExperimentStore:
     def named(self, name: str) -> Experiment:
         return self._one(experiments.c.name == name, f"name {name!r}")
 
+    def names(self) -> tuple[tuple[int, str, int], ...]:
+        table = experiments.c
+        statement = (
+            select(table.experiment_id, table.name, table.updated_ms)
+            .where(_seen(experiments, View.ACTIVE))
+            .order_by(table.updated_ms.desc(), table.experiment_id.desc())
+        )
+        return tuple(
+            (row.experiment_id, row.name, row.updated_ms) for row in self.connection.execute(statement)
+        )
+
     def rename(self, experiment_id: int, name: str, now_ms: int) -> None:
         table = experiments.c
         statement = select(table.lifecycle).where(table.name == name, table.experiment_id != experiment_id)

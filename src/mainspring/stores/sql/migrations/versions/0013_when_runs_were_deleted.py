@@ -10,8 +10,8 @@ from sqlalchemy import BigInteger, Column, Integer, text
 if TYPE_CHECKING:
     from alembic.operations import Operations
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 
 def upgrade(op: Operations) -> None:
