@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -303,35 +306,21 @@ def test_uploads_that_were_never_finished_go(workspace: Workspace) -> None:
     assert [path.name for path in aside.iterdir()] == ["under way"]
 
 
-class Killed(BaseException):
-    """In place of SIGKILL: nothing behind it is done, and an open transaction is lost."""
-
-
+@pytest.mark.slow
 def test_killed_anywhere_it_is_finished_by_the_next(workspace: Workspace, tmp_path: Path) -> None:
     runs = [a_run(workspace) for _ in range(3)]
     a_version(workspace, runs[0])
     delete(workspace, *runs)
     later(workspace)
-    settings = workspace.settings
+    root, places = workspace.settings.root, tmp_path / "places"
     workspace.close()
-    places: set[str] = set()
-
-    def killed_at_new(place: str) -> None:
-        if place not in places:
-            places.add(place)
-            raise Killed
-
-    for attempt in range(10):
-        with open_workspace(settings.root) as again:
-            try:
-                free(again, older_than=MONTH, actor="ada", boundary=killed_at_new)
-                break
-            except Killed:
-                assert attempt < 9
-    assert len(places) == 4
-    with open_workspace(settings.root) as again:
+    command = [sys.executable, "-m", "tests.operate.free_and_die", str(root), str(places)]
+    while (ended := subprocess.run(command, capture_output=True, check=False)).returncode != 0:
+        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    killed_at = places.read_text().splitlines()
+    assert len(killed_at) == 3 + len(runs)
+    with open_workspace(root) as again:
         assert files(again) == {"0/…/artifacts/model/MLmodel"}
-        assert again.database is not None
         with again.database.read() as tx:
             assert tx.values.items("freeing:") == {}
             assert tx.logged_runs.bare(runs[0]).run_id == runs[0]

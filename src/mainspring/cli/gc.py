@@ -10,6 +10,8 @@ from mainspring.cli.options import HERE, Options, actor, opened
 from mainspring.cli.show import display, print_json, table, working
 from mainspring.clock import parse_duration
 
+_SHOWN = 50
+
 gc = App(
     name="gc",
     help_epilogue="""\
@@ -55,8 +57,9 @@ def collect(*, older_than: str = "30d", dry_run: bool = False, options: Options 
                     each.size,
                     "stays, since a version comes from it" if each.stays else "",
                 )
-                for each in gone
+                for each in sorted(gone, key=lambda each: -each.size)[:_SHOWN]
             ),
         ),
+        *([f"… and {len(gone) - _SHOWN:,} more; --json tells all."] if len(gone) > _SHOWN else []),
         f"{size:,} bytes in {files:,} files {done}.",
     )

@@ -242,7 +242,7 @@ def _finish(workspace: Workspace, boundary: Callable[[str], None]) -> None:
         pending = msgspec.json.decode(text, type=_Pending)
         kept = Kept.of(map(ArtifactPath.parse, pending.keep))
         for folder in map(ArtifactPath.parse, pending.folders):
-            boundary("before files are gone")
+            boundary(f"before {folder} is gone")
             _clear(store, folder, kept)
         if pending.sweep_before is not None:
             store.sweep(pending.sweep_before)

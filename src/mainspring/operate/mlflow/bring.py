@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BATCH = 1000
+_BATCH = 5000
 # What spoils one thing alone; a server that does not answer any more ends the whole.
 _SPOILT = (Invalid, ServerRefused, ServerConfused, ParamChanged)
 
@@ -318,10 +318,11 @@ class _Bringer:
             else:
                 tx.logged_runs.update(run.run_id, lifecycle=Lifecycle.ACTIVE)
             self._keep_entries(tx, run, faults)
-        points = Points()
+        points, read = Points(), list[Metric]()
         for metric in run.metrics:
-            points.add_metric(self._keep_history(run.run_id, metric.key, faults))
+            points.add_metric(self._read_history(run.run_id, metric.key, read, faults))
         with self.workspace.database.write() as tx:
+            tx.logged_runs.log(run.run_id, read)
             newest = [self._measured(tx, each) for each in _fitting(run.metrics, check_metric, faults)]
             tx.logged_runs.log(run.run_id, newest)
             tx.logged_runs.update(
@@ -351,12 +352,16 @@ class _Bringer:
         )
         runs.give(run.run_id, _fitting(run.models_given, lambda each: check_run_id(each.model_id), faults))
 
-    def _keep_history(self, run_id: str, key: str, faults: list[str]) -> Iterator[list[Metric]]:
+    def _read_history(
+        self, run_id: str, key: str, read: list[Metric], faults: list[str]
+    ) -> Iterator[list[Metric]]:
+        """Read the points of a metric; they gather in `read`, and are written when they are many."""
         for page in self.reader.history(run_id, key):
-            fitting = [replace(each, model_id="") for each in _fitting(page, check_metric, faults)]
-            for start in range(0, len(fitting), _BATCH):
+            read += [replace(each, model_id="") for each in _fitting(page, check_metric, faults)]
+            while len(read) >= _BATCH:
                 with self.workspace.database.write() as tx:
-                    tx.logged_runs.log(run_id, fitting[start : start + _BATCH])
+                    tx.logged_runs.log(run_id, read[:_BATCH])
+                del read[:_BATCH]
             yield page
 
     def _measured(self, tx: Transaction, metric: Metric) -> Metric:
