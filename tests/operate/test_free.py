@@ -327,6 +327,23 @@ def test_killed_anywhere_it_is_finished_by_the_next(workspace: Workspace, tmp_pa
         assert len(events(again)) == 1
 
 
+def test_a_run_that_is_there_again_keeps_its_files(workspace: Workspace) -> None:
+    run = a_run(workspace)
+    delete(workspace, run)
+    later(workspace)
+
+    def die(place: str) -> None:
+        if place == "after the rows are gone":
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        free(workspace, older_than=MONTH, actor="ada", boundary=die)
+    with workspace.database.write() as tx:
+        create_run(tx, NewRun(experiment_id=0, started_ms=1, run_id=run))
+    assert freed(workspace) == ()
+    assert len(files(workspace)) == 2
+
+
 @pytest.mark.parametrize("between", ["restored", "registered"])
 def test_what_comes_between_plan_and_act_is_seen(
     between: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch

@@ -104,10 +104,9 @@ def free(
     tuple of Freed
         What has gone, or would.
     """
-    store = workspace.artifacts
+    store, since = workspace.artifacts, workspace.clock.now() - older_than
     if not dry_run:
-        _finish(workspace, boundary)
-    since = workspace.clock.now() - older_than
+        _finish(workspace, since, boundary)
     # The disk first: whatever is written to it later belongs to something that is known by then.
     strays = tuple(_strays(store, datetime.now(UTC) - max(older_than, _UNDER_WAY)))
     with workspace.database.read() as tx:
@@ -121,12 +120,12 @@ def free(
     gone: list[Freed] = []
     for start in range(0, len(planned), _AT_ONCE):
         gone += _remove(workspace, planned[start : start + _AT_ONCE], since, actor, boundary)
-        _finish(workspace, boundary)
+        _finish(workspace, since, boundary)
     if uploads.files:
         with workspace.database.write() as tx:
             _note(tx, _Pending(sweep_before=datetime.now(UTC) - _UNDER_WAY))
             _record(tx, workspace, [uploads], actor)
-        _finish(workspace, boundary)
+        _finish(workspace, since, boundary)
         gone.append(uploads)
     return tuple(gone)
 
@@ -233,14 +232,18 @@ def _note(tx: Transaction, pending: _Pending) -> None:
     tx.values.put(f"{_PENDING}{uuid4().hex}", msgspec.json.encode(pending).decode())
 
 
-def _finish(workspace: Workspace, boundary: Callable[[str], None]) -> None:
-    """Remove the files that were written down, also by a call that was killed."""
+def _finish(workspace: Workspace, since: datetime, boundary: Callable[[str], None]) -> None:
+    """Remove the files that were written down, also by a call that was killed.
+
+    Since then a run may have been restored, or brought again from another server: its files stay.
+    """
     store = workspace.artifacts
     with workspace.database.read() as tx:
         noted = tx.values.items(_PENDING)
+        referred_now = _deleted(tx, since)[1].kept.paths if noted else ()
     for key, text in noted.items():
         pending = msgspec.json.decode(text, type=_Pending)
-        kept = Kept.of(map(ArtifactPath.parse, pending.keep))
+        kept = Kept.of([*map(ArtifactPath.parse, pending.keep), *referred_now])
         for folder in map(ArtifactPath.parse, pending.folders):
             boundary(f"before {folder} is gone")
             _clear(store, folder, kept)

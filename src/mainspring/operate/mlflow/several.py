@@ -20,5 +20,10 @@ def at_once(call: Callable[[T], R], values: Iterable[T]) -> Iterator[R]:
     """Call for each value, some at once, and give what came in order; reads little further ahead than it works."""
     left = iter(values)
     with ThreadPoolExecutor(_THREADS) as pool:
-        while some := list(islice(left, _AHEAD)):
-            yield from pool.map(call, some)
+        try:
+            while some := list(islice(left, _AHEAD)):
+                yield from pool.map(call, some)
+        except BaseException:
+            # Where one could not go on, those that wait behind it could not either.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
