@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["compact", "prediction_log"]
+__all__ = ["compact", "prediction_log", "unsealed"]
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -177,6 +177,18 @@ def prediction_log(
             .otherwise(pl.col("prediction_id").is_first_distinct())
         )
         return rows.filter(first), labels.with_columns(pl.col("metric").fill_null(""))
+
+
+def unsealed(workspace: Workspace) -> Iterator[LogRecord]:
+    """Read the records that no table has yet.
+
+    Raises
+    ------
+    mainspring.stores.segments.SegmentCorrupt
+        A part of a gateway's log is damaged or gone, and nobody has accepted that it is lost.
+    """
+    for log in _logs(workspace):
+        yield from _after(log, log.sealed)
 
 
 def _read(

@@ -28,6 +28,7 @@ from mainspring.stores.sql.errors import (
 from mainspring.stores.sql.freeing import SqlFreeingStore
 from mainspring.stores.sql.leases import SqlLeases
 from mainspring.stores.sql.ledger import SqlLedger
+from mainspring.stores.sql.lineage import SqlLineage
 from mainspring.stores.sql.loop import SqlLoopStore
 from mainspring.stores.sql.monitoring import SqlMonitoringStore
 from mainspring.stores.sql.registered import SqlRegisteredModelStore, SqlRegisteredVersionStore
@@ -85,6 +86,7 @@ class Transaction:
     registered_models: RegisteredModelStore
     registered_versions: RegisteredVersionStore
     webhooks: WebhookStore
+    lineage: SqlLineage
     values: SqlValues
     leases: SqlLeases
 
@@ -108,6 +110,7 @@ class Transaction:
             registered_models=SqlRegisteredModelStore(connection),
             registered_versions=SqlRegisteredVersionStore(connection),
             webhooks=SqlWebhookStore(connection),
+            lineage=SqlLineage(connection),
             values=SqlValues(connection),
             leases=SqlLeases(connection),
         )

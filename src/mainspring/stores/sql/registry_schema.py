@@ -76,6 +76,7 @@ registered_versions = Table(
     ),
     Index("registered_versions_by_update", "updated_ms"),
     Index("registered_versions_by_run", "run_id"),
+    Index("registered_versions_by_logged_model", "model_id"),
 )
 
 registered_version_tags = Table(

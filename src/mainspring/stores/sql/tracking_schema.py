@@ -159,6 +159,7 @@ datasets = Table(
     Column("schema", TEXT, nullable=False),
     Column("profile", TEXT, nullable=False),
     UniqueConstraint("experiment_id", "name", "digest", name="datasets_unique"),
+    Index("datasets_by_digest", "digest"),
 )
 
 run_datasets = Table(
@@ -174,6 +175,7 @@ run_datasets = Table(
     ),
     Column("context", TEXT),
     Column("tags", TEXT, nullable=False),
+    Index("run_datasets_by_dataset", "dataset"),
 )
 
 run_models = Table(
@@ -183,6 +185,7 @@ run_models = Table(
     Column("given", Boolean, primary_key=True),
     Column("model_id", TEXT, primary_key=True),
     Column("step", BIG, nullable=False),
+    Index("run_models_by_model", "model_id"),
 )
 
 logged_models = Table(

@@ -1,0 +1,59 @@
+"""The operations on lineage: what something came from, what came from it, and what stands on it."""
+
+from __future__ import annotations
+
+__all__ = ["LINEAGE"]
+
+import re
+from typing import TYPE_CHECKING
+
+from mainspring.api.operation import Operation
+from mainspring.errors import Invalid
+from mainspring.lineage import Direction, Impact
+from mainspring.operate.lineage import Lineage, impact, lineage
+from mainspring.operate.lineage.ask import DEPTH
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from mainspring.workspace import Workspace
+
+
+def _ref(request: Request) -> str:
+    ref = request.query_params.get("ref", "")
+    if not ref:
+        raise Invalid("Name what is asked about, as `?ref=orders@v3`.")
+    return ref
+
+
+def _lineage(workspace: Workspace, request: Request, content: bytes) -> Lineage:
+    asked, depth = request.query_params.get("direction", ""), request.query_params.get("depth", str(DEPTH))
+    if asked not in ("", *Direction):
+        raise Invalid(f"direction={asked[:100]!r} must be up or down, or be left out for both.")
+    if not re.fullmatch("[0-9]{1,9}", depth):
+        raise Invalid(f"depth={depth[:100]!r} must be a whole number.")
+    return lineage(workspace, _ref(request), Direction(asked) if asked else None, depth=int(depth))
+
+
+def _impact(workspace: Workspace, request: Request, content: bytes) -> Impact:
+    return impact(workspace, _ref(request))
+
+
+LINEAGE: tuple[Operation, ...] = (
+    Operation(
+        "GET",
+        "/v1/lineage",
+        "What a data version, model version, run, logged model or prediction came from, and what came from it",
+        _lineage,
+        gives=Lineage,
+        query=("ref", "direction", "depth"),
+    ),
+    Operation(
+        "GET",
+        "/v1/impact",
+        "Which versions, endpoints and scores, and how many predictions stand on it",
+        _impact,
+        gives=Impact,
+        query=("ref",),
+    ),
+)

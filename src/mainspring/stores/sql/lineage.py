@@ -1,0 +1,144 @@
+"""What came from what, asked in the direction in which it is not written down: from what was read to its readers."""
+
+from __future__ import annotations
+
+__all__ = ["SHORTEST_DIGEST", "SqlLineage"]
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, func, select
+
+from mainspring.events import EventType
+from mainspring.ref import DataRef
+from mainspring.stores.sql.registry_schema import registered_models, registered_versions
+from mainspring.stores.sql.schema import data_versions, events, runs
+from mainspring.stores.sql.tracking_schema import (
+    datasets,
+    logged_models,
+    logged_runs,
+    run_datasets,
+    run_models,
+    run_tags,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from mainspring.digest import Digest
+
+SHORTEST_DIGEST = 12
+"""Digits with which a dataset of a client begins to name a data version; MLflow's own digests are shorter."""
+
+_PARENT = "mlflow.parentRunId"
+_COPY = "models:/%/%"  # the source of what was registered from another version
+_AT_ONCE = 500  # names in one question
+
+
+@dataclass(frozen=True, slots=True)
+class SqlLineage:
+    """Readers of data, models and runs, in the order in which they came; each answer is whole."""
+
+    connection: Connection
+
+    def data_of_digest(self, digest: str, name: str) -> DataRef | None:
+        """Give the data version that a client's digest names by its first digits, of the same name if there is one."""
+        if len(digest) < SHORTEST_DIGEST:
+            return None
+        table = data_versions.c
+        rows = self.connection.execute(
+            select(table.dataset, table.number)
+            .where(func.substr(table.digest, 1, len(digest)) == digest)
+            .order_by(table.dataset != name, table.dataset, table.number)
+        )
+        row = rows.first()
+        return None if row is None else DataRef(row.dataset, row.number)
+
+    def runs_of_loop_reading(self, data: DataRef) -> list[tuple[str, str]]:
+        """Give the runs of pipelines that read a data version, and their products."""
+        table = runs.c
+        named = table.data.contains(f'"{data}"', autoescape=True)
+        rows = self.connection.execute(
+            select(table.run_id, table.product).where(named).order_by(table.position)
+        )
+        return [(row.run_id, row.product) for row in rows]
+
+    def runs_reading_digest(self, digest: Digest) -> list[str]:
+        """Give the logged runs that read a dataset whose digest is the beginning of this one."""
+        beginnings = [digest[:length] for length in range(SHORTEST_DIGEST, len(digest) + 1)]
+        return self._all(
+            select(logged_runs.c.run_id)
+            .join(run_datasets, run_datasets.c.run == logged_runs.c.position)
+            .join(datasets, datasets.c.position == run_datasets.c.dataset)
+            .where(datasets.c.digest.in_(beginnings))
+            .order_by(logged_runs.c.position)
+        )
+
+    def runs_reading_model(self, model_id: str) -> list[str]:
+        """Give the logged runs that read a logged model."""
+        return self._all(
+            select(logged_runs.c.run_id)
+            .join(run_models, run_models.c.run == logged_runs.c.position)
+            .where(run_models.c.model_id == model_id, run_models.c.given.is_(False))
+            .order_by(logged_runs.c.position)
+        )
+
+    def runs_within(self, run_id: str) -> list[str]:
+        """Give the runs that are nested in a logged run, of its experiment."""
+        parent = select(logged_runs.c.experiment_id).where(logged_runs.c.run_id == run_id).scalar_subquery()
+        return self._all(
+            select(logged_runs.c.run_id)
+            .join(run_tags, run_tags.c.run == logged_runs.c.position)
+            .where(
+                logged_runs.c.experiment_id == parent, run_tags.c.key == _PARENT, run_tags.c.value == run_id
+            )
+            .order_by(logged_runs.c.position)
+        )
+
+    def models_of_run(self, run_id: str) -> list[str]:
+        """Give the logged models that a run gave."""
+        table = logged_models.c
+        return self._all(select(table.model_id).where(table.source_run_id == run_id).order_by(table.position))
+
+    def versions_of_run(self, run_id: str) -> list[tuple[str, int]]:
+        """Give the versions that were registered from a run, and not from a logged model or another version."""
+        table = registered_versions.c
+        return self._versions(table.run_id == run_id, table.model_id == "", ~table.source.like(_COPY))
+
+    def versions_of_model(self, model_id: str) -> list[tuple[str, int]]:
+        """Give the versions that were registered from a logged model, and not from another version."""
+        table = registered_versions.c
+        return self._versions(table.model_id == model_id, ~table.source.like(_COPY))
+
+    def versions_of_source(self, source: str) -> list[tuple[str, int]]:
+        """Give the versions that were registered from this very source."""
+        return self._versions(registered_versions.c.source == source)
+
+    def scorings(self, subjects: Sequence[str]) -> dict[str, str]:
+        """Give of some data versions the data of the event that published each, where they are answers of a model."""
+        found: dict[str, str] = {}
+        for start in range(0, len(subjects), _AT_ONCE):
+            table = events.c
+            rows = self.connection.execute(
+                select(table.subject, table.data).where(
+                    table.subject.in_(subjects[start : start + _AT_ONCE]),
+                    table.type == EventType.DATA_VERSION_PUBLISHED.value,
+                    table.data.contains('"scoring":'),
+                )
+            )
+            found |= {row.subject: row.data for row in rows}
+        return found
+
+    def _versions(self, *conditions: Any) -> list[tuple[str, int]]:
+        rows = self.connection.execute(
+            select(registered_models.c.name, registered_versions.c.number)
+            .join(registered_models, registered_models.c.position == registered_versions.c.model)
+            .where(*conditions)
+            .order_by(registered_versions.c.position)
+        )
+        return [(row.name, row.number) for row in rows]
+
+    def _all(self, statement: Select[Any]) -> list[str]:
+        return list(dict.fromkeys(self.connection.execute(statement).scalars()))
