@@ -452,6 +452,9 @@ class ABTest(Value, frozen=True):
             need(0 < share < 1, f"The share of {name!r}", share, "a share lies between 0 and 1")
         if CANDIDATE not in self.shares:
             raise Invalid(f"An A/B test needs a share for {CANDIDATE!r}, the version that the cycle makes.")
+        # In one order however they are written or were stored: a challenger's part of the units follows from it.
+        ordered = sorted(self.shares, key=lambda name: (name != CANDIDATE, name))
+        msgspec.structs.force_setattr(self, "shares", {name: self.shares[name] for name in ordered})
         total = sum(self.shares.values())
         need(total < 1, "The sum of an A/B test's shares", total, "the control needs some units as well")
 

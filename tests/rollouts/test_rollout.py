@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainspring.digest import digest_of
+from mainspring.digest import canonical_json, digest_of
 from mainspring.errors import Invalid
 from mainspring.rollouts import IllegalMove, Mode, Move, Phase, Rollout, RolloutEnded, steps_of
 from mainspring.strategy import (
@@ -211,3 +212,24 @@ def test_a_unit_of_the_challenger_keeps_it_in_every_step_that_follows(by: float,
 def test_what_cannot_be_meant_is_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(Invalid):
         wrong()
+
+
+@given(
+    st.permutations(["candidate", "7", "10", "9"]),
+    st.permutations([0.05, 0.1, 0.2, 0.3]),
+    st.booleans(),
+)
+def test_a_rollout_that_was_stored_gives_every_version_the_part_that_it_had(
+    names: list[str], shares: list[float], shadow: bool
+) -> None:
+    """However an A/B test was written, and though a store keeps no order of names."""
+    test = ABTest(shares=dict(zip(names, shares, strict=True)))
+    by_name = {"candidate": 2, "7": 7, "10": 10, "9": 9}
+    rollout = begun(Shadow(then=test) if shadow else test, tuple(by_name[name] for name in test.shares))
+    stored = Rollout.from_dict(json.loads(canonical_json(rollout.to_dict())))
+    if shadow:
+        rollout, stored = rollout.advanced(NOON), stored.advanced(NOON)
+    assert stored.parts == rollout.parts
+    assert {version: part.share for version, part in stored.parts.items()} == {
+        by_name[name]: share for name, share in zip(names, shares, strict=True)
+    }
