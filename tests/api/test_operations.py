@@ -31,7 +31,14 @@ from mainspring.operate.workers import TaskFailed, TaskUnavailable
 from mainspring.workspace import Workspace, open_workspace
 
 DAY = timedelta(days=1)
-NAMES = {"version": "99", "product": "tiny", "dataset": "orders", "rollout": "none", "alarm": "none"}
+NAMES = {
+    "version": "99",
+    "product": "tiny",
+    "dataset": "orders",
+    "rollout": "none",
+    "alarm": "none",
+    "model": "tiny",
+}
 QUERIES = {"/v1/lineage": {"ref": "tiny@1"}, "/v1/impact": {"ref": "orders@v1"}}
 OF_A_ROLLOUT = ("/v1/products/{product}/rollout", "/v1/products/{product}/rollouts/{rollout}")
 OF_A_VERSION = ("/v1/products/{product}/versions/{version}/approvals",)

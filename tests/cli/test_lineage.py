@@ -51,3 +51,14 @@ def test_what_cannot_be_followed_is_said(
     said = mainspring(*asked)
     assert said.code == code
     assert said.err
+
+
+def test_what_was_champion_at_a_moment_is_told(root: Path, mainspring: Command) -> None:
+    said = mainspring("models", "tiny", "--as-of", "2024-01-31T12:00:00Z")
+    assert "champion" in said.out
+    assert "100%" in said.out
+    before = mainspring("models", "tiny", "--as-of", "2024-01-30T12:00:00Z", "--json").json
+    assert (before["aliases"], before["shares"]) == ({}, {})
+    assert mainspring("models", "tiny", "--as-of", "yesterday").code == 2
+    assert mainspring("models", "tiny", "--as-of", "2999-01-01T00:00:00Z").code == 2
+    assert mainspring("models", "none", "--as-of", "2024-01-31T12:00:00Z").code == 3

@@ -72,3 +72,19 @@ def test_a_runs_page_leads_to_its_lineage(workspace: Workspace, get: Of) -> None
         home = tx.logged_runs.bare(run.run_id).experiment_id
     page = Parsed(get(workspace)(f"/experiments/{home}/runs/{run.run_id}"))
     assert f"/lineage?ref={run.run_id}" in {each.get("href") for each in page.all("a")}
+
+
+def test_who_served_when_is_told_on_a_page(workspace: Workspace, get: Of) -> None:
+    page = Parsed(get(workspace)("/models/tiny"))
+    assert "tiny@2" in page.text
+    assert "20 %" in page.text.replace("\N{NO-BREAK SPACE}", " ")
+    then = Parsed(get(workspace)("/models/tiny?at=2024-01-31T12:30"))
+    assert "As of 2024-01-31T12:30" in then.text
+    for day in ("2024-01-31", "2024-01-30 10:00", "2024-02-01T00:00:00-05:00"):
+        assert f"As of {day}" in Parsed(get(workspace)(f"/models/tiny?at={quote(day)}")).text
+    for wrong in ("soon", HOSTILE, "2999-01-01", "\0"):
+        reply = get(workspace)(f"/models/tiny?at={quote(wrong)}")
+        assert reply.status_code == 200
+        assert "Now" in Parsed(reply).texts
+        assert "<script>alert" not in reply.text
+    assert get(workspace)(f"/models/{quote(HOSTILE, safe='')}").status_code == 404

@@ -1,4 +1,4 @@
-"""The operations on lineage: what something came from, what came from it, and what stands on it."""
+"""The operations on lineage: what something came from, what came from it, what stands on it, and what held when."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import re
 from typing import TYPE_CHECKING
 
 from mainspring.api.operation import Operation
+from mainspring.clock import parse_time
 from mainspring.errors import Invalid
 from mainspring.lineage import Direction, Impact
+from mainspring.operate.as_of import AsOf, as_of, history
 from mainspring.operate.lineage import Lineage, impact, lineage
 from mainspring.operate.lineage.ask import DEPTH
 
@@ -39,6 +41,12 @@ def _impact(workspace: Workspace, request: Request, content: bytes) -> Impact:
     return impact(workspace, _ref(request))
 
 
+def _as_of(workspace: Workspace, request: Request, content: bytes) -> AsOf:
+    at = request.query_params.get("at")
+    moment = parse_time(at) if at else workspace.clock.now()
+    return as_of(workspace, str(request.path_params["model"]), moment)
+
+
 LINEAGE: tuple[Operation, ...] = (
     Operation(
         "GET",
@@ -47,6 +55,21 @@ LINEAGE: tuple[Operation, ...] = (
         _lineage,
         gives=Lineage,
         query=("ref", "direction", "depth"),
+    ),
+    Operation(
+        "GET",
+        "/v1/models/{model}/as-of",
+        "Where aliases of a product or of a client's model pointed at a moment, and which share each version served",
+        _as_of,
+        gives=AsOf,
+        query=("at",),
+    ),
+    Operation(
+        "GET",
+        "/v1/models/{model}/history",
+        "All that ever held of it, oldest first",
+        lambda w, r, c: history(w, str(r.path_params["model"])),
+        gives=list[AsOf],
     ),
     Operation(
         "GET",

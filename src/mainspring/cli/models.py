@@ -4,15 +4,16 @@ from __future__ import annotations
 
 __all__ = ["models"]
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import msgspec
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.rollout import show_certificate
 from mainspring.cli.show import display, facts, print_json, table, toned, working
+from mainspring.errors import Invalid
 from mainspring.ref import DataRef, ModelRef
 
 if TYPE_CHECKING:
@@ -28,23 +29,35 @@ Examples:
   mainspring models late-orders@7 --json
   mainspring models register models:/m-5f2c --product late-orders --reason trial
   mainspring models verify late-orders@champion
-  mainspring models sbom late-orders@7 --json > sbom.cdx.json""",
+  mainspring models sbom late-orders@7 --json > sbom.cdx.json
+  mainspring models late-orders --as-of 2024-03-01T12:00:00Z""",
 )
 
 
 @models.default
-def show_models(which: str | None = None, /, *, options: Options = HERE) -> None:
-    """List model versions, or show one with its lineage.
+def show_models(
+    which: str | None = None,
+    /,
+    *,
+    at: Annotated[str | None, Parameter(name="--as-of")] = None,
+    options: Options = HERE,
+) -> None:
+    """List model versions, or show one with its lineage, or say what was champion and which share it served.
 
     Parameters
     ----------
     which : str
         A product, or a ref such as late-orders@7 or late-orders@champion.
+    at : str
+        A moment: where the aliases of a product or of a client's model pointed then, and who served.
     """
     from mainspring.digest import Digest
     from mainspring.operate.status import version_row, version_rows
     from mainspring.rollouts.certificate import Certificate
 
+    if at is not None:
+        _show_as_of(which, at, options)
+        return
     one = ModelRef.parse(which) if which and "@" in which else None
     with opened(options) as workspace:
         found = [version_row(workspace, one)] if one else version_rows(workspace, which)
@@ -255,6 +268,39 @@ def sbom(which: str, /, *, options: Options = HERE) -> None:
         print_json(bill)
     else:
         display(table(("Package", "Version", "Licence, as it declares"), by_licence(bill)))
+
+
+def _show_as_of(which: str | None, at: str, options: Options) -> None:
+    from mainspring.clock import parse_time
+    from mainspring.operate.as_of import as_of
+
+    if which is None:
+        raise Invalid("Name a model, such as `mainspring models late-orders --as-of 2024-03-01T12:00:00Z`.")
+    with opened(options) as workspace:
+        found = as_of(workspace, which.partition("@")[0], parse_time(at))
+    if options.json:
+        print_json(found)
+        return
+    serving = {f"{found.called}@{version}": f"{share:.0%}" for version, share in found.shares.items()}
+    shadow = {
+        f"{found.called}@{version}": f"{share:.0%} in the shadow" for version, share in found.shadow.items()
+    }
+    display(
+        facts(
+            {
+                "model": found.model
+                if found.called == found.model
+                else f"{found.model}, then {found.called}",
+                "as of": parse_time(at),
+                "since": found.since or "before anything was registered",
+                "because": found.reason or None,
+                "by": found.actor or None,
+                "rollout": f"{found.rollout}, {found.phase}" if found.rollout else None,
+            }
+        ),
+        table(("Alias", "Version"), ((name, f"@{number}") for name, number in found.aliases.items())),
+        table(("Served", "Share of units"), (serving | shadow).items()),
+    )
 
 
 def _show(row: VersionRow) -> None:

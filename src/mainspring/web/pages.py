@@ -21,7 +21,7 @@ from mainspring.monitoring import AlarmNotFound
 from mainspring.operate import status
 from mainspring.operate.alarms import alarm_rows, alarm_story
 from mainspring.operate.report import rollout_report, rollout_summaries
-from mainspring.web import budget, lineage, runs, triggers
+from mainspring.web import budget, lineage, models, runs, triggers
 from mainspring.web.alarms import charts_of
 from mainspring.web.chart import STYLE
 from mainspring.web.environment import make_environment
@@ -70,6 +70,7 @@ def pages(workspace: Workspace) -> list[BaseRoute]:
         Route("/experiments/{experiment}", _page(workspace, environment, runs.experiment)),
         Route("/experiments/{experiment}/runs/{run}", _page(workspace, environment, runs.run)),
         Route("/comparison", _page(workspace, environment, runs.comparison)),
+        Route("/models/{model}", _page(workspace, environment, models.model)),
         Route("/lineage", _page(workspace, environment, lineage.shown_of)),
         Route("/events", _page(workspace, environment, _events)),
         Route("/assets/{name}", _asset),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, func, select
 
 from mainspring.events import EventType
+from mainspring.governance.ledger import Entry
 from mainspring.ref import DataRef
 from mainspring.stores.sql.registry_schema import registered_models, registered_versions
 from mainspring.stores.sql.schema import data_versions, events, runs
@@ -23,7 +24,7 @@ from mainspring.stores.sql.tracking_schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection
 
@@ -130,6 +131,15 @@ class SqlLineage:
             )
             found |= {row.subject: row.data for row in rows}
         return found
+
+    def happened(self, kinds: Collection[EventType], product: str | None = None) -> list[Entry]:
+        """Give the entries of some kinds, in order; with a product those about its versions."""
+        table = events.c
+        statement = select(events).where(table.type.in_([kind.value for kind in kinds]))
+        if product is not None:  # what begins with `product@` lies before `productA`
+            statement = statement.where(table.subject >= f"{product}@", table.subject < f"{product}A")
+        rows = self.connection.execute(statement.order_by(table.number))
+        return [Entry(**row._mapping) for row in rows]
 
     def _versions(self, *conditions: Any) -> list[tuple[str, int]]:
         rows = self.connection.execute(
