@@ -70,6 +70,13 @@ class Settings:
     webhook_hosts : str
         Hosts, with commas between them, that webhooks of the registry may tell over http, and where their addresses are
         not public; `*` for all. Others are told over https, at public addresses.
+    openlineage_url : str
+        Where run events of OpenLineage are posted: a catalogue's address, with `/api/v1/lineage` added where it has no
+        path. Unset, `OPENLINEAGE_URL` of the environment; a key for it stands in `OPENLINEAGE_API_KEY`.
+    openlineage_file : str
+        A file to which run events are added, one a line; a relative path lies in the root.
+    openlineage_namespace : str
+        Of the jobs and datasets in them. Unset, `OPENLINEAGE_NAMESPACE` of the environment, or `mainspring`.
     page_url : str
         Address at which people reach the pages, for links in alerts; empty for the host and port of the server.
     worker_memory_mb : int
@@ -96,6 +103,9 @@ class Settings:
     allow_code: str = ""
     alerts: Mapping[str, Route] = field(default_factory=dict, repr=False)
     webhook_hosts: str = ""
+    openlineage_url: str = ""
+    openlineage_file: str = ""
+    openlineage_namespace: str = ""
     page_url: str = ""
     worker_memory_mb: int = 4096
 
@@ -121,6 +131,9 @@ class Settings:
             for name in names
             if f"MAINSPRING_{name.upper()}" in environment
         }
+        for name in ("openlineage_url", "openlineage_namespace"):  # as OpenLineage's own clients are told
+            if name.upper() in environment:
+                given.setdefault(name, environment[name.upper()])
         routes, wrong = read_routes(given.pop("alerts", {}))
         faults = list(wrong)
         values: dict[str, Any] = {"alerts": routes}
@@ -215,7 +228,7 @@ def _read(name: str, value: object, kind: type) -> Any:
             raise Invalid(f"is {value!r}, but a window lasts from 0 to 60 seconds.")
         case "interval_s" | "gateway_timeout_s" | "batch_timeout_s" if not 0 < read < math.inf:
             raise Invalid(f"is {value!r}, but a time lasts longer than 0 seconds.")
-        case "page_url" if read and not read.startswith(("http://", "https://")):
+        case "page_url" | "openlineage_url" if read and not read.startswith(("http://", "https://")):
             raise Invalid(f"is {value!r}, but an address begins with https:// or http://.")
         case "engine" if read not in ("local", "ray"):
             raise Invalid(f"is {value!r}, but there are the engines 'local' and 'ray'.")

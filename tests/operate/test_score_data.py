@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.data import DataVersionNotFound
 from mainspring.digest import Digest
-from mainspring.errors import Faults, Invalid
+from mainspring.errors import Faults, Invalid, MainspringError
 from mainspring.events import EventType
 from mainspring.formats.onnx import OnnxModel
 from mainspring.governance import verify
@@ -269,3 +270,28 @@ def test_a_part_whose_blob_is_lost_is_scored_again(workspace: Workspace) -> None
         ]
     workspace.blobs.path(Digest(done["output"])).unlink()
     assert answers(workspace, score(workspace, part_rows=1_500)).height == 3_000
+
+
+def test_an_attempt_is_told_when_it_begins_and_when_it_fails_and_another_begins_after_that(
+    workspace: Workspace,
+) -> None:
+    impatient = replace(workspace, settings=replace(workspace.settings, batch_timeout_s=1e-9))
+    for _ in range(2):
+        with pytest.raises(MainspringError):
+            score(impatient)
+    score(workspace)
+    score(workspace)
+    with workspace.database.read() as tx:
+        told = [
+            (entry.type, json.loads(entry.data)["attempt"])
+            for entry in tx.ledger.entries()
+            if "attempt" in json.loads(entry.data)
+        ]
+    assert told == [
+        (EventType.SCORING_STARTED, 1),
+        (EventType.SCORING_FAILED, 1),
+        (EventType.SCORING_STARTED, 2),
+        (EventType.SCORING_FAILED, 2),
+        (EventType.SCORING_STARTED, 3),
+        (EventType.DATA_VERSION_PUBLISHED, 3),
+    ]

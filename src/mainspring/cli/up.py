@@ -78,6 +78,7 @@ def server(root: Path) -> None:
     from mainspring.sinks.background import Background
     from mainspring.sinks.deliver import alerting
     from mainspring.sinks.news import tell_news
+    from mainspring.sinks.openlineage import lineage_telling
     from mainspring.web import pages
     from mainspring.web.alarms import picture_of
     from mainspring.workspace import open_workspace
@@ -86,7 +87,7 @@ def server(root: Path) -> None:
         declare(workspace, actor="product file")
         workspace.artifacts.sweep(datetime.now(UTC) - _ABANDONED)
         telling = Background(workspace, "webhooks", functools.partial(tell_news, workspace))
-        with alerting(workspace, picture_of), telling:
+        with alerting(workspace, picture_of), telling, lineage_telling(workspace):
             serve(workspace, pages(workspace))
 
 

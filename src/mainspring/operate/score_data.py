@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["NothingToScore", "Scoring", "score_data", "write_scores"]
 
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,10 +18,11 @@ import msgspec
 from mainspring.clock import time_text
 from mainspring.data import Batch, BatchReport, CheckFailure, DataVersion, DataVersionNotFound
 from mainspring.digest import Digest, canonical_json, digest_of_json
-from mainspring.errors import Fault, Faults, Invalid, Refused
+from mainspring.errors import Fault, Faults, Invalid, MainspringError, Refused
 from mainspring.events import Event, EventType
 from mainspring.formats.signature import Signature
 from mainspring.operate.publish import UnknownDataset, one_at_a_time
+from mainspring.operate.score_attempts import attempt_of, begin_attempt, end_attempt
 from mainspring.operate.score_part import (
     ANSWERS,
     Part,
@@ -39,6 +40,7 @@ from mainspring.operate.verify_version import need_sound
 from mainspring.operate.worker import environment
 from mainspring.operate.workers import failed
 from mainspring.ref import DataRef, ModelRef, check_name
+from mainspring.stores.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -139,6 +141,13 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
         """Names the scoring by all that its answers depend on."""
         return digest_of_json(self.lineage)
 
+    def event(self, at: datetime, actor: str, reason: str) -> Event:
+        """An event about an attempt at it."""
+        data = {"batch": self.id, "scoring": self.lineage}
+        return Event(
+            type=EventType.SCORING_STARTED, subject=self.dataset, at=at, actor=actor, reason=reason, data=data
+        )
+
 
 def score_data(
     workspace: Workspace,
@@ -201,20 +210,16 @@ def score_data(
         return published
     need_sound(workspace, version)
     with workspace.workers.scorers() as pool:
-        begun = _begin(workspace, asked, pool, part_rows)
+        begun = _begin(workspace, asked, pool, part_rows, actor, reason)
         boundary("begun")
-        scored = _score(workspace, asked, begun, pool, progress, boundary)
-        with one_at_a_time(workspace):
-            with workspace.database.read() as tx:
-                published = _published(tx, asked)
-                newest = tx.data.newest(asked.dataset)
-            if published is not None:
-                return published
-            table = _ask(
-                pool, Publish(table=asked.dataset, outputs=tuple(each.output for each in scored)), Published
-            )
-            boundary("before publishing")
-            scoring = _record(workspace, asked, begun, scored, table.table_version, newest, actor, reason)
+        try:
+            scored = _score(workspace, asked, begun, pool, progress, boundary)
+            scoring = _publish(workspace, asked, begun, scored, pool, boundary, actor, reason)
+        except MainspringError as error:
+            with suppress(StoreUnavailable), workspace.database.write() as tx:
+                why = str(error).replace("\0", "")
+                end_attempt(tx, asked.id, asked.event(workspace.clock.now(), actor, why))
+            raise
     boundary("published")
     return scoring
 
@@ -339,7 +344,9 @@ def _faults(
 # --- what is done --------------------------------------------------------------------------------------------------
 
 
-def _begin(workspace: Workspace, asked: _Asked, pool: Pool, part_rows: int) -> _Begun:
+def _begin(
+    workspace: Workspace, asked: _Asked, pool: Pool, part_rows: int, actor: str, reason: str
+) -> _Begun:
     """Divide the rows, unless that was done; when the scoring was begun is kept, since it stands in the answers."""
     key = f"scoring:{asked.id}"
     with workspace.database.read() as tx:
@@ -351,10 +358,11 @@ def _begin(workspace: Workspace, asked: _Asked, pool: Pool, part_rows: int) -> _
             raise Faults(f"{asked.data[0]}, to be scored by {asked.model},", faults)
         if not planned.parts:
             raise NothingToScore(asked.data[0], asked.work.since, asked.work.until)
-        begun = _Begun(workspace.clock.now(), planned.parts)
-        with workspace.database.write() as tx:
-            known = tx.values.get(key) or msgspec.json.encode(begun).decode()
-            tx.values.put(key, known)
+        known = msgspec.json.encode(_Begun(workspace.clock.now(), planned.parts)).decode()
+    with workspace.database.write() as tx:
+        known = tx.values.get(key) or known
+        tx.values.put(key, known)
+        begin_attempt(tx, asked.id, asked.event(workspace.clock.now(), actor, reason or "it was asked for"))
     return msgspec.json.decode(known, type=_Begun)
 
 
@@ -392,6 +400,28 @@ def _score(
             done += each.rows
             progress(done, rows)
     return [scored[place] for place in range(len(begun.parts))]
+
+
+def _publish(
+    workspace: Workspace,
+    asked: _Asked,
+    begun: _Begun,
+    scored: Sequence[Scored],
+    pool: Pool,
+    boundary: Callable[[str], None],
+    actor: str,
+    reason: str,
+) -> Scoring:
+    with one_at_a_time(workspace):
+        with workspace.database.read() as tx:
+            published = _published(tx, asked)
+            newest = tx.data.newest(asked.dataset)
+        if published is not None:
+            return published
+        outputs = tuple(each.output for each in scored)
+        table = _ask(pool, Publish(table=asked.dataset, outputs=outputs), Published)
+        boundary("before publishing")
+        return _record(workspace, asked, begun, scored, table.table_version, newest, actor, reason)
 
 
 def _record(
@@ -443,6 +473,7 @@ def _record(
                     "rows": rows,
                     "rows_added": rows,
                     "batch": asked.id,
+                    "attempt": attempt_of(tx, asked.id).number,
                     "scoring": asked.lineage,
                     "snapshot": tx.values.get("code"),
                     "parts": parts,
