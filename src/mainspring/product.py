@@ -373,6 +373,11 @@ class Product:
         them.
     seed : int
         Pins every random choice of a run.
+    owners : sequence of str
+        Who answers for it: people, teams or addresses. It stands on the card of every version that is registered, as do
+        the next three, and can be edited there.
+    intended_use, limits, license : str
+        What it is for, what it is not for or cannot do, and under which license it is; in Markdown.
     """
 
     name: str
@@ -396,6 +401,10 @@ class Product:
     seed: int = 0
     refit: bool = False
     approval: ApprovalPolicy | None = None
+    owners: Sequence[str] = ()
+    intended_use: str = ""
+    limits: str = ""
+    license: str = ""
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -484,6 +493,10 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     refit: bool = False
     metrics: tuple[MetricSpec, ...] = ()
     approval: ApprovalPolicy | None = None
+    owners: tuple[str, ...] = ()
+    intended_use: str = ""
+    limits: str = ""
+    license: str = ""
 
     def to_json(self) -> str:
         """Text that `from_json` reads back to an equal value."""

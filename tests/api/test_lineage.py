@@ -44,3 +44,23 @@ def test_what_cannot_be_asked_is_refused(api: Api, query: dict[str, Any], status
     for path in ("/v1/lineage", "/v1/impact") if len(query) < 2 else ("/v1/lineage",):
         reply = api.get(path, params=query)
         assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_a_card_is_read_and_edited(api: Api) -> None:
+    path = "/v1/products/tiny/versions/champion/card"
+    assert api.get(path).json()["ref"] == "tiny@1"
+    edited = api(
+        "PUT", path, json={"words": "For tests.", "reason": "why"}, headers={"mainspring-actor": "ada"}
+    )
+    assert edited.status_code == 200
+    assert (edited.json()["words"], edited.json()["edits"][-1]["actor"]) == ("For tests.", "ada")
+    for body in (
+        {"words": "", "reason": "why"},
+        {"words": "w", "reason": ""},
+        {"words": "w"},
+        {"words": 1, "reason": "r"},
+        [],
+    ):
+        assert api("PUT", path, json=body).status_code == 400
+    assert api.get("/v1/products/tiny/versions/9/card").status_code == 404
+    assert api.get("/v1/products/tiny/versions/A B/card").status_code == 400

@@ -113,10 +113,11 @@ def test_the_description_lists_every_route_in_the_form_of_openapi(api: Api) -> N
 )
 def test_every_reading_answers_in_the_form_that_it_is_described_in(api: Api, operation: Any) -> None:
     query = QUERIES.get(operation.path, {})
-    reply = api.get(path_of(operation.path), params=query)
+    path = path_of(operation.path).replace("/99/card", "/1/card")
+    reply = api.get(path, params=query)
     assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
     assert msgspec.json.decode(reply.content, type=operation.gives) is not None
-    assert api("HEAD", path_of(operation.path), params=query).status_code == 200
+    assert api("HEAD", path, params=query).status_code == 200
 
 
 @pytest.mark.parametrize("path", OF_A_ROLLOUT)

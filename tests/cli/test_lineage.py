@@ -62,3 +62,20 @@ def test_what_was_champion_at_a_moment_is_told(root: Path, mainspring: Command) 
     assert mainspring("models", "tiny", "--as-of", "yesterday").code == 2
     assert mainspring("models", "tiny", "--as-of", "2999-01-01T00:00:00Z").code == 2
     assert mainspring("models", "none", "--as-of", "2024-01-31T12:00:00Z").code == 3
+
+
+def test_a_card_is_printed_as_markdown_and_edited_from_a_file(root: Path, mainspring: Command) -> None:
+    said = mainspring("models", "card", "tiny@champion")
+    assert said.out.startswith("# tiny@1\n")
+    words = mainspring("models", "card", "tiny@1", "--words").out
+    (root / "words.md").write_text(words.replace("Not stated.", "For tests.", 1))
+    assert mainspring("models", "card", "tiny@1", "--edit", "words.md").code == 2
+    edited = mainspring("models", "card", "tiny@1", "--edit", "words.md", "--reason", "it was asked for")
+    assert "For tests." in edited.out
+    assert "it was asked for" in edited.out
+    history = mainspring("models", "card", "tiny@1", "--json").json["edits"]
+    assert [(each["actor"], each["reason"]) for each in history] == [("grace", "it was asked for")]
+    assert mainspring("models", "card", "tiny@1", "--edit", "none.md", "--reason", "x").code == 3
+    (root / "words.md").write_bytes(b"\xff\xfe\xff")
+    assert mainspring("models", "card", "tiny@1", "--edit", "words.md", "--reason", "x").code == 2
+    assert mainspring("models", "card", "tiny@9").code == 3

@@ -10,9 +10,11 @@ from tests.web.conftest import HOSTILE, Get
 from tests.web.test_pages import Parsed
 
 from mainspring.operate.asking import Asking
+from mainspring.operate.cards import edit_card
 from mainspring.operate.log_runs import NewRun, create_experiment, create_run, log_read
 from mainspring.operate.register_models import create_model, create_version
 from mainspring.operate.version_origins import NewVersion
+from mainspring.ref import ModelRef
 from mainspring.tracking.record import Dataset, DatasetInput
 from mainspring.workspace import Workspace
 
@@ -88,3 +90,21 @@ def test_who_served_when_is_told_on_a_page(workspace: Workspace, get: Of) -> Non
         assert "Now" in Parsed(reply).texts
         assert "<script>alert" not in reply.text
     assert get(workspace)(f"/models/{quote(HOSTILE, safe='')}").status_code == 404
+
+
+def test_a_card_is_shown_with_its_history_as_text(workspace: Workspace, get: Of) -> None:
+    path = "/models/tiny/versions/1"
+    assert "As it was declared." in Parsed(get(workspace)(path)).text
+    words = f"## Limits\n\n{HOSTILE} [x](javascript:alert(1))"
+    edit_card(workspace, ModelRef("tiny", 1), words, actor=HOSTILE, reason=HOSTILE)
+    edit_card(workspace, ModelRef("tiny", 1), "better", actor="ada", reason="too hostile")
+    reply = get(workspace)(path)
+    page = Parsed(reply)
+    assert words in page.texts
+    assert "too hostile" in page.text
+    assert len(list(page.all("script"))) == 1
+    assert [each.get("src") for each in page.all("img")] == ["/assets/icon.svg"]
+    assert not [each for each in page.all("a") if str(each.get("href")).startswith("javascript")]
+    assert get(workspace)("/models/tiny/versions/champion").status_code == 200
+    for wrong in ("9", "x y", quote(HOSTILE, safe="")):
+        assert get(workspace)(f"/models/tiny/versions/{wrong}").status_code in (400, 404)

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from mainspring.api.alarms import ALARMS
 from mainspring.api.browsers import OwnPagesOnly
+from mainspring.api.cards import CARDS
 from mainspring.api.lineage import LINEAGE
 from mainspring.api.mlflow import mlflow_routes, no_method
 from mainspring.api.openapi import describe
@@ -323,6 +324,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ROLLOUTS,
     *ALARMS,
     *LINEAGE,
+    *CARDS,
     Operation(
         "GET",
         "/v1/datasets/{dataset}/batches",

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from mainspring.cli import (
     alarms,
     alerts,
+    cards,
     cycle,
     data,
     database,
@@ -113,6 +114,7 @@ for group, commands in {
 runs.runs.command(run_watch.watch)
 for command in (rollout_forecast.plan, rollout_forecast.simulate, rollout_start.start, rollout_watch.watch):
     rollout.rollout.command(command)
+models.models.command(cards.card)
 
 for command in (folders.folders, folders.move, folders.archive):
     runs.runs.command(command)

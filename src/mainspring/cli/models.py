@@ -30,7 +30,8 @@ Examples:
   mainspring models register models:/m-5f2c --product late-orders --reason trial
   mainspring models verify late-orders@champion
   mainspring models sbom late-orders@7 --json > sbom.cdx.json
-  mainspring models late-orders --as-of 2024-03-01T12:00:00Z""",
+  mainspring models late-orders --as-of 2024-03-01T12:00:00Z
+  mainspring models card late-orders@champion""",
 )
 
 

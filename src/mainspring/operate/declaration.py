@@ -330,6 +330,10 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         cycle_budget=product.cycle_budget,
         log_sample=product.log_sample,
         seed=product.seed,
+        owners=tuple(product.owners),
+        intended_use=product.intended_use,
+        limits=product.limits,
+        license=product.license,
     )
     try:
         return ProductSpec.from_json(spec.to_json())
@@ -395,6 +399,8 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             yield Fault(name, str(error))
     if not 0 <= product.log_sample <= 1:
         yield Fault("log_sample", f"is {product.log_sample}, and a share lies between 0 and 1.")
+    if isinstance(product.owners, str):
+        yield Fault("owners", "is one text.", f"Write a list of them, such as [{product.owners!r}].")
     yield from trigger_faults(product.retrain, [each.name for each in (own, *sources.values())])
     yield from quiet_faults(product.quiet_hours)
     yield from _missing(

@@ -46,6 +46,9 @@ def _own_page(node: Node) -> str | None:
     match node.kind:
         case Kind.RUN if "experiment" in node.facts:
             return f"/experiments/{node.facts['experiment']}/runs/{quote(node.ref, safe='')}"
+        case Kind.VERSION if "of" not in node.facts:
+            product, _, number = node.ref.rpartition("@")
+            return f"/models/{quote(product, safe='')}/versions/{number}"
         case Kind.CYCLE:
             product, _, number = node.ref.partition("/")
             return f"/products/{quote(product)}/cycles/{number}"

@@ -1,8 +1,8 @@
-"""The page of a model: what held of it at a moment, and all that ever did."""
+"""The pages of a model: what held of it at a moment, and all that ever did; and the card of each version."""
 
 from __future__ import annotations
 
-__all__ = ["model"]
+__all__ = ["card", "model"]
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mainspring.clock import parse_time
 from mainspring.errors import Invalid
 from mainspring.operate.as_of import as_of, history
+from mainspring.operate.cards import card as card_of
+from mainspring.ref import ModelRef
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +40,13 @@ def model(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
         "held": held[: -_SHOWN - 1 : -1],
         "older": max(0, len(held) - _SHOWN),
     }
+
+
+def card(workspace: Workspace, request: Request) -> tuple[str, dict[str, Any]]:
+    """Show the card of a product's version."""
+    path = request.path_params
+    found = card_of(workspace, ModelRef.parse(f"{path['model']}@{path['version']}"))
+    return "card.html", {"card": found, "model": path["model"]}
 
 
 def _moment(text: str) -> datetime:

@@ -70,6 +70,7 @@ def pages(workspace: Workspace) -> list[BaseRoute]:
         Route("/experiments/{experiment}", _page(workspace, environment, runs.experiment)),
         Route("/experiments/{experiment}/runs/{run}", _page(workspace, environment, runs.run)),
         Route("/comparison", _page(workspace, environment, runs.comparison)),
+        Route("/models/{model}/versions/{version}", _page(workspace, environment, models.card)),
         Route("/models/{model}", _page(workspace, environment, models.model)),
         Route("/lineage", _page(workspace, environment, lineage.shown_of)),
         Route("/events", _page(workspace, environment, _events)),

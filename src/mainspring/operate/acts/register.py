@@ -15,6 +15,7 @@ from mainspring.loop import Cycle, CycleState
 from mainspring.operate.acts.judge import REFIT, read_package
 from mainspring.operate.acts.stage import Stage
 from mainspring.operate.acts.steps import packaging_step
+from mainspring.operate.cards import words_of
 from mainspring.operate.model_folder import Origin, describe
 from mainspring.operate.webhooks import tell
 from mainspring.ref import DataRef, ModelRef
@@ -72,6 +73,7 @@ def register(stage: Stage, cycle: Cycle) -> None:
                 "environment": environment,
                 "steps": [dict(step) for step in run.steps],
                 "served": package.serving(),
+                **({"card": words} if (words := words_of(spec)) else {}),
             },
             metrics=cycle.metrics,
             reference=Digest(outputs["judge"]),

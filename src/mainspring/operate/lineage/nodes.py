@@ -60,6 +60,7 @@ def version_node(tx: Transaction, name: str, number: int) -> Node:
     """Give a version of a product's or of a client's; raises what the store of registered versions raises."""
     version = tx.registered_versions.get(name, number)
     facts = {
+        "of": "a client" if tx.registry.is_taken(name) else "",
         "aliases": ", ".join(version.aliases),
         "registered": _moment(version.created_ms),
         "by": version.user_id,
