@@ -116,6 +116,21 @@ def test_what_stands_on_a_data_version_is_counted(workspace: Workspace) -> None:
     assert "tiny@1" not in {each.ref for each in impact(workspace, "orders@v2").versions}
 
 
+@pytest.mark.parametrize("ref", ["orders@v1", "orders@v2", "tiny@1", "Fraud model@1", "tiny-scores@v1", RUN])
+def test_what_is_counted_all_at_once_is_what_the_tree_shows(workspace: Workspace, ref: str) -> None:
+    down, found = lineage(workspace, ref, Direction.DOWN).down, impact(workspace, ref)
+    assert down is not None
+    assert down.whole
+    for kind, standing in (
+        (Kind.VERSION, found.versions),
+        (Kind.RUN, found.runs),
+        (Kind.LOGGED_MODEL, found.logged_models),
+        (Kind.SCORES, found.scores),
+        (Kind.ENDPOINT, found.endpoints),
+    ):
+        assert [each.ref for each in standing] == [each for each in refs(down, kind) if each != ref]
+
+
 def test_a_clients_dataset_with_the_digest_of_a_data_version_is_that_data_version(
     workspace: Workspace,
 ) -> None:

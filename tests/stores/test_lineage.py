@@ -12,6 +12,7 @@ from mainspring.pipelines import Run, RunState
 from mainspring.ref import DataRef
 from mainspring.registry.registered import RegisteredVersion
 from mainspring.stores.sql import Transaction
+from mainspring.stores.sql.lineage import AllReaders, SqlLineage
 from mainspring.tracking.record import Dataset, DatasetInput, LoggedModel
 from mainspring.tracking.record import Run as LoggedRun
 
@@ -35,6 +36,11 @@ def logged(transaction: Transaction, run_id: str, **tags: str) -> None:
     transaction.logged_runs.add(run)
 
 
+def both(transaction: Transaction) -> tuple[SqlLineage | AllReaders, ...]:
+    """Asked one by one, and read all at once: the answers are the same."""
+    return transaction.lineage, transaction.lineage.all_at_once()
+
+
 def test_a_data_version_is_found_by_the_first_digits_of_its_digest(
     transaction: Transaction, data: DataRef
 ) -> None:
@@ -53,9 +59,10 @@ def test_who_logged_those_digits_has_read_it(
     logged(transaction, "b")
     given = Dataset(name="o", digest=DIGEST[:length], source_type="local", source="{}")
     transaction.logged_runs.read("a", [DatasetInput(dataset=given)], ["m-1"])
-    assert transaction.lineage.runs_reading_digest(DIGEST) == found
-    assert transaction.lineage.runs_reading_model("m-1") == ["a"]
-    assert transaction.lineage.runs_reading_model("m-2") == []
+    for lineage in both(transaction):
+        assert lineage.runs_reading_digest(DIGEST) == found
+        assert lineage.runs_reading_model("m-1") == ["a"]
+        assert lineage.runs_reading_model("m-2") == []
 
 
 def test_names_with_signs_of_patterns_name_themselves_alone(transaction: Transaction) -> None:
@@ -70,8 +77,9 @@ def test_names_with_signs_of_patterns_name_themselves_alone(transaction: Transac
             started_at=NOON,
         )
         transaction.runs.put(run)
-    assert transaction.lineage.runs_of_loop_reading(DataRef("or_ers", 1)) == [("run-or_ers@v1", "tiny")]
-    assert transaction.lineage.runs_of_loop_reading(DataRef("orders", 1)) == [("run-orders@v1", "tiny")]
+    for lineage in both(transaction):
+        assert lineage.runs_of_loop_reading(DataRef("or_ers", 1)) == [("run-or_ers@v1", "tiny")]
+        assert lineage.runs_of_loop_reading(DataRef("orders", 1)) == [("run-orders@v1", "tiny")]
 
 
 def test_nested_runs_and_logged_models_are_found_from_their_run(transaction: Transaction) -> None:
@@ -88,9 +96,10 @@ def test_nested_runs_and_logged_models_are_found_from_their_run(transaction: Tra
             artifact_uri="s3://x",
         )
     )
-    assert transaction.lineage.runs_within("a") == ["b"]
-    assert transaction.lineage.runs_within("b") == transaction.lineage.runs_within("none") == []
-    assert transaction.lineage.models_of_run("a") == ["m-1"]
+    assert transaction.lineage.nested_runs(0) == {"a": ["b"]}
+    assert transaction.lineage.nested_runs(1) == {}
+    for lineage in both(transaction):
+        assert lineage.models_of_run("a") == ["m-1"]
 
 
 def test_a_copy_of_a_version_came_from_that_version_alone(transaction: Transaction) -> None:
@@ -113,7 +122,7 @@ def test_a_copy_of_a_version_came_from_that_version_alone(transaction: Transacti
                 updated_ms=1,
             )
         )
-    lineage = transaction.lineage
-    assert lineage.versions_of_run("a") == [("Fraud", 1)]
-    assert lineage.versions_of_model("m-1") == [("Fraud", 2)]
-    assert lineage.versions_of_source("models:/Fraud/1") == [("Fraud", 3)]
+    for lineage in both(transaction):
+        assert lineage.versions_of_run("a") == [("Fraud", 1)]
+        assert lineage.versions_of_model("m-1") == [("Fraud", 2)]
+        assert lineage.versions_of_source("models:/Fraud/1") == [("Fraud", 3)]

@@ -72,5 +72,5 @@ def impact(workspace: Workspace, ref: str) -> Impact:
     """
     with workspace.database.read() as tx:
         node = node_named(workspace, tx, ref)
-        near = Neighbours(workspace, tx)
+        near = Neighbours(workspace, tx, all_at_once=True)
         return impact_of(walk(node, Direction.DOWN, near, depth=_ALL, wide=_ALL, most=_ALL))

@@ -7,7 +7,7 @@ __all__ = ["Neighbours"]
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mainspring.errors import NotFound
@@ -25,10 +25,10 @@ from mainspring.ref import DataRef, ModelRef
 from mainspring.registry.source import OfVersion, SourceRefused, read_source
 
 if TYPE_CHECKING:
-    from mainspring.monitoring.store import DayQuality
     from mainspring.pipelines import Run
     from mainspring.product import ProductSpec
     from mainspring.registry.registered import RegisteredVersion
+    from mainspring.rollouts import Route
     from mainspring.stores.sql.database import Transaction
     from mainspring.tracking.record import Run as LoggedRun
     from mainspring.workspace import Workspace
@@ -47,11 +47,17 @@ class Neighbours:
     workspace : Workspace
     tx : Transaction
         The moment in which all is read.
+    all_at_once : bool
+        Whether to read all relations before, since thousands will be asked for; of a run, then, its id alone is told.
     """
 
-    def __init__(self, workspace: Workspace, tx: Transaction) -> None:
-        self._workspace, self._tx = workspace, tx
-        self._days: dict[str, tuple[DayQuality, ...]] = {}
+    def __init__(self, workspace: Workspace, tx: Transaction, *, all_at_once: bool = False) -> None:
+        self._workspace, self._tx, self._plain = workspace, tx, all_at_once
+        self._readers_of = tx.lineage.all_at_once() if all_at_once else tx.lineage
+        self._days = cache(tx.monitoring.quality)
+        self._nested = cache(tx.lineage.nested_runs)
+        self._is_clients = cache(tx.registry.is_taken)
+        self._experiment = cache(lambda run_id: tx.logged_runs.bare(run_id).experiment_id)
 
     def __call__(self, node: Node, direction: Direction, limit: int) -> Near:
         """Give those in a direction, as many as `limit` says, and how many more there are."""
@@ -92,9 +98,9 @@ class Neighbours:
             case Kind.RUN:
                 yield from self._below_run(node.ref)
             case Kind.LOGGED_MODEL:
-                for name, number in self._tx.lineage.versions_of_model(node.ref):
+                for name, number in self._readers_of.versions_of_model(node.ref):
                     yield self._version(Relation.REGISTERED, f"{name}@{number}")
-                for run_id in self._tx.lineage.runs_reading_model(node.ref):
+                for run_id in self._readers_of.runs_reading_model(node.ref):
                     yield self._run(Relation.READ, run_id)
             case Kind.VERSION:
                 yield from self._below_version(node.ref)
@@ -134,7 +140,7 @@ class Neighbours:
     def _above_version(self, ref: str) -> Iterator[_Way]:
         name, number = _split(ref)
         version = self._tx.registered_versions.get(name, number)
-        if not self._tx.registry.is_taken(name):
+        if not self._is_clients(name):
             own = self._tx.registry.get(ModelRef(name, number))
             yield self._run(Relation.MADE, own.run_id)
             return
@@ -182,12 +188,12 @@ class Neighbours:
 
     def _readers(self, data: DataRef) -> Iterator[tuple[str | None, _Way]]:
         """Who has read a data version, and through which view, or as it is."""
-        found = self._tx.lineage.runs_of_loop_reading(data)
+        found = self._readers_of.runs_of_loop_reading(data)
         for run_id, product in found:
             for view in self._views(product, data.dataset):
                 yield view, self._run(Relation.READ, run_id)
         loops = {run_id for run_id, _ in found}
-        for run_id in self._tx.lineage.runs_reading_digest(self._tx.data.get(data).digest):
+        for run_id in self._readers_of.runs_reading_digest(self._tx.data.get(data).digest):
             if run_id not in loops:
                 yield None, self._run(Relation.READ, run_id)
         for ref, told in self._scorings.items():
@@ -198,32 +204,31 @@ class Neighbours:
                     yield view, self._data(Relation.READ, DataRef.parse(ref))
 
     def _below_run(self, run_id: str) -> Iterator[_Way]:
-        for model_id in self._tx.lineage.models_of_run(run_id):
+        for model_id in self._readers_of.models_of_run(run_id):
             yield self._model(Relation.MADE, model_id)
-        for name, number in self._tx.lineage.versions_of_run(run_id):
-            relation = Relation.REGISTERED if self._tx.registry.is_taken(name) else Relation.MADE
+        for name, number in self._readers_of.versions_of_run(run_id):
+            relation = Relation.REGISTERED if self._is_clients(name) else Relation.MADE
             yield self._version(relation, f"{name}@{number}")
         if (
             self._loop_run(run_id) is None
-        ):  # of the loop's, the nested ones are its steps, and make nothing themselves
-            for within in self._tx.lineage.runs_within(run_id):
-                yield self._run(Relation.WITHIN, within)
+        ):  # those nested in the loop's are its steps, and make nothing themselves
+            with suppress(NotFound):
+                for within in self._nested(self._experiment(run_id)).get(run_id, ()):
+                    yield self._run(Relation.WITHIN, within)
 
     def _below_version(self, ref: str) -> Iterator[_Way]:
         name, number = _split(ref)
-        if not self._tx.registry.is_taken(name):
-            for route in self._tx.rollouts.routes():
+        if not self._is_clients(name):
+            for route in self._routes:
                 if route.product == name and number in {each.version for each in route.variants}:
                     yield Relation.SERVES, partial(endpoint_node, route)
-            if name not in self._days:
-                self._days[name] = self._tx.monitoring.quality(name)
-            answered = predictions_node(name, number, self._days[name])
+            answered = predictions_node(name, number, self._days(name))
             if answered is not None:
                 yield Relation.ANSWERED, partial(_same, answered)
             for scores, told in self._scorings.items():
                 if told["scoring"]["model"] == ref:
                     yield self._data(Relation.ANSWERED, DataRef.parse(scores))
-        for to, version in self._tx.lineage.versions_of_source(f"models:/{name}/{number}"):
+        for to, version in self._readers_of.versions_of_source(f"models:/{name}/{number}"):
             yield self._version(Relation.REGISTERED, f"{to}@{version}")
 
     # --- what is read once -------------------------------------------------------------------------------------------
@@ -231,6 +236,10 @@ class Neighbours:
     @cached_property
     def _specs(self) -> dict[str, ProductSpec]:
         return self._workspace.specs(self._tx)
+
+    @cached_property
+    def _routes(self) -> tuple[Route, ...]:
+        return self._tx.rollouts.routes()
 
     @cached_property
     def _scorings(self) -> dict[str, Any]:
@@ -263,6 +272,8 @@ class Neighbours:
         return relation, partial(_or_gone, Kind.DATA, str(ref), lambda: data_node(self._tx, ref))
 
     def _run(self, relation: Relation, run_id: str) -> _Way:
+        if self._plain:
+            return relation, partial(Node, kind=Kind.RUN, ref=run_id)
         return relation, partial(_or_gone, Kind.RUN, run_id, lambda: run_node(self._tx, run_id))
 
     def _model(self, relation: Relation, model_id: str) -> _Way:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["SHORTEST_DIGEST", "SqlLineage"]
+__all__ = ["SHORTEST_DIGEST", "AllReaders", "SqlLineage"]
 
+# ruff: noqa: D102 - the methods of AllReaders are those of SqlLineage
+
+import json
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Select, func, select
 
@@ -24,11 +28,13 @@ from mainspring.stores.sql.tracking_schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from mainspring.digest import Digest
+
+T = TypeVar("T")
 
 SHORTEST_DIGEST = 12
 """Digits with which a dataset of a client begins to name a data version; MLflow's own digests are shorter."""
@@ -68,12 +74,11 @@ class SqlLineage:
 
     def runs_reading_digest(self, digest: Digest) -> list[str]:
         """Give the logged runs that read a dataset whose digest is the beginning of this one."""
-        beginnings = [digest[:length] for length in range(SHORTEST_DIGEST, len(digest) + 1)]
         return self._all(
             select(logged_runs.c.run_id)
             .join(run_datasets, run_datasets.c.run == logged_runs.c.position)
             .join(datasets, datasets.c.position == run_datasets.c.dataset)
-            .where(datasets.c.digest.in_(beginnings))
+            .where(datasets.c.digest.in_(_beginnings(digest)))
             .order_by(logged_runs.c.position)
         )
 
@@ -86,17 +91,15 @@ class SqlLineage:
             .order_by(logged_runs.c.position)
         )
 
-    def runs_within(self, run_id: str) -> list[str]:
-        """Give the runs that are nested in a logged run, of its experiment."""
-        parent = select(logged_runs.c.experiment_id).where(logged_runs.c.run_id == run_id).scalar_subquery()
-        return self._all(
-            select(logged_runs.c.run_id)
+    def nested_runs(self, experiment_id: int) -> dict[str, list[str]]:
+        """Give by run those that are nested in it, in an experiment."""
+        rows = self.connection.execute(
+            select(logged_runs.c.run_id, run_tags.c.value)
             .join(run_tags, run_tags.c.run == logged_runs.c.position)
-            .where(
-                logged_runs.c.experiment_id == parent, run_tags.c.key == _PARENT, run_tags.c.value == run_id
-            )
+            .where(logged_runs.c.experiment_id == experiment_id, run_tags.c.key == _PARENT)
             .order_by(logged_runs.c.position)
         )
+        return _by_first((row.value, row.run_id) for row in rows)
 
     def models_of_run(self, run_id: str) -> list[str]:
         """Give the logged models that a run gave."""
@@ -141,6 +144,58 @@ class SqlLineage:
         rows = self.connection.execute(statement.order_by(table.number))
         return [Entry(**row._mapping) for row in rows]
 
+    def all_at_once(self) -> AllReaders:
+        """Read everything, for who asks about thousands."""
+        digests = self.connection.execute(
+            select(datasets.c.digest, logged_runs.c.run_id)
+            .join(run_datasets, run_datasets.c.dataset == datasets.c.position)
+            .join(logged_runs, logged_runs.c.position == run_datasets.c.run)
+            .where(func.length(datasets.c.digest) >= SHORTEST_DIGEST)
+            .order_by(logged_runs.c.position)
+        )
+        given = self.connection.execute(
+            select(run_models.c.model_id, logged_runs.c.run_id)
+            .join(logged_runs, logged_runs.c.position == run_models.c.run)
+            .where(run_models.c.given.is_(False))
+            .order_by(logged_runs.c.position)
+        )
+        made = self.connection.execute(
+            select(logged_models.c.source_run_id, logged_models.c.model_id).order_by(logged_models.c.position)
+        )
+        nested = self.connection.execute(
+            select(run_tags.c.value, logged_runs.c.run_id)
+            .join(logged_runs, logged_runs.c.position == run_tags.c.run)
+            .where(run_tags.c.key == _PARENT)
+            .order_by(logged_runs.c.position)
+        )
+        loops = self.connection.execute(
+            select(runs.c.data, runs.c.run_id, runs.c.product).order_by(runs.c.position)
+        )
+        versions = self.connection.execute(
+            select(
+                registered_models.c.name,
+                registered_versions.c.number,
+                registered_versions.c.run_id,
+                registered_versions.c.model_id,
+                registered_versions.c.source,
+            )
+            .join(registered_models, registered_models.c.position == registered_versions.c.model)
+            .order_by(registered_versions.c.position)
+        ).all()
+        own = [row for row in versions if not _is_copy(row.source)]
+        return AllReaders(
+            loops=_by_first(
+                (ref, (row.run_id, row.product)) for row in loops for ref in json.loads(row.data)
+            ),
+            digests=_by_first((row.digest, row.run_id) for row in digests),
+            readers=_by_first((row.model_id, row.run_id) for row in given),
+            nested=_by_first((row.value, row.run_id) for row in nested),
+            models=_by_first((row.source_run_id, row.model_id) for row in made),
+            by_run=_by_first((row.run_id, (row.name, row.number)) for row in own if not row.model_id),
+            by_model=_by_first((row.model_id, (row.name, row.number)) for row in own),
+            by_source=_by_first((row.source, (row.name, row.number)) for row in versions),
+        )
+
     def _versions(self, *conditions: Any) -> list[tuple[str, int]]:
         rows = self.connection.execute(
             select(registered_models.c.name, registered_versions.c.number)
@@ -152,3 +207,54 @@ class SqlLineage:
 
     def _all(self, statement: Select[Any]) -> list[str]:
         return list(dict.fromkeys(self.connection.execute(statement).scalars()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllReaders:
+    """All readers of data, models and runs, in memory; it answers as `SqlLineage` does."""
+
+    loops: Mapping[str, list[tuple[str, str]]]
+    digests: Mapping[str, list[str]]
+    readers: Mapping[str, list[str]]
+    nested: Mapping[str, list[str]]
+    models: Mapping[str, list[str]]
+    by_run: Mapping[str, list[tuple[str, int]]]
+    by_model: Mapping[str, list[tuple[str, int]]]
+    by_source: Mapping[str, list[tuple[str, int]]]
+
+    def runs_of_loop_reading(self, data: DataRef) -> list[tuple[str, str]]:
+        return self.loops.get(str(data), [])
+
+    def runs_reading_digest(self, digest: Digest) -> list[str]:
+        found = (self.digests.get(each, ()) for each in _beginnings(digest))
+        return list(dict.fromkeys(run_id for some in found for run_id in some))
+
+    def runs_reading_model(self, model_id: str) -> list[str]:
+        return self.readers.get(model_id, [])
+
+    def models_of_run(self, run_id: str) -> list[str]:
+        return self.models.get(run_id, [])
+
+    def versions_of_run(self, run_id: str) -> list[tuple[str, int]]:
+        return self.by_run.get(run_id, [])
+
+    def versions_of_model(self, model_id: str) -> list[tuple[str, int]]:
+        return self.by_model.get(model_id, [])
+
+    def versions_of_source(self, source: str) -> list[tuple[str, int]]:
+        return self.by_source.get(source, [])
+
+
+def _beginnings(digest: Digest) -> list[str]:
+    return [digest[:length] for length in range(SHORTEST_DIGEST, len(digest) + 1)]
+
+
+def _is_copy(source: str) -> bool:
+    return source.startswith("models:/") and "/" in source.removeprefix("models:/")
+
+
+def _by_first(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    found: dict[str, list[T]] = defaultdict(list)
+    for key, value in pairs:
+        found[key].append(value)
+    return dict(found)
