@@ -49,6 +49,7 @@ class Relation(StrEnum):
     STARTED = "started"
     MADE = "made"
     REGISTERED = "registered"
+    OFFERED = "offered"
     WITHIN = "within"
     ANSWERED = "answered"
     SERVES = "serves"
@@ -67,6 +68,7 @@ _WORDS = {
     Relation.STARTED: ("started by", "started"),
     Relation.MADE: ("made by", "made"),
     Relation.REGISTERED: ("registered from", "registered as"),
+    Relation.OFFERED: ("packaged", "offered to"),
     Relation.WITHIN: ("within", "holds"),
     Relation.ANSWERED: ("answered by", "answered"),
     Relation.SERVES: ("served by", "serves"),

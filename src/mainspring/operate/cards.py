@@ -119,6 +119,7 @@ def _facts(workspace: Workspace, tx: Transaction, version: ModelVersion) -> dict
         "aliases": ", ".join(aliases),
         "task": f"{type(task).__name__} of {task.label}" if task else "",
         "served from": {"onnx": "ONNX", "native": "its own library"}.get(served.get("served", ""), ""),
+        "made by a client": str(_mapping(lineage.get("offer")).get("source", "")),
         "params": ", ".join(f"{name}={value}" for name, value in _mapping(lineage.get("params")).items()),
         "seed": str(lineage.get("seed", "")),
         "run": version.run_id,

@@ -22,9 +22,11 @@ from mainspring.operate.lineage.nodes import (
     version_node,
 )
 from mainspring.ref import DataRef, ModelRef
-from mainspring.registry.source import OfVersion, SourceRefused, read_source
+from mainspring.registry.source import OfRun, OfVersion, SourceRefused, read_source
+from mainspring.stores.sql.lineage import AllReaders
 
 if TYPE_CHECKING:
+    from mainspring.loop import Cycle
     from mainspring.pipelines import Run
     from mainspring.product import ProductSpec
     from mainspring.registry.registered import RegisteredVersion
@@ -57,7 +59,6 @@ class Neighbours:
         self._days = cache(tx.monitoring.quality)
         self._nested = cache(tx.lineage.nested_runs)
         self._is_clients = cache(tx.registry.is_taken)
-        self._experiment = cache(lambda run_id: tx.logged_runs.bare(run_id).experiment_id)
 
     def __call__(self, node: Node, direction: Direction, limit: int) -> Near:
         """Give those in a direction, as many as `limit` says, and how many more there are."""
@@ -117,6 +118,7 @@ class Neighbours:
                 facts = {"trigger": cycle.trigger_text, "evidence": cycle.evidence, "by": cycle.actor}
                 named = Node(kind=Kind.CYCLE, ref=f"{cycle.product}/{cycle.number}", facts=facts)
                 yield Relation.STARTED, lambda: named
+                yield from self._offered(cycle)
             known = {DataRef.parse(each) for each in loop.data}
             yield from self._read(loop.product, [DataRef.parse(each) for each in loop.data])
         for given in logged.datasets if logged else ():
@@ -136,6 +138,14 @@ class Neighbours:
             yield _plain(Relation.CODED, Kind.CODE, f"git:{commit}", file=tags.get("mlflow.source.name", ""))
         if parent := tags.get(_PARENT):
             yield self._run(Relation.WITHIN, parent)
+
+    def _offered(self, cycle: Cycle) -> Iterator[_Way]:
+        """What a client had logged, where the cycle's run packaged that; a logged model stands among what it read."""
+        match read_source(cycle.offer.source) if cycle.offer else None:
+            case OfVersion(name, which):
+                yield self._version(Relation.OFFERED, f"{name}@{which}")
+            case OfRun(run_id):
+                yield self._run(Relation.OFFERED, run_id)
 
     def _above_version(self, ref: str) -> Iterator[_Way]:
         name, number = _split(ref)
@@ -209,12 +219,21 @@ class Neighbours:
         for name, number in self._readers_of.versions_of_run(run_id):
             relation = Relation.REGISTERED if self._is_clients(name) else Relation.MADE
             yield self._version(relation, f"{name}@{number}")
-        if (
-            self._loop_run(run_id) is None
-        ):  # those nested in the loop's are its steps, and make nothing themselves
-            with suppress(NotFound):
-                for within in self._nested(self._experiment(run_id)).get(run_id, ()):
-                    yield self._run(Relation.WITHIN, within)
+        for run in self._offers.get(run_id, ()):
+            yield self._run(Relation.OFFERED, run)
+        for within in self._within(run_id):
+            yield self._run(Relation.WITHIN, within)
+
+    def _within(self, run_id: str) -> list[str]:
+        if isinstance(self._readers_of, AllReaders):
+            nested = self._readers_of.nested.get(run_id, [])
+        else:
+            try:
+                nested = self._nested(self._tx.logged_runs.bare(run_id).experiment_id).get(run_id, [])
+            except NotFound:
+                nested = []
+        # Those nested in a run of the loop's are its steps, and make nothing themselves.
+        return [] if nested and self._loop_run(run_id) else nested
 
     def _below_version(self, ref: str) -> Iterator[_Way]:
         name, number = _split(ref)
@@ -228,6 +247,8 @@ class Neighbours:
             for scores, told in self._scorings.items():
                 if told["scoring"]["model"] == ref:
                     yield self._data(Relation.ANSWERED, DataRef.parse(scores))
+        for run in self._offers.get(ref, ()):
+            yield self._run(Relation.OFFERED, run)
         for to, version in self._readers_of.versions_of_source(f"models:/{name}/{number}"):
             yield self._version(Relation.REGISTERED, f"{to}@{version}")
 
@@ -236,6 +257,18 @@ class Neighbours:
     @cached_property
     def _specs(self) -> dict[str, ProductSpec]:
         return self._workspace.specs(self._tx)
+
+    @cached_property
+    def _offers(self) -> dict[str, list[str]]:
+        """By a client's run or version, the runs of the loop that packaged what it offered."""
+        found: dict[str, list[str]] = {}
+        for cycle in self._tx.loop.cycles():
+            match read_source(cycle.offer.source) if cycle.offer else None:
+                case OfVersion(name, which):
+                    found.setdefault(f"{name}@{which}", []).append(cycle.run_id)
+                case OfRun(run_id):
+                    found.setdefault(run_id, []).append(cycle.run_id)
+        return found
 
     @cached_property
     def _routes(self) -> tuple[Route, ...]:
