@@ -53,7 +53,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0013"
+NEWEST_REVISION = "0014"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
