@@ -9,7 +9,7 @@ import pytest
 from tests.operate.tiny import begin
 
 from mainspring.errors import Invalid, Refused
-from mainspring.operate.folders import archive_folder, folder_rows, move_folder
+from mainspring.operate.experiment_folders import archive_folder, folder_rows, move_folder
 from mainspring.tracking.folders import NoFolder
 from mainspring.tracking.store import ExperimentTaken
 from mainspring.workspace import Workspace

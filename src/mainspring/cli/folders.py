@@ -33,7 +33,7 @@ def list_folder(folder: str = "", /, *, options: Options = HERE) -> None:
     folder : str
         What is in this one; by default, in none.
     """
-    from mainspring.operate.folders import folder_rows
+    from mainspring.operate.experiment_folders import folder_rows
 
     with opened(options) as workspace:
         rows = folder_rows(workspace, folder)
@@ -57,7 +57,7 @@ def move_to(source: str, to: str, /, *, options: Options = HERE) -> None:
     source, to : str
         Its name, and the one that it gets.
     """
-    from mainspring.operate.folders import move_folder
+    from mainspring.operate.experiment_folders import move_folder
 
     with opened(options) as workspace:
         names = move_folder(workspace, source, to)
@@ -73,7 +73,7 @@ def put_away(folder: str, /, *, options: Options = HERE) -> None:
     folder : str
         Its name.
     """
-    from mainspring.operate.folders import archive_folder
+    from mainspring.operate.experiment_folders import archive_folder
 
     with opened(options) as workspace:
         names = archive_folder(workspace, folder)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, actor, opened
-from mainspring.cli.show import counting, display, print_json, table
+from mainspring.cli.show import counting_each, display, print_json, table
 
 if TYPE_CHECKING:
     from mainspring.operate.mlflow.tally import Compared, Moved
@@ -49,7 +49,7 @@ def mlflow(uri: str, /, *, dry_run: bool = False, afresh: bool = False, options:
     from mainspring.operate.mlflow.bring import bring as bring_all
     from mainspring.operate.mlflow.server import MlflowServer
 
-    with MlflowServer.at(uri) as server, opened(options) as workspace, counting() as progress:
+    with MlflowServer.at(uri) as server, opened(options) as workspace, counting_each() as progress:
         brought = bring_all(
             workspace, server, actor=actor(), dry_run=dry_run, afresh=afresh, progress=progress
         )
@@ -87,7 +87,7 @@ def to_mlflow(uri: str, /, *, dry_run: bool = False, options: Options = HERE) ->
     from mainspring.operate.mlflow.send import send as send_all
     from mainspring.operate.mlflow.server import MlflowServer
 
-    with MlflowServer.at(uri) as server, opened(options) as workspace, counting() as progress:
+    with MlflowServer.at(uri) as server, opened(options) as workspace, counting_each() as progress:
         sent = send_all(workspace, server, actor=actor(), dry_run=dry_run, progress=progress)
     return _tell(sent, options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "complain",
-    "counting",
+    "counting_each",
     "display",
     "facts",
     "figures",
@@ -107,7 +107,7 @@ def working(what: str) -> Status:
 
 
 @contextmanager
-def counting() -> Iterator[Callable[[str, int, int | None], None]]:
+def counting_each() -> Iterator[Callable[[str, int, int | None], None]]:
     """Show on a terminal how far some works are, for the length of a block.
 
     Yields
