@@ -20,6 +20,9 @@ class EventType(StrEnum):
 
     PRODUCT_DECLARED = "product.declared"
     DATA_VERSION_PUBLISHED = "data.version.published"
+    DATA_VERSION_RETIRED = "data.version.retired"
+    DATA_NAMED = "data.named"
+    DATA_NAME_DROPPED = "data.name.dropped"
     BATCH_REFUSED = "data.batch.refused"
     SCORING_STARTED = "scoring.started"
     SCORING_FAILED = "scoring.failed"

@@ -346,7 +346,7 @@ def test_bytes_that_are_no_batch_are_refused_or_not_found(root: Path, mainspring
     Path("noise.bin").write_bytes(b"\x00\xff" * 100)
     said = mainspring("data", "add", "orders", "noise.bin")
     assert said.code == 1
-    assert "no Parquet, CSV or NDJSON table" in said.err
+    assert "no Parquet, Arrow, NDJSON or CSV table" in said.err
     assert mainspring("data", "add", "orders", "nowhere.csv").code == 3
     assert mainspring("data", "add", "nope", "noise.bin").code == 3
 

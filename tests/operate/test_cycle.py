@@ -25,7 +25,7 @@ from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.status import UnknownProduct
 from mainspring.pipelines import Run, RunState
-from mainspring.ref import DataRef, ModelRef
+from mainspring.ref import DataAddress, ModelRef
 from mainspring.rollouts import Phase
 from mainspring.workspace import Workspace
 
@@ -148,7 +148,7 @@ def test_a_step_runs_again_when_its_code_has_changed_and_not_for_an_edit_beside_
 def test_pinned_data_is_what_the_cycle_reads_though_there_is_newer(workspace: Workspace) -> None:
     workspace.advance(workspace.clock.now() + DAY)
     add_batch(workspace, "orders", parquet(orders(FIRST + 30 * DAY, days=5)), actor="test")
-    pinned = train(workspace, "1", params={"train.rounds": 1}, data=[DataRef("orders", 1)])
+    pinned = train(workspace, "1", params={"train.rounds": 1}, data=[DataAddress("orders", 1)])
     assert pinned.data == {"orders": 1}
     assert run_of(workspace, pinned).data == ("orders@v1",)
     assert steps_of(workspace, pinned)["examples"][0] == "yes"
@@ -409,7 +409,7 @@ def test_all_that_is_wrong_with_a_request_is_told_and_nothing_is_recorded(worksp
                 "recent.days": True,
                 "train.seed": 2**63,
             },
-            data=[DataRef("orders", 2), DataRef("odrers", 1), DataRef("odrers", 2)],
+            data=[DataAddress("orders", 2), DataAddress("odrers", 1), DataAddress("odrers", 2)],
         )
     told = {fault.where: str(fault) for fault in refused.value.faults}
     assert told.keys() == {

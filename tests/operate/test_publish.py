@@ -15,7 +15,8 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 from mainspring.data import BatchOutcome
 from mainspring.events import EventType
 from mainspring.governance import verify
-from mainspring.operate.publish import UnknownDataset, add_batch
+from mainspring.operate.datasets import UnknownDataset
+from mainspring.operate.publish import add_batch
 from mainspring.stores.errors import StoreUnavailable
 from mainspring.workspace import Workspace
 
@@ -107,10 +108,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, list[str]]] = {
         ["amount", "amounts", "kind"],
     ),
     "no rows": (lambda: parquet(LATER.clear()), "it has no rows", []),
-    "no table": (lambda: b"\x00\x01\x02", "it is no Parquet, CSV or NDJSON table", []),
-    "half a file": (lambda: parquet(LATER)[:2_000], "it is no Parquet, CSV or NDJSON table", []),
-    "no bytes": (lambda: b"", "it is no Parquet, CSV or NDJSON table", []),
-    "broken JSON": (lambda: b'{"order_id": "1"', "it is no Parquet, CSV or NDJSON table", []),
+    "no table": (lambda: b"\x00\x01\x02", "it is no Parquet, Arrow, NDJSON or CSV table", []),
+    "half a file": (lambda: parquet(LATER)[:2_000], "a Parquet file that was cut off", []),
+    "no bytes": (lambda: b"", "it is empty", []),
+    "broken JSON": (lambda: b'{"order_id": "1"', "it is no whole NDJSON table", []),
 }
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mainspring.data.name import DataNameStore
 from mainspring.data.version import DataStore
 from mainspring.governance.approval import ApprovalStore
 from mainspring.governance.ledger import Ledger
@@ -21,6 +22,7 @@ from mainspring.stores.sql import Lease, Transaction
 from mainspring.stores.sql.alerts import Delivery
 from mainspring.testing.contracts import (
     ApprovalStoreContract,
+    DataNameStoreContract,
     DataStoreContract,
     LedgerContract,
     LoopStoreContract,
@@ -39,6 +41,14 @@ class TestData(DataStoreContract):
     @pytest.fixture
     def store(self, transaction: Transaction) -> DataStore:
         return transaction.data
+
+
+class TestDataNames(DataNameStoreContract):
+    @pytest.fixture
+    def store(self, transaction: Transaction) -> DataNameStore:
+        for number in (1, 2):
+            transaction.data.add(replace(DataStoreContract.first, number=number))
+        return transaction.data_names
 
 
 class TestRegistry(RegistryStoreContract):

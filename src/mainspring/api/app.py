@@ -42,7 +42,7 @@ from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.score_data import Scoring, score_data
 from mainspring.operate.why_not import WhyNot, why_not
-from mainspring.ref import DataRef, ModelRef
+from mainspring.ref import DataAddress, ModelRef
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -170,8 +170,8 @@ def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Ask
         actor=actor_of(request),
         reason=asked.reason,
         params=asked.params,
-        data=[DataRef.parse(ref) for ref in asked.data],
         model=asked.model,
+        data=[DataAddress.parse(ref) for ref in asked.data],
     )
     return Asked(taken.request_id, taken.product, taken.at)
 

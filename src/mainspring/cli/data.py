@@ -6,32 +6,22 @@ __all__ = ["app"]
 
 import re
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.show import complain, display, facts, print_json, table, toned, working
-from mainspring.errors import Invalid, NotFound
+from mainspring.errors import Invalid
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mainspring.data import Batch
+    from mainspring.operate.data_log import DataVersionRow
     from mainspring.operate.status import DataRow
 
 app = App(name="data", help="Add data and see what became of it.")
-
-
-class NoSuchFile(NotFound):
-    """A file that is not there."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__(file)
-        self.file = file
-
-    def __str__(self) -> str:
-        return f"There is no file {self.file}. Name a Parquet, CSV or NDJSON file."
 
 
 @app.command(
@@ -39,10 +29,24 @@ class NoSuchFile(NotFound):
 Examples:
   mainspring data add orders january.parquet
   mainspring data add orders february.csv --reason "the month's closing"
+  mainspring data add orders corrected.csv --mode upsert
+  mainspring data add weather weather.csv --new --key station --key observed_at --time-zone UTC
 
 Exit code 1: the batch was refused; nothing of it is kept, and the version before goes on."""
 )
-def add(dataset: str, file: Path, /, *, reason: str = "", options: Options = HERE) -> int:
+def add(
+    dataset: str,
+    source: str,
+    /,
+    *,
+    mode: Literal["append", "replace", "upsert"] | None = None,
+    branch: str = "main",
+    new: bool = False,
+    key: list[str] | None = None,
+    time_zone: str = "",
+    reason: str = "",
+    options: Options = HERE,
+) -> int:
     """Check a batch against its schema and publish the next data version.
 
     Rows that fail a check are set aside, as long as they are few; otherwise the whole batch is refused.
@@ -50,32 +54,67 @@ def add(dataset: str, file: Path, /, *, reason: str = "", options: Options = HER
     Parameters
     ----------
     dataset : str
-        The dataset's name, as a product declares it.
-    file : Path
-        A Parquet, CSV or NDJSON file; told apart by its content.
+        The dataset's name, as a product declares it, or of one without a product.
+    source : str
+        A Parquet, Arrow, CSV or NDJSON file; told apart by its content.
+    mode : str
+        append (the default) keeps the rows of before; replace takes the place of all, upsert of those with its keys.
+    branch : str
+        The branch that it is added on; products read main.
+    new : bool
+        Begin a dataset that no product reads.
+    key : list of str
+        With --new: a column that names a row. May be given again.
+    time_zone : str
+        Of moments that come without one, such as Europe/Berlin.
     reason : str
         Why, for the ledger.
     """
-    from mainspring.operate.publish import add_batch
+    from mainspring.data import Change
+    from mainspring.operate.data_log import version_row
+    from mainspring.operate.publish import Adding
+    from mainspring.operate.sources import add_source
     from mainspring.operate.status import batch_row
+    from mainspring.ref import DataRef
 
-    if not file.is_file():
-        raise NoSuchFile(file)
+    adding = Adding(branch=branch, new=new, key=tuple(key or ()), time_zone=time_zone)
     with working("Checking the batch…"), declared(options) as workspace:
-        batch = add_batch(workspace, dataset, file.read_bytes(), actor=actor(), reason=reason)
+        batch = add_source(
+            workspace,
+            dataset,
+            source,
+            actor=actor(),
+            reason=reason,
+            change=Change(mode) if mode else None,
+            adding=adding,
+        )
+        made = version_row(workspace, DataRef(dataset, batch.version)) if batch.version else None
     row = batch_row(batch)
     if options.json:
         print_json(row)
-    elif row.ref is None:
+    elif made is None:
         complain(f"The batch for {dataset!r} was refused, and nothing of it is kept: {row.refusal}.")
         if row.failures:
             display(_failures(row), stderr=True)
     else:
-        aside = f", {row.quarantined:,} set aside" if row.quarantined else ""
-        display(f"{row.ref}: {row.rows - row.quarantined:,} rows added{aside}.")
+        display(_came_of(batch, made))
         if row.failures:
             display(_failures(row))
     return 0 if row.ref else 1
+
+
+def _came_of(batch: Batch, made: DataVersionRow) -> str:
+    """Say in a line what became of a batch."""
+    if made.published_at < batch.at and made.change != "append":
+        return f"{made.ref}: the batch changes nothing."
+    counts = f"{made.rows_added:,} rows added"
+    if made.rows_changed:
+        counts += f", {made.rows_changed:,} changed"
+    if made.rows_removed:
+        counts += f", {made.rows_removed:,} removed"
+    if batch.report.quarantined:
+        counts += f", {batch.report.quarantined:,} set aside"
+    return f"{made.ref}: {counts}."
 
 
 @app.command(
@@ -116,37 +155,121 @@ def list_batches(dataset: str | None = None, /, *, options: Options = HERE) -> N
     )
 
 
-@app.command(help_epilogue="Example:\n  mainspring data show orders@v3")
-def show(ref: str, /, *, options: Options = HERE) -> None:
-    """Show the batch that made a data version, with every check that some of its rows failed.
+@app.command(
+    help_epilogue="""\
+Examples:
+  mainspring data show orders@v3
+  mainspring data show orders@golden
+  mainspring data show orders@2024-03-01"""
+)
+def show(address: str, /, *, options: Options = HERE) -> None:
+    """Show a data version: what made it, its columns, and every check that rows of its batch failed.
 
     Parameters
     ----------
-    ref : str
-        Such as orders@v3.
+    address : str
+        Such as orders (the newest), orders@v3, orders@golden (a tag or branch) or orders@2024-03-01 (of that day).
     """
-    from mainspring.operate.status import data_row
-    from mainspring.ref import DataRef
+    from mainspring.operate.data_log import show_version
+    from mainspring.ref import DataAddress
 
-    asked = DataRef.parse(ref)
+    asked = DataAddress.parse(address)
     with opened(options) as workspace:
-        row = data_row(workspace, asked)
+        shown = show_version(workspace, asked)
     if options.json:
-        print_json(row)
+        print_json(shown)
         return
+    version, batch = shown.version, shown.batch
     display(
         facts(
             {
-                "version": row.ref,
-                "added": row.at,
-                "by": row.actor,
-                "rows": row.rows - row.quarantined,
-                "set aside": row.quarantined,
+                "version": version.ref,
+                "digest": version.digest[:16],
+                "tags": version.tags or None,
+                "branch": version.branch,
+                "follows": version.follows,
+                "added": version.published_at,
+                "by": version.actor,
+                "because": version.reason,
+                "source": version.source or None,
+                "mode": version.change,
+                "rows": version.rows,
+                "rows added": version.rows_added,
+                "rows changed": version.rows_changed or None,
+                "rows removed": version.rows_removed or None,
+                "set aside": batch.quarantined if batch else None,
+                "rows given up": version.retired_at,
             }
         )
     )
-    if row.failures:
-        display(_failures(row))
+    display(
+        table(
+            ("Column", "Type", ">Nulls", ">Distinct", "Least", "Greatest", ">Mean"),
+            (
+                (each.name, each.type, each.nulls, each.distinct, each.least, each.greatest, each.mean)
+                for each in shown.columns
+            ),
+        )
+    )
+    if batch and batch.failures:
+        display(_failures(batch))
+
+
+@app.command(
+    help_epilogue="Examples:\n  mainspring data log orders\n  mainspring data log orders --branch trial --json"
+)
+def log(dataset: str, /, *, branch: str | None = None, limit: int = 50, options: Options = HERE) -> None:
+    """List the versions of a dataset, newest first, with what each changed.
+
+    Parameters
+    ----------
+    dataset : str
+        Its name.
+    branch : str
+        Only what this branch is made of.
+    limit : int
+        How many at most.
+    """
+    from mainspring.operate.data_log import data_log
+
+    with opened(options) as workspace:
+        found = data_log(workspace, dataset, branch=branch, limit=limit)
+    if options.json:
+        print_json(found)
+        return
+    columns = (
+        "Version",
+        "Named",
+        "Digest",
+        "Published",
+        "By",
+        "Mode",
+        ">Rows",
+        ">Added",
+        ">Changed",
+        ">Removed",
+    )
+    display(
+        table(
+            (*columns, "Because"),
+            (
+                (
+                    row.ref if row.retired_at is None else f"{row.ref} (given up)",
+                    [*row.tags, *([row.branch] if row.branch != "main" else [])],
+                    row.digest[:12],
+                    row.published_at,
+                    row.actor,
+                    row.change,
+                    row.rows,
+                    row.rows_added,
+                    row.rows_changed,
+                    row.rows_removed,
+                    row.reason,
+                )
+                for row in found
+            ),
+        )
+    )
 
 
 @app.command(
@@ -173,7 +296,7 @@ def profile(
     Parameters
     ----------
     ref : str
-        A data version such as orders@v3, or a model version such as late-orders@7.
+        A data version such as orders@v3 or orders@golden, or a model version such as late-orders@7.
     against : str
         What to compare with: another data version. Of a model version: training, which it is unless said otherwise,
         previous, for as many days right before, or days such as 2024-01-01..2024-02-01, the second not among them.
@@ -186,14 +309,16 @@ def profile(
     """
     from mainspring.cli.profiles import show_profile
     from mainspring.operate.profiling import profile_data, profile_traffic
-    from mainspring.ref import DataRef, ModelRef
+    from mainspring.ref import DataAddress, ModelRef
 
     with working("Profiling…"), opened(options) as workspace:
-        if re.search(r"@v[0-9]+$", ref):
+        with workspace.database.read() as tx:
+            products = workspace.specs(tx)
+        if re.search(r"@v[0-9]+$", ref) or ref.partition("@")[0] not in products:
             if since or until:
                 raise Invalid(f"{ref} is a data version, which has no days: leave --since and --until out.")
-            other = DataRef.parse(against) if against else None
-            rows = profile_data(workspace, DataRef.parse(ref), against=other, by=by or ())
+            other = DataAddress.parse(against) if against else None
+            rows = profile_data(workspace, DataAddress.parse(ref), against=other, by=by or ())
         else:
             if by:
                 raise Invalid(

@@ -18,6 +18,7 @@ from mainspring.cli import (
     cards,
     cycle,
     data,
+    data_names,
     database,
     folders,
     gc,
@@ -118,6 +119,9 @@ models.models.command(cards.card)
 
 for command in (folders.folders, folders.move, folders.archive):
     runs.runs.command(command)
+
+for naming in (data_names.tag, data_names.branch, data_names.merge, data_names.unname, data_names.names):
+    data.app.command(naming)
 
 
 @app.command(

@@ -14,7 +14,7 @@ from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.rollout import show_certificate
 from mainspring.cli.show import display, facts, print_json, table, toned, working
 from mainspring.errors import Invalid
-from mainspring.ref import DataRef, ModelRef
+from mainspring.ref import DataAddress, ModelRef
 
 if TYPE_CHECKING:
     from mainspring.operate.approve import Approvals
@@ -111,7 +111,7 @@ def register(
     from mainspring.operate.request import request_training
     from mainspring.operate.status import only_product
 
-    refs = [DataRef.parse(ref) for ref in data or ()]
+    refs = [DataAddress.parse(ref) for ref in data or ()]
     with working("Reading the product files…"), declared(options) as workspace:
         asked = request_training(
             workspace,

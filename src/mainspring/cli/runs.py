@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.show import display, facts, figures, harmless, print_json, table, toned, working
 from mainspring.errors import Invalid
-from mainspring.ref import DataRef
+from mainspring.ref import DataAddress
 
 if TYPE_CHECKING:
     from mainspring.product import ParamValue
@@ -72,11 +72,11 @@ def ask(
     params : list of str
         A param to change for this cycle alone, as step.param=value. May be given again.
     data : list of str
-        A data version to use, such as orders@v12, in place of the newest. May be given again.
+        A data version to use, such as orders@v12 or orders@golden, in place of the newest. May be given again.
     """
     from mainspring.operate.request import request_training
 
-    given, refs = _params(params or ()), [DataRef.parse(ref) for ref in data or ()]
+    given, refs = _params(params or ()), [DataAddress.parse(ref) for ref in data or ()]
     with working("Reading the product files…"), declared(options) as workspace:
         asked = request_training(
             workspace, product, request_id=uuid4().hex, actor=actor(), reason=reason, params=given, data=refs

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["columns_of", "validate"]
+__all__ = ["columns_of", "key_failures", "shape", "validate"]
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mainspring.data.version import BatchReport, CheckFailure
@@ -83,7 +84,7 @@ def validate(
     import polars as pl
 
     schema = _pandera(dataset)
-    batch, shape_failures = _shape(batch, schema)
+    batch, shape_failures = shape(batch, {name: each.dtype.type for name, each in schema.columns.items()})
     if shape_failures:
         return batch.clear(), BatchReport(
             rows=batch.height,
@@ -91,7 +92,7 @@ def validate(
             failures=tuple(shape_failures),
             refusal="its columns are not those of the schema",
         )
-    failures = _key_failures(batch, dataset, published_keys)
+    failures = key_failures(batch, dataset.key_columns, published_keys)
     failing: set[int] = set()
     try:
         schema.validate(batch, lazy=True)
@@ -133,21 +134,21 @@ def _refusal(failures: list[CheckFailure], failing: int, rows: int, quarantine: 
     return ""
 
 
-def _shape(batch: pl.DataFrame, schema: Any) -> tuple[pl.DataFrame, list[CheckFailure]]:
-    """Bring the columns into the schema's order and types, and tell those that do not fit."""
+def shape(batch: pl.DataFrame, schema: Mapping[str, Any]) -> tuple[pl.DataFrame, list[CheckFailure]]:
+    """Bring the columns into the order and types of a schema, and tell those that do not fit."""
     import polars as pl
 
     failures = [
         CheckFailure(name, "is in the schema", batch.height, (), fatal=True)
         for name in batch.columns
-        if name not in schema.columns
+        if name not in schema
     ]
     columns = []
-    for name, column in schema.columns.items():
+    for name, wanted in schema.items():
         if name not in batch.columns:
             failures.append(CheckFailure(name, "is in the batch", batch.height, (), fatal=True))
             continue
-        wanted, given = column.dtype.type, batch[name]
+        given = batch[name]
         read = _read(given, wanted)
         if read is None:
             check, rows = f"has type {wanted}, not {given.dtype}", pl.arange(given.len(), eager=True)
@@ -182,12 +183,13 @@ def _read(given: pl.Series, wanted: Any) -> pl.Series | None:
     return given.dt.convert_time_zone(wanted.time_zone or "UTC").cast(wanted)
 
 
-def _key_failures(
-    batch: pl.DataFrame, dataset: Dataset, published: pl.DataFrame | None
+def key_failures(
+    batch: pl.DataFrame, columns: Sequence[str], published: pl.DataFrame | None
 ) -> list[CheckFailure]:
+    """Tell of rows whose key is null, stands in the batch twice, or was published before."""
     import polars as pl
 
-    key = list(dataset.key_columns)
+    key = list(columns)
     label = ", ".join(key)
     rows = batch.select(key).with_row_index("row")
     problems = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 __all__ = [
+    "MAIN",
     "Batch",
     "BatchOutcome",
     "BatchReport",
+    "Change",
     "CheckFailure",
     "DataStore",
     "DataVersion",
@@ -25,6 +27,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mainspring.digest import Digest
+
+
+MAIN = "main"
+"""The branch that products read."""
+
+
+class Change(StrEnum):
+    """What a version does with the rows of the one that it follows."""
+
+    APPEND = "append"
+    REPLACE = "replace"
+    UPSERT = "upsert"
+    MERGE = "merge"
 
 
 class DataVersionNotFound(NotFound):
@@ -126,11 +141,23 @@ class DataVersion:
     digest : Digest
         Of the digests of its batches, in order, and of the rows set aside.
     rows, rows_added : int
-        Rows in all, and of the newest batch.
+        Rows in all, and those that the version before does not have, as far as a key tells.
     published_at : datetime
         By the workspace's clock.
     table_version : int
         The version of the table that holds it.
+    branch : str
+        On which branch it was published; products read `main`.
+    parent : int or None
+        The number of the version that it follows, None for the first.
+    change : Change
+        What it does with the rows of that one.
+    rows_changed, rows_removed : int
+        Rows of that one that have other values now, and those that are gone.
+    source : str
+        Where the rows came from, for people.
+    retired_at : datetime or None
+        When its rows were given up; None while they can be read.
     """
 
     dataset: str
@@ -140,6 +167,13 @@ class DataVersion:
     rows_added: int
     published_at: datetime
     table_version: int
+    branch: str = MAIN
+    parent: int | None = None
+    change: Change = Change.APPEND
+    rows_changed: int = 0
+    rows_removed: int = 0
+    source: str = ""
+    retired_at: datetime | None = None
 
     @property
     def ref(self) -> DataRef:
@@ -170,8 +204,12 @@ class DataStore(Protocol):
         """Give one version; raises `DataVersionNotFound`."""
         ...
 
-    def newest(self, dataset: str) -> DataVersion | None:
-        """Give the newest version of a dataset, None before the first."""
+    def newest(self, dataset: str, branch: str | None = MAIN) -> DataVersion | None:
+        """Give the newest version that was published on a branch, or on any, None before the first."""
+        ...
+
+    def put(self, version: DataVersion) -> None:
+        """Record where a version is now, or that it was retired; nothing else of it changes. Raises as `get` does."""
         ...
 
     def versions(self, dataset: str | None = None) -> tuple[DataVersion, ...]:

@@ -26,9 +26,10 @@ from mainspring.monitoring import (
     merge,
     profile_slices,
 )
+from mainspring.operate.datasets import find_version
 from mainspring.operate.references import reference_of
 from mainspring.operate.status import check_product
-from mainspring.ref import DataRef, ModelRef
+from mainspring.ref import DataAddress, DataRef, ModelRef
 
 if TYPE_CHECKING:
     import polars as pl
@@ -135,16 +136,16 @@ class ProfileRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def profile_data(
-    workspace: Workspace, ref: DataRef, *, against: DataRef | None = None, by: Sequence[str] = ()
+    workspace: Workspace, of: DataAddress, *, against: DataAddress | None = None, by: Sequence[str] = ()
 ) -> list[ProfileRow]:
     """Profile a data version, and compare it with another, as a whole and slice by slice.
 
     Parameters
     ----------
     workspace : Workspace
-    ref : DataRef
+    of : DataAddress
         Whose rows are profiled.
-    against : DataRef, optional
+    against : DataAddress, optional
         The reference: offsets, limits, known categories and vocabularies are frozen from it.
     by : sequence of str
         Columns whose values are slices: the 50 most frequent of the reference, nulls apart.
@@ -159,8 +160,8 @@ def profile_data(
     mainspring.data.DataVersionNotFound, NoSuchColumn
         Something that is named does not exist.
     """
-    rows = _rows(workspace, ref)
-    before = _rows(workspace, against) if against else rows
+    ref, rows = _rows(workspace, of)
+    other, before = _rows(workspace, against) if against else (None, rows)
     for each in (rows, before):
         for name in by:
             if name not in each.columns:
@@ -179,12 +180,12 @@ def profile_data(
         )
 
     current = profiles(ref, rows)
-    reference = profiles(against, before) if against else None
+    reference = profiles(other, before) if other else None
     return [
         _row(
             str(ref),
             current.of_slice(name),
-            str(against) if against else None,
+            str(other) if other else None,
             reference.of_slice(name) if reference else None,
             name,
         )
@@ -275,10 +276,10 @@ def _day(text: str, window: str) -> date:
         raise InvalidWindow(window) from None
 
 
-def _rows(workspace: Workspace, ref: DataRef) -> pl.DataFrame:
+def _rows(workspace: Workspace, of: DataAddress) -> tuple[DataRef, pl.DataFrame]:
     with workspace.database.read() as tx:
-        version = tx.data.get(ref)
-    return workspace.tables.read(version.dataset, version.table_version)
+        version = find_version(tx, of)
+    return version.ref, workspace.tables.read(version.dataset, version.table_version)
 
 
 def _most_frequent(column: pl.Series) -> list[object]:

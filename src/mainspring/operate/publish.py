@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ["UnknownDataset", "add_batch", "one_at_a_time", "renew_snapshots"]
+__all__ = ["Adding", "CannotAdd", "add_batch", "one_at_a_time", "renew_snapshots"]
 
 import fcntl
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from mainspring.data import Batch, DataVersion
-from mainspring.digest import digest_of, digest_of_json
-from mainspring.errors import NotFound
+from mainspring.data import MAIN, Batch, Change, DataVersion
+from mainspring.data.plain import DatasetKind, PlainDataset
+from mainspring.digest import digest_of_json
+from mainspring.errors import Invalid
 from mainspring.events import Event, EventType
 from mainspring.features.online import snapshot_name
+from mainspring.operate.datasets import (
+    UnknownDataset,
+    dataset_key,
+    head,
+    known_datasets,
+    plain_dataset,
+    record_plain,
+)
+from mainspring.operate.incoming import kept
 from mainspring.operate.snapshots import (
     TakenSnapshot,
     name_snapshots,
@@ -23,7 +35,7 @@ from mainspring.operate.snapshots import (
     take_snapshots,
 )
 from mainspring.operate.tasks import AddBatch, Added
-from mainspring.stores.errors import disk_refused
+from mainspring.ref import DataRef, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,21 +43,53 @@ if TYPE_CHECKING:
 
     from mainspring.digest import Digest
     from mainspring.product import FeatureViewSpec, ProductSpec
+    from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
 
-class UnknownDataset(NotFound):
-    """A dataset that no product reads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adding:
+    """How a batch is added.
 
-    def __init__(self, dataset: str, known: tuple[str, ...]) -> None:
-        super().__init__(dataset, known)
-        self.dataset, self.known = dataset, known
+    Attributes
+    ----------
+    change : Change
+        Whether its rows come beside those of before, in place of all of them, or of those that have their key.
+    branch : str
+        On which branch.
+    new : bool
+        Whether a dataset is begun that no product reads; `kind` and `key` are then its.
+    kind : DatasetKind
+    key : tuple of str
+        The columns that name a row of it.
+    time_zone : str
+        Of moments that have none, such as Europe/Berlin.
+    source : str
+        Where the rows came from, for people.
+    """
 
-    def __str__(self) -> str:
-        return f"No product reads a dataset named {self.dataset!r}. There are: {', '.join(self.known) or 'none'}."
+    change: Change = Change.APPEND
+    branch: str = MAIN
+    new: bool = False
+    kind: DatasetKind = DatasetKind.TABLE
+    key: tuple[str, ...] = ()
+    time_zone: str = ""
+    source: str = ""
 
 
-def add_batch(workspace: Workspace, dataset: str, content: bytes, *, actor: str, reason: str = "") -> Batch:
+class CannotAdd(Invalid):
+    """A batch that cannot be added to its dataset in this way, whatever its rows are."""
+
+
+def add_batch(
+    workspace: Workspace,
+    dataset: str,
+    content: bytes | Path,
+    *,
+    actor: str,
+    reason: str = "",
+    adding: Adding = Adding(),
+) -> Batch:
     """Validate a batch and publish the next version of its dataset.
 
     Handed in again, the same bytes get the same answer and change nothing.
@@ -55,54 +99,122 @@ def add_batch(workspace: Workspace, dataset: str, content: bytes, *, actor: str,
     workspace : Workspace
         Where to.
     dataset : str
-        Its name, as a product declares it.
-    content : bytes
-        A Parquet, NDJSON or CSV file.
+        Its name, as a product declares it, or as it was begun without one.
+    content : bytes or Path
+        A Parquet, Arrow, NDJSON or CSV file.
     actor, reason : str
         Who adds it, and why.
+    adding : Adding
+        How it is added.
 
     Returns
     -------
     Batch
         With the version that it made, or with a report that says why it was refused; nothing of a refused batch is
-        kept, and the version before goes on.
+        kept, and the version before goes on. Where it changes nothing, with the version that stays.
 
     Raises
     ------
-    UnknownDataset
-        No product reads it.
+    UnknownDataset, mainspring.data.DataNameNotFound
+        There is no such dataset or branch.
+    CannotAdd
+        The dataset has no key to upsert by, or is of another kind.
+    SourceUnreadable, SourceChanged
+        The file cannot be read as it is.
     """
     with workspace.database.read() as tx:
-        known = {each.name for spec in workspace.specs(tx).values() for each in spec.datasets}
-    if dataset not in known:
-        raise UnknownDataset(dataset, tuple(sorted(known)))
-    digest = digest_of(content)
-    with one_at_a_time(workspace):
+        plain = _target(workspace, tx, check_name(dataset), adding)
+        key = dataset_key(workspace, tx, dataset) if plain is None else plain.key
+    if adding.change is Change.UPSERT and not key:
+        raise CannotAdd(f"Dataset {dataset!r} has no key to upsert by. Begin one with `--new --key COLUMN`.")
+    _check_zone(adding.time_zone)
+    with one_at_a_time(workspace), kept(workspace.settings.state / "incoming", content) as (file, digest):
         with workspace.database.read() as tx:
-            earlier = tx.data.find_batch(dataset, digest)
-            newest = tx.data.newest(dataset)
-        if earlier is not None:
+            before = head(tx, dataset, adding.branch)
+            newest = tx.data.newest(dataset, None)
+            named = _name(tx, digest, before, plain, adding)
+            earlier = next(filter(None, (tx.data.find_batch(dataset, each) for each in named)), None)
+        if earlier is not None and (adding.change is Change.APPEND or _answers(earlier, before)):
             return earlier
-        with _kept(workspace.settings.state / "incoming" / digest, content) as file:
-            task = AddBatch(
-                dataset=dataset, file=str(file), table_version=newest.table_version if newest else None
-            )
-            added = workspace.workers.ask(task, Added)
+        task = AddBatch(
+            dataset=dataset,
+            file=str(file),
+            table_version=before.table_version if before else None,
+            key=key,
+            plain=plain is not None,
+            change=adding.change,
+            time_zone=adding.time_zone,
+        )
+        added = workspace.workers.ask(task, Added)
+        taken = {}
+        if adding.branch == MAIN:
+            taken = _snapshots(workspace, added, newest.number if newest else 0, dataset)
         return _record(
-            workspace,
-            dataset,
-            digest,
-            added,
-            newest,
-            actor,
-            reason,
-            _snapshots(workspace, added, newest, dataset),
+            workspace, dataset, named[0], added, before, newest, actor, reason, adding, plain, taken
         )
 
 
-def _snapshots(
-    workspace: Workspace, added: Added, newest: DataVersion | None, dataset: str
-) -> dict[str, TakenSnapshot]:
+def _target(workspace: Workspace, tx: Transaction, dataset: str, adding: Adding) -> PlainDataset | None:
+    """Give the dataset that is added to, None for one that a product declares."""
+    if any(each.name == dataset for spec in workspace.specs(tx).values() for each in spec.datasets):
+        if adding.kind is DatasetKind.FILES:
+            raise CannotAdd(f"Dataset {dataset!r} is a table that a product reads: name a file with rows.")
+        return None
+    known = plain_dataset(tx, dataset)
+    if known is None:
+        if not adding.new:
+            raise UnknownDataset(dataset, known_datasets(workspace, tx))
+        if tx.data.newest(dataset, None) is not None:
+            raise CannotAdd(f"{dataset!r} has the answers of scorings: give the new dataset another name.")
+        return PlainDataset(dataset, adding.kind, adding.key)
+    if known.kind is not adding.kind:
+        raise CannotAdd(
+            f"Dataset {dataset!r} is of the kind {known.kind.value}, and the source {adding.kind.value}."
+        )
+    if adding.key and adding.key != known.key:
+        has = f"the key {', '.join(known.key)}" if known.key else "no key"
+        raise CannotAdd(f"Dataset {dataset!r} has {has}, which cannot be changed: leave --key out.")
+    return known
+
+
+def _check_zone(zone: str) -> None:
+    try:
+        if zone:
+            ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise CannotAdd(f"There is no time zone {zone!r}: name one such as UTC or Europe/Berlin.") from None
+
+
+def _name(
+    tx: Transaction, digest: Digest, before: DataVersion | None, plain: PlainDataset | None, adding: Adding
+) -> list[Digest]:
+    """Say under which digest a batch is recorded; the second, where there is one, is that of the same act before.
+
+    The same bytes are another batch when they are added in another way, or after rows of before were replaced.
+    """
+    how: list[object] = [
+        adding.change.value,
+        adding.branch,
+        adding.time_zone,
+        list(plain.key) if plain else [],
+    ]
+    if adding.change is not Change.APPEND:
+        earlier = [before.number, before.parent] if before else [None]
+        return [digest_of_json([digest, *how, each]) for each in earlier]
+    since = before
+    while since is not None and since.change is Change.APPEND:
+        since = tx.data.get(DataRef(since.dataset, since.parent)) if since.parent else None
+    if how == [Change.APPEND.value, MAIN, "", []] and since is None:
+        return [digest]
+    return [digest_of_json([digest, *how, since.number if since else None])]
+
+
+def _answers(earlier: Batch, before: DataVersion | None) -> bool:
+    """Whether a batch that takes the place of rows has its answer already: nothing else has come since."""
+    return earlier.version is None or (before is not None and earlier.version == before.number)
+
+
+def _snapshots(workspace: Workspace, added: Added, newest: int, dataset: str) -> dict[str, TakenSnapshot]:
     """Make the snapshots of the version that a batch is about to make."""
     if added.table_version is None:
         return {}
@@ -112,7 +224,7 @@ def _snapshots(
         workspace,
         [view for view in views if view.source == dataset],
         table_version=added.table_version,
-        version=(newest.number if newest else 0) + 1,
+        version=newest + 1,
     )
 
 
@@ -121,22 +233,26 @@ def _record(
     dataset: str,
     digest: Digest,
     added: Added,
+    before: DataVersion | None,
     newest: DataVersion | None,
     actor: str,
     reason: str,
+    adding: Adding,
+    plain: PlainDataset | None,
     snapshots: dict[str, TakenSnapshot],
 ) -> Batch:
     now, report = workspace.clock.now(), added.report
     number = (newest.number if newest else 0) + 1
+    same = before is not None and added.table_version == before.table_version
     batch = Batch(
         dataset=dataset,
         digest=digest,
         at=now,
         actor=actor,
         report=report,
-        version=None if added.table_version is None else number,
+        version=None if added.table_version is None else before.number if before and same else number,
     )
-    found = {"batch": digest, **msgspec.to_builtins(report)}
+    found = {"batch": digest, **msgspec.to_builtins(report), **_told(adding)}
     with workspace.database.write() as tx:
         tx.data.add_batch(batch)
         if added.table_version is None:
@@ -147,26 +263,38 @@ def _record(
                 )
             )
             return batch
+        if same:
+            return batch
+        kept_rows = before.rows - added.removed if before else 0
         version = DataVersion(
             dataset=dataset,
             number=number,
-            digest=digest_of_json([newest.digest if newest else "", digest, msgspec.to_builtins(report)]),
-            rows=(newest.rows if newest else 0) + added.rows,
+            digest=digest_of_json([before.digest if before else "", digest, msgspec.to_builtins(report)]),
+            rows=kept_rows + added.rows,
             rows_added=added.rows,
             published_at=now,
             table_version=added.table_version,
+            branch=adding.branch,
+            parent=before.number if before else None,
+            change=adding.change,
+            rows_changed=added.changed,
+            rows_removed=added.removed,
+            source=adding.source,
         )
         tx.data.add(version)
+        if plain is not None:
+            record_plain(tx, plain)
         name_snapshots(tx, snapshots)
+        changes = {"rows_changed": added.changed, "rows_removed": added.removed}
         tx.ledger.append(
             Event(
                 type=EventType.DATA_VERSION_PUBLISHED,
                 subject=str(version.ref),
                 at=now,
                 actor=actor,
-                reason=reason
-                or f"{added.rows:,} rows passed validation, {report.quarantined:,} were set aside",
+                reason=reason or _why(added, adding),
                 data={"digest": version.digest, "rows": version.rows, "rows_added": added.rows, **found}
+                | {name: count for name, count in changes.items() if count}
                 | (
                     {"snapshots": {name: taken.digest for name, taken in snapshots.items()}}
                     if snapshots
@@ -175,6 +303,23 @@ def _record(
             )
         )
     return batch
+
+
+def _why(added: Added, adding: Adding) -> str:
+    if adding.change is Change.APPEND:
+        return f"{added.rows:,} rows passed validation, {added.report.quarantined:,} were set aside"
+    return f"{added.rows:,} rows are new, {added.changed:,} have changed, {added.removed:,} are gone"
+
+
+def _told(adding: Adding) -> dict[str, str]:
+    """What the ledger tells of how a batch was added, where that is not the usual way."""
+    told = {"change": adding.change.value, "branch": adding.branch, "time_zone": adding.time_zone}
+    usual = {"change": Change.APPEND.value, "branch": MAIN, "time_zone": ""}
+    return {
+        name: value
+        for name, value in (told | {"source": adding.source}).items()
+        if value != usual.get(name, "")
+    }
 
 
 def renew_snapshots(workspace: Workspace, specs: Sequence[ProductSpec]) -> None:
@@ -203,21 +348,6 @@ def _outdated(workspace: Workspace, specs: Sequence[ProductSpec]) -> dict[str, l
             if newest is not None and (taken is None or taken.version != newest.number):
                 found.setdefault(view.source, []).append(view)
     return found
-
-
-@contextmanager
-def _kept(file: Path, content: bytes) -> Iterator[Path]:
-    """Hold a batch in a file, where a worker can read it."""
-    try:
-        try:
-            file.parent.mkdir(exist_ok=True)
-            file.write_bytes(content)
-        except OSError as error:
-            raise disk_refused(file, error) from error
-        yield file
-    finally:
-        with suppress(OSError):
-            file.unlink()
 
 
 @contextmanager

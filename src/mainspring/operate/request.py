@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mainspring.errors import Conflict, Fault, Faults
+from mainspring.errors import Conflict, Fault, Faults, MainspringError
 from mainspring.events import Event, EventType
 from mainspring.loop import TrainingRequest
+from mainspring.operate.datasets import find_version
 from mainspring.operate.offers import read_offer
 from mainspring.operate.status import check_product
-from mainspring.ref import DataRef
 from mainspring.triggers import OnDemand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mainspring.product import ParamValue, ProductSpec
+    from mainspring.ref import DataAddress
     from mainspring.workspace import Workspace
 
 
@@ -32,8 +33,8 @@ def request_training(
     actor: str,
     reason: str,
     params: Mapping[str, ParamValue] | None = None,
-    data: Sequence[DataRef] = (),
     model: str = "",
+    data: Sequence[DataAddress] = (),
 ) -> TrainingRequest:
     """Ask the loop to start a cycle.
 
@@ -49,7 +50,7 @@ def request_training(
         Who asks, and why.
     params : mapping, optional
         Params to change for this cycle alone, as `step.name`.
-    data : sequence of DataRef
+    data : sequence of DataAddress
         Data versions to use; other datasets are read at their newest version.
     model : str
         A model that a client logged, as `mainspring.operate.offers.read_offer` takes it: it is packaged, judged and
@@ -95,21 +96,22 @@ def request_training(
                 faults.append(
                     Fault(f"dataset {name!r}", f"is pinned {count} times.", "Name one version of it.")
                 )
+        pinned: dict[str, int] = {}
         for ref in data:
-            numbers = [version.number for version in tx.data.versions(ref.dataset)]
             if ref.dataset not in {each.name for each in spec.datasets}:
                 faults.append(Fault(str(ref), f"product {product!r} reads no dataset of that name."))
-            elif ref.version not in numbers:
-                faults.append(
-                    Fault(str(ref), "was never published.", f"The newest is v{max(numbers, default=0)}.")
-                )
+                continue
+            try:
+                pinned[ref.dataset] = find_version(tx, ref).number
+            except MainspringError as error:
+                faults.append(Fault(str(ref), str(error)))
         if faults:
             raise Faults("The request", tuple(faults))
         asked = TrainingRequest(
             request_id=request_id,
             product=product,
             params=given,
-            data={ref.dataset: ref.version for ref in data},
+            data=pinned,
             actor=actor,
             reason=reason,
             at=workspace.clock.now(),

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from mainspring.clock import time_text
-from mainspring.data import Batch, BatchReport, CheckFailure, DataVersion, DataVersionNotFound
+from mainspring.data import Batch, BatchReport, CheckFailure, DataVersion
 from mainspring.digest import Digest, canonical_json, digest_of_json
 from mainspring.errors import Fault, Faults, Invalid, MainspringError, Refused
 from mainspring.events import Event, EventType
 from mainspring.formats.signature import Signature
-from mainspring.operate.publish import UnknownDataset, one_at_a_time
+from mainspring.operate.datasets import UnknownDataset, find_version
+from mainspring.operate.publish import one_at_a_time
 from mainspring.operate.score_attempts import attempt_of, begin_attempt, end_attempt
 from mainspring.operate.score_part import (
     ANSWERS,
@@ -39,7 +40,7 @@ from mainspring.operate.tasks import Failed
 from mainspring.operate.verify_version import need_sound
 from mainspring.operate.worker import environment
 from mainspring.operate.workers import failed
-from mainspring.ref import DataRef, ModelRef, check_name
+from mainspring.ref import DataAddress, DataRef, ModelRef, check_name
 from mainspring.stores.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -303,15 +304,11 @@ def _resolve(
 
 
 def _data_version(tx: Transaction, text: str, datasets: dict[str, DatasetSpec]) -> DataVersion:
-    """Read `flights` as its newest version, and `flights@v12` as that one."""
-    ref = DataRef.parse(text) if "@" in text else None
-    name = ref.dataset if ref else check_name(text)
-    if name not in datasets:
-        raise UnknownDataset(name, tuple(sorted(datasets)))
-    version = tx.data.get(ref) if ref else tx.data.newest(name)
-    if version is None:
-        raise DataVersionNotFound(name, None, None)
-    return version
+    """Read `flights` as its newest version, and `flights@v12` or another address as that one."""
+    address = DataAddress.parse(text)
+    if address.dataset not in datasets:
+        raise UnknownDataset(address.dataset, tuple(sorted(datasets)))
+    return find_version(tx, address)
 
 
 def _faults(

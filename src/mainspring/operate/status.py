@@ -38,13 +38,13 @@ from mainspring.errors import Invalid, NotFound
 from mainspring.loop import CycleState, TriggerKind, trigger_text
 from mainspring.operate.approve import version_stands
 from mainspring.operate.budget import BudgetDay, BudgetRow, budget_rows, days_of_budget
+from mainspring.operate.datasets import UnknownDataset
 from mainspring.operate.declare import refused_files
 from mainspring.operate.estimates import EstimateRow, estimate_row
 from mainspring.operate.gain import Gain, gains, unhelpful
 from mainspring.operate.ingest import log_counts
 from mainspring.operate.logs import log_rows
 from mainspring.operate.observe import observed_of
-from mainspring.operate.publish import UnknownDataset
 from mainspring.operate.references import task_of
 from mainspring.operate.verify_version import changed_versions
 from mainspring.ref import DataRef, ModelRef

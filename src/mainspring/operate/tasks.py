@@ -32,7 +32,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from mainspring.data import BatchReport
+from mainspring.data import BatchReport, Change
 from mainspring.engines import Usage
 from mainspring.errors import MainspringError
 from mainspring.product import FeatureViewSpec, ParamValue, ProductSpec
@@ -63,23 +63,34 @@ class Described(_Message, frozen=True):
 
 
 class AddBatch(_Message, frozen=True):
-    """Check a batch and append the rows that pass to the dataset's table.
+    """Check a batch and make the next version of the dataset's table.
 
-    `table_version` is that of the newest data version, None before the first. What stands in the table beyond it was
-    never published: it is taken back first.
+    `table_version` is that of the data version which the new one follows, None before the first. What stands in the
+    table beyond it was never published, or on another branch: it is taken back first. `key` names a row, `plain` says
+    that no product has a schema for it, `change` what becomes of the rows of before, and `time_zone` is that of moments
+    that have none.
     """
 
     dataset: str
     file: str
     table_version: int | None
+    key: tuple[str, ...]
+    plain: bool = False
+    change: Change = Change.APPEND
+    time_zone: str = ""
 
 
 class Added(_Message, frozen=True):
-    """What validation found, how many rows were appended, and the table's version; None for a refused batch."""
+    """What validation found, how many rows are new, changed and gone, and the table's version.
+
+    None for a refused batch, and the version of before where the batch changes nothing.
+    """
 
     report: BatchReport
     rows: int
     table_version: int | None
+    changed: int = 0
+    removed: int = 0
 
 
 class TakeSnapshot(_Message, frozen=True):

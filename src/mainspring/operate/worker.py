@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.clock import parse_duration
-from mainspring.data import BatchReport, Split, columns_of, split, unsplit, validate, window
+from mainspring.data import Split, split, unsplit, window
 from mainspring.digest import Digest, canonical_json
 from mainspring.engines import answer_lines, deadline, measured
 from mainspring.errors import MainspringError
@@ -50,12 +50,12 @@ from mainspring.task import Regression
 from mainspring.training import AllHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     import polars as pl
 
-    from mainspring.product import ColumnSpec, Dataset, Product, ProductSpec
+    from mainspring.product import Dataset, Product, ProductSpec
 
 
 def environment() -> list[object]:
@@ -148,21 +148,15 @@ class TaskRunner:
         return MainspringError("\n".join([told, *self.refused.values()]))
 
     def _add(self, task: AddBatch) -> Added:
-        dataset = self._dataset(task.dataset)
-        try:
-            batch = read_batch(Path(task.file), columns_of(dataset))
-        except Exception as error:  # noqa: BLE001 - polars raises many kinds for bytes that are no table
-            refusal = f"it is no Parquet, CSV or NDJSON table: {_first_line(error)}"
-            return Added(report=BatchReport(0, 0, (), refusal), rows=0, table_version=None)
-        keys = None
-        if task.table_version is not None:
-            keys = self.tables.scan(dataset.name, task.table_version).select(*dataset.key_columns).collect()
-        rows, report = validate(batch, dataset, published_keys=keys)
-        if report.refusal:
-            return Added(report=report, rows=0, table_version=None)
-        self.tables.restore(dataset.name, task.table_version)
-        version = self.tables.append(dataset.name, rows, commit_id=None)
-        return Added(report=report, rows=rows.height, table_version=version)
+        from mainspring.operate.add_data import add_data
+
+        declared = next(
+            (each for product, _ in self.products for each in product.datasets if each.name == task.dataset),
+            None,
+        )
+        if declared is None and not task.plain:
+            raise self._unknown(f"No product reads a dataset named {task.dataset!r}.")
+        return add_data(task, None if task.plain else declared, self.tables)
 
     def _take(self, task: TakeSnapshot) -> Taken:
         from mainspring.operate.snapshots import take_snapshot
@@ -310,29 +304,6 @@ def _label(spec: ProductSpec) -> pl.Expr:
         number = label.cast(pl.Float64)
         return pl.when(number.is_finite()).then(number)
     return label.eq(spec.task.positive).cast(pl.Int8)
-
-
-def read_batch(file: Path, columns: Sequence[ColumnSpec]) -> pl.DataFrame:
-    """Read a table from a Parquet, NDJSON or CSV file, told apart by their first bytes.
-
-    In CSV a column that the schema declares as text is read as text, so that the id `007` stays what it is.
-    """
-    import polars as pl
-
-    with file.open("rb") as opened:
-        first = opened.read(1024)
-    if first[:4] == b"PAR1":
-        return pl.read_parquet(file)
-    if first[:1] == b"{":
-        return pl.read_ndjson(file, infer_schema_length=None)
-    if b"\0" in first:
-        raise ValueError("its first bytes are no text")  # polars would take them for a column's name
-    texts = {column.name: pl.String for column in columns if column.dtype == "BYTES"}
-    return pl.read_csv(file, infer_schema_length=None, try_parse_dates=True, schema_overrides=texts)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _place(error: BaseException, root: Path) -> str:

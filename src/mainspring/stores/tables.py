@@ -8,6 +8,7 @@ import fcntl
 import json
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
@@ -19,7 +20,6 @@ from mainspring.stores.errors import disk_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
     from typing import Protocol
 
     import polars as pl
@@ -175,6 +175,49 @@ class DeltaTables:
                 table.create_write_transaction([*files], "overwrite", kept, partition_by=[])
             table = self._open(name)
             assert table is not None, "the commit made it"
+            _sync_log(path, table.version())
+            return table.version()
+
+    def remove(self, name: str, keys: pl.DataFrame) -> int:
+        """Make the next version of the rows whose key is none of these; files without such rows stay as they are.
+
+        Parameters
+        ----------
+        name : str
+            The table.
+        keys : polars.DataFrame
+            Some columns of the table, in its types and without nulls.
+
+        Returns
+        -------
+        int
+            The table's version.
+
+        Raises
+        ------
+        TableNotFound
+        StoreUnavailable
+            The disk is full or refuses to write.
+        """
+        from deltalake import WriterProperties
+
+        path = self._path(name)
+        with self._alone(name):
+            table = self._open(name)
+            if table is None:
+                raise TableNotFound(name, None)
+            before = set(table.file_uris())
+            same = " AND ".join(f'kept."{each}" = gone."{each}"' for each in keys.columns)
+            table.merge(
+                source=keys,
+                predicate=same,
+                source_alias="gone",
+                target_alias="kept",
+                writer_properties=WriterProperties(compression="ZSTD"),
+            ).when_matched_delete().execute()
+            table.update_incremental()
+            for file in set(table.file_uris()) - before:
+                sync(Path(file))
             _sync_log(path, table.version())
             return table.version()
 

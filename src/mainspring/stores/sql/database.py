@@ -17,7 +17,7 @@ from mainspring.errors import MainspringError
 from mainspring.stores.errors import StoreUnavailable
 from mainspring.stores.sql.alerts import SqlAlerts
 from mainspring.stores.sql.approvals import SqlApprovalStore
-from mainspring.stores.sql.data import SqlDataStore
+from mainspring.stores.sql.data import SqlDataNames, SqlDataStore
 from mainspring.stores.sql.errors import (
     DatabaseForeign,
     DatabaseNewer,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
+    from mainspring.data.name import DataNameStore
     from mainspring.data.version import DataStore
     from mainspring.governance.approval import ApprovalStore
     from mainspring.governance.ledger import Ledger
@@ -71,6 +72,7 @@ class Transaction:
     """Every store, over one connection: all that is written in it commits together, or none of it."""
 
     data: DataStore
+    data_names: DataNameStore
     registry: RegistryStore
     runs: RunStore
     loop: LoopStore
@@ -95,6 +97,7 @@ class Transaction:
         """Give the stores over a connection."""
         return cls(
             data=SqlDataStore(connection),
+            data_names=SqlDataNames(connection),
             registry=SqlRegistryStore(connection),
             runs=SqlRunStore(connection),
             loop=SqlLoopStore(connection),

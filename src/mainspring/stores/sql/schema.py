@@ -17,6 +17,7 @@ __all__ = [
     "daily_quality",
     "daily_tables",
     "data_batches",
+    "data_names",
     "data_versions",
     "events",
     "known_labels",
@@ -53,7 +54,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0014"
+NEWEST_REVISION = "0015"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -107,8 +108,32 @@ data_versions = Table(
     Column("rows_added", BIG, nullable=False),
     Column("published_at", TEXT, nullable=False),
     Column("table_version", BIG, nullable=False),
+    Column("branch", TEXT, nullable=False, server_default="main"),
+    Column("parent", Integer),
+    Column("change", TEXT, nullable=False, server_default="append"),
+    Column("rows_changed", BIG, nullable=False, server_default="0"),
+    Column("rows_removed", BIG, nullable=False, server_default="0"),
+    Column("source", TEXT, nullable=False, server_default=""),
+    Column("retired_at", TEXT),
     CheckConstraint("number > 0", name="data_versions_count_from_one"),
     CheckConstraint("rows >= 0 AND rows_added >= 0", name="data_versions_have_rows"),
+)
+
+data_names = Table(
+    "data_names",
+    metadata,
+    Column("dataset", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("actor", TEXT, nullable=False),
+    ForeignKeyConstraint(
+        ["dataset", "number"],
+        ["data_versions.dataset", "data_versions.number"],
+        name="data_names_version_exists",
+    ),
+    CheckConstraint("kind IN ('tag', 'branch')", name="data_names_kind_known"),
 )
 
 data_batches = Table(

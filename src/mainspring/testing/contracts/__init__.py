@@ -1,7 +1,7 @@
 """One contract per store Protocol: a class of tests to inherit, with a fixture `store` that gives an empty store."""
 
 from mainspring.testing.contracts.approvals import ApprovalStoreContract
-from mainspring.testing.contracts.data import DataStoreContract
+from mainspring.testing.contracts.data import DataNameStoreContract, DataStoreContract
 from mainspring.testing.contracts.ledger import LedgerContract
 from mainspring.testing.contracts.loop import LoopStoreContract
 from mainspring.testing.contracts.monitoring import MonitoringStoreContract
@@ -13,6 +13,7 @@ from mainspring.testing.contracts.webhooks import WebhookStoreContract
 
 __all__ = [
     "ApprovalStoreContract",
+    "DataNameStoreContract",
     "DataStoreContract",
     "LedgerContract",
     "LoopStoreContract",

@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
-__all__ = ["DataStoreContract"]
+__all__ = ["DataNameStoreContract", "DataStoreContract"]
 
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from mainspring.data.name import DataName, DataNameStore, NameKind
 from mainspring.data.version import (
     Batch,
     BatchReport,
+    Change,
     CheckFailure,
     DataStore,
     DataVersion,
@@ -108,6 +110,22 @@ class DataStoreContract:
         assert newest is not None
         assert newest.number == 10
 
+    def test_the_newest_version_is_that_of_a_branch_or_of_any(self, store: DataStore) -> None:
+        store.add(self.first)
+        store.add(replace(self.first, number=2, branch="trial", parent=1, change=Change.UPSERT))
+        found = [store.newest("flights", branch) for branch in ("main", "trial", None, "other")]
+        assert [each and each.number for each in found] == [1, 2, 2, None]
+        assert found[1] == replace(self.first, number=2, branch="trial", parent=1, change=Change.UPSERT)
+
+    def test_of_a_version_no_more_can_change_than_where_it_is_and_that_it_was_retired(
+        self, store: DataStore
+    ) -> None:
+        store.add(self.first)
+        store.put(replace(self.first, rows=99, table_version=7, retired_at=_NOON))
+        assert store.get(self.first.ref) == replace(self.first, table_version=7, retired_at=_NOON)
+        with pytest.raises(DataVersionNotFound):
+            store.put(replace(self.first, number=2))
+
     def test_versions_are_ordered_by_dataset_and_number(self, store: DataStore) -> None:
         for dataset, number in (("weather", 1), ("a_b", 1), ("flights", 2), ("a-b", 1), ("flights", 1)):
             store.add(replace(self.first, dataset=dataset, number=number))
@@ -119,3 +137,33 @@ class DataStoreContract:
             "weather@v1",
         ]
         assert [version.number for version in store.versions("flights")] == [1, 2]
+
+
+class DataNameStoreContract:
+    """What a `DataNameStore` promises; the versions that are named are there."""
+
+    golden = DataName(dataset="flights", name="golden", kind=NameKind.TAG, number=1, at=_NOON, actor="ana")
+
+    @pytest.fixture
+    def store(self) -> DataNameStore:
+        """Give a store without names, where flights has the versions 1 and 2."""
+        pytest.fail("Inherit this contract, and give the store that it is to be held against.")
+
+    def test_a_name_comes_back_as_it_was_recorded(self, store: DataNameStore) -> None:
+        store.put(self.golden)
+        assert store.find("flights", "golden") == self.golden
+        assert store.find("flights", "other") is None
+        assert store.find("weather", "golden") is None
+
+    def test_a_name_that_is_put_again_is_moved(self, store: DataNameStore) -> None:
+        store.put(self.golden)
+        moved = replace(self.golden, number=2, actor="ben")
+        store.put(moved)
+        assert store.names("flights") == (moved,)
+
+    def test_a_dropped_name_is_gone_and_can_be_dropped_again(self, store: DataNameStore) -> None:
+        store.put(self.golden)
+        store.put(replace(self.golden, name="trial", kind=NameKind.BRANCH))
+        store.drop("flights", "golden")
+        store.drop("flights", "golden")
+        assert [each.name for each in store.names()] == ["trial"]
