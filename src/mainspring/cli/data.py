@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, actor, declared, opened
-from mainspring.cli.show import complain, display, facts, print_json, table, toned, working
+from mainspring.cli.show import complain, counting, display, facts, print_json, table, toned, working
 from mainspring.errors import Invalid
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ Examples:
   mainspring data add orders february.csv --reason "the month's closing"
   mainspring data add orders corrected.csv --mode upsert
   mainspring data add weather weather.csv --new --key station --key observed_at --time-zone UTC
+  mainspring data add images photos/ --new
 
 Exit code 1: the batch was refused; nothing of it is kept, and the version before goes on."""
 )
@@ -56,9 +57,10 @@ def add(
     dataset : str
         The dataset's name, as a product declares it, or of one without a product.
     source : str
-        A Parquet, Arrow, CSV or NDJSON file; told apart by its content.
+        A Parquet, Arrow, CSV or NDJSON file, told apart by its content; or a folder or archive of files of any kind.
     mode : str
-        append (the default) keeps the rows of before; replace takes the place of all, upsert of those with its keys.
+        append (the default) keeps the rows of before; replace (the default of a folder) takes the place of all, upsert
+        of those with its keys.
     branch : str
         The branch that it is added on; products read main.
     new : bool
@@ -78,7 +80,7 @@ def add(
     from mainspring.ref import DataRef
 
     adding = Adding(branch=branch, new=new, key=tuple(key or ()), time_zone=time_zone)
-    with working("Checking the batch…"), declared(options) as workspace:
+    with declared(options) as workspace, counting("Adding") as progress:
         batch = add_source(
             workspace,
             dataset,
@@ -87,6 +89,7 @@ def add(
             reason=reason,
             change=Change(mode) if mode else None,
             adding=adding,
+            progress=progress,
         )
         made = version_row(workspace, DataRef(dataset, batch.version)) if batch.version else None
     row = batch_row(batch)
@@ -194,11 +197,11 @@ def show(address: str, /, *, options: Options = HERE) -> None:
                 "source": version.source or None,
                 "mode": version.change,
                 "rows": version.rows,
-                "rows added": version.rows_added,
-                "rows changed": version.rows_changed or None,
-                "rows removed": version.rows_removed or None,
+                "new": version.rows_added,
+                "changed": version.rows_changed or None,
+                "gone": version.rows_removed or None,
                 "set aside": batch.quarantined if batch else None,
-                "rows given up": version.retired_at,
+                "given up": version.retired_at,
             }
         )
     )

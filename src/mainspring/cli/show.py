@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "complain",
+    "counting",
     "counting_each",
     "display",
     "facts",
@@ -133,6 +134,20 @@ def counting_each() -> Iterator[Callable[[str, int, int | None], None]]:
             progress.update(tasks[what], completed=done, total=total)
 
         yield tell
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on a terminal how many of how many are done; of 0 means that nobody knows how many there will be."""
+    if not sys.stderr.isatty():
+        yield lambda done, of: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of or None)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

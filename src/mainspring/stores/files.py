@@ -1,0 +1,172 @@
+"""The contents of datasets of files: each is kept once, under the SHA-256 of its bytes, many at a time."""
+
+from __future__ import annotations
+
+__all__ = ["FileContents", "Keeping"]
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from mainspring.digest import Digest
+from mainspring.errors import Invalid
+from mainspring.stores.blobs import BlobCorrupt, BlobNotFound
+from mainspring.stores.durable import make_folder
+from mainspring.stores.errors import disk_refused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from typing import BinaryIO
+
+_PIECE = 1 << 20
+_PARTS = ".parts"
+
+
+@dataclass(slots=True)
+class Keeping:
+    """Contents that are being kept: none of them is there before all of them are."""
+
+    contents: FileContents
+    folder: Path
+    _parts: dict[Digest, Path] = field(default_factory=dict)
+
+    def add(self, source: BinaryIO) -> tuple[Digest, int]:
+        """Take a file's bytes; give their digest and how many they are.
+
+        Raises
+        ------
+        StoreUnavailable
+            The disk is full or refuses to write.
+        """
+        part, whole, size = self.folder / str(len(self._parts)), hashlib.sha256(), 0
+        piece = source.read(_PIECE)
+        if len(piece) < _PIECE:  # most files end here: their digest is known before anything is written
+            digest = Digest(hashlib.sha256(piece).hexdigest())
+            if digest in self._parts or self.contents.has(digest):
+                return digest, len(piece)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            with part.open("wb") as file:
+                while piece:
+                    whole.update(piece)
+                    size += len(piece)
+                    file.write(piece)
+                    piece = source.read(_PIECE)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise disk_refused(part, error) from error
+        digest = Digest(whole.hexdigest())
+        if digest in self._parts or self.contents.has(digest):
+            part.unlink()
+        else:
+            self._parts[digest] = part
+        return digest, size
+
+    def finish(self) -> None:
+        """Put all that was taken in its place, durably; raises `StoreUnavailable`."""
+        if not self._parts:
+            return
+        try:
+            # One wait for the disk, not one for each of thousands of files: the bytes first, then their names.
+            os.sync()
+            for digest, part in self._parts.items():
+                path = self.contents.path(digest)
+                path.parent.mkdir(exist_ok=True)
+                part.rename(path)
+            os.sync()
+        except OSError as error:
+            raise disk_refused(self.folder, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class FileContents:
+    """Contents in a local folder, as `ab/abcd…`.
+
+    Whoever keeps contents, until something that is recorded refers to them, holds the folder; `sweep` waits for that.
+    """
+
+    root: Path
+
+    @contextmanager
+    def keeping(self) -> Iterator[Keeping]:
+        """Hold the folder and take contents, which are there when the block asks to `finish`."""
+        folder = self.root / _PARTS / uuid4().hex
+        try:
+            make_folder(folder.parent)
+            lock = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise disk_refused(self.root, error) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            try:
+                yield Keeping(self, folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def has(self, digest: str) -> bool:
+        """Say whether contents are kept."""
+        return self.path(digest).exists()
+
+    def path(self, digest: str) -> Path:
+        """Say where contents are kept, or would be."""
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise Invalid(f"{digest!r} is no digest: expected 64 lower-case hexadecimal digits.")
+        return self.root / digest[:2] / digest
+
+    def copy(self, digest: Digest, to: Path) -> None:
+        """Write contents to a new file, verified.
+
+        Raises
+        ------
+        BlobNotFound, BlobCorrupt
+            They are gone, or were changed.
+        OSError
+            The file cannot be written.
+        """
+        whole = hashlib.sha256()
+        try:
+            source = self.path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise BlobNotFound(digest) from error
+        with source, to.open("xb") as copy:
+            while piece := source.read(_PIECE):
+                whole.update(piece)
+                copy.write(piece)
+        if (found := Digest(whole.hexdigest())) != digest:
+            to.unlink()
+            raise BlobCorrupt(digest, found, str(self.path(digest)))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until nobody keeps contents, and let nobody begin."""
+        make_folder(self.root)
+        with (self.root / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def sweep(self, referred: Collection[str], *, dry_run: bool) -> tuple[int, int]:
+        """Remove what nothing refers to; within `alone` only.
+
+        Returns
+        -------
+        (int, int)
+            How many files, and how many bytes.
+        """
+        count = size = 0
+        for path in self.root.glob("*/*") if self.root.is_dir() else ():
+            inside = path.parent.name == _PARTS
+            found = [each for each in path.rglob("*") if each.is_file()] if inside else [path]
+            if not inside and path.name in referred:
+                continue
+            count += len(found)
+            size += sum(each.stat().st_size for each in found)
+            if not dry_run:
+                shutil.rmtree(path) if inside else path.unlink()
+        return count, size
