@@ -18,6 +18,7 @@ from mainspring.cli import (
     cards,
     cycle,
     data,
+    data_files,
     data_names,
     database,
     folders,
@@ -120,6 +121,8 @@ models.models.command(cards.card)
 for command in (folders.folders, folders.move, folders.archive):
     runs.runs.command(command)
 
+data.app.command(data_files.diff)
+data.app.command(data_files.checkout)
 for naming in (data_names.tag, data_names.branch, data_names.merge, data_names.unname, data_names.names):
     data.app.command(naming)
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ColumnRow", "DataVersionRow", "ShownVersion", "data_log", "show_version", "version_row"]
+__all__ = [
+    "ColumnRow",
+    "DataVersionRow",
+    "ShownVersion",
+    "data_log",
+    "show_version",
+    "type_name",
+    "version_row",
+]
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -173,7 +181,7 @@ def _columns(rows: pl.LazyFrame) -> list[ColumnRow]:
     return [
         ColumnRow(
             name=name,
-            type=_named(dtype),
+            type=type_name(dtype),
             nulls=found[f"{place} nulls"],
             distinct=found.get(f"{place} distinct"),
             least=short(found.get(f"{place} least")),
@@ -184,7 +192,8 @@ def _columns(rows: pl.LazyFrame) -> list[ColumnRow]:
     ]
 
 
-def _named(dtype: pl.DataType) -> str:
+def type_name(dtype: pl.DataType) -> str:
+    """Print a column's type for people."""
     import polars as pl
 
     if isinstance(dtype, pl.Datetime):

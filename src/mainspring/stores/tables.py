@@ -156,7 +156,7 @@ class DeltaTables:
         from deltalake import Schema
         from deltalake.transaction import create_table_with_add_actions
 
-        path = self._path(name)
+        path = self.folder(name)
         with self._alone(name):
             make_folder(path)
             schema: pl.Schema | None = None
@@ -201,7 +201,7 @@ class DeltaTables:
         """
         from deltalake import WriterProperties
 
-        path = self._path(name)
+        path = self.folder(name)
         with self._alone(name):
             table = self._open(name)
             if table is None:
@@ -231,7 +231,7 @@ class DeltaTables:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
-        path = self._path(name)
+        path = self.folder(name)
         if not self.exists(name):
             raise TableNotFound(name, version)
         try:
@@ -256,7 +256,7 @@ class DeltaTables:
         with self._lock:
             table = self._open(name)
             if table is not None and version is not None:
-                table = DeltaTable(self._path(name), version=version)
+                table = DeltaTable(self.folder(name), version=version)
             return (table.transaction_version(appender) or 0) if table is not None else 0
 
     def names(self, prefix: str) -> tuple[str, ...]:
@@ -277,13 +277,13 @@ class DeltaTables:
                 table.delete()
             else:
                 table.restore(version)
-            _sync_log(self._path(name), table.version())
+            _sync_log(self.folder(name), table.version())
 
     def exists(self, name: str) -> bool:
         """Say whether the table has a version."""
         from deltalake import DeltaTable
 
-        return DeltaTable.is_deltatable(str(self._path(name)))
+        return DeltaTable.is_deltatable(str(self.folder(name)))
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
@@ -293,7 +293,7 @@ class DeltaTables:
         """
         from deltalake.exceptions import DeltaError
 
-        path = self._path(name)
+        path = self.folder(name)
         try:
             make_folder(self.root)
             with self._lock, (self.root / f".{name}.lock").open("w") as file:
@@ -302,7 +302,8 @@ class DeltaTables:
         except (DeltaError, OSError) as error:
             raise disk_refused(path, error) from error
 
-    def _path(self, name: str) -> Path:
+    def folder(self, name: str) -> Path:
+        """Say where a table lies."""
         return self.root / check_name(name)
 
     def _open(self, name: str) -> DeltaTable | None:
@@ -312,7 +313,7 @@ class DeltaTables:
         if table is not None:
             table.update_incremental()
         elif self.exists(name):
-            table = self._handles[name] = DeltaTable(self._path(name))
+            table = self._handles[name] = DeltaTable(self.folder(name))
         return table
 
     def _commit(
@@ -327,7 +328,7 @@ class DeltaTables:
         from deltalake import CommitProperties, Schema, Transaction
         from deltalake.transaction import create_table_with_add_actions
 
-        path = self._path(name)
+        path = self.folder(name)
         once = CommitProperties(app_transactions=[Transaction(*commit_id)] if commit_id else None)
         if table is None:
             by = list(partition_by)
