@@ -21,6 +21,7 @@ class EventType(StrEnum):
     PRODUCT_DECLARED = "product.declared"
     DATA_VERSION_PUBLISHED = "data.version.published"
     DATA_VERSION_RETIRED = "data.version.retired"
+    DATA_COMPACTED = "data.compacted"
     DATA_NAMED = "data.named"
     DATA_NAME_DROPPED = "data.name.dropped"
     BATCH_REFUSED = "data.batch.refused"

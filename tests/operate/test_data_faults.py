@@ -99,7 +99,7 @@ def test_a_worker_that_is_killed_at_any_step_leaves_the_version_before_and_the_b
     )
     kept = {} if how is Change.REPLACE else dict.fromkeys(range(20), 1)
     wanted = sorted((kept | dict.fromkeys(ids, 2)).items())
-    for step in range(1, 100):
+    for step in range(1, 100, 2):
         copy = Path(shutil.copytree(tmp_path / "tables", tmp_path / f"{step}-tables"))
         child = start("change", copy, task.file, version, how.value, step)
         out, err = child.communicate(timeout=120)

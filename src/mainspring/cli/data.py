@@ -32,6 +32,7 @@ Examples:
   mainspring data add orders corrected.csv --mode upsert
   mainspring data add weather weather.csv --new --key station --key observed_at --time-zone UTC
   mainspring data add images photos/ --new
+  mainspring data add orders postgresql://reader@host/shop --query "SELECT * FROM orders" --mode upsert
 
 Exit code 1: the batch was refused; nothing of it is kept, and the version before goes on."""
 )
@@ -45,6 +46,7 @@ def add(
     new: bool = False,
     key: list[str] | None = None,
     time_zone: str = "",
+    query: str = "",
     reason: str = "",
     options: Options = HERE,
 ) -> int:
@@ -57,7 +59,8 @@ def add(
     dataset : str
         The dataset's name, as a product declares it, or of one without a product.
     source : str
-        A Parquet, Arrow, CSV or NDJSON file, told apart by its content; or a folder or archive of files of any kind.
+        A Parquet, Arrow, CSV or NDJSON file, told apart by its content; a folder or archive of files of any kind; the
+        URL of a database; or the folder of a Delta table, which is read where it is.
     mode : str
         append (the default) keeps the rows of before; replace (the default of a folder) takes the place of all, upsert
         of those with its keys.
@@ -69,6 +72,8 @@ def add(
         With --new: a column that names a row. May be given again.
     time_zone : str
         Of moments that come without one, such as Europe/Berlin.
+    query : str
+        What to ask the database for whose URL the source is.
     reason : str
         Why, for the ledger.
     """
@@ -88,6 +93,7 @@ def add(
             actor=actor(),
             reason=reason,
             change=Change(mode) if mode else None,
+            query=query,
             adding=adding,
             progress=progress,
         )

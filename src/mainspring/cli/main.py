@@ -19,6 +19,7 @@ from mainspring.cli import (
     cycle,
     data,
     data_files,
+    data_keep,
     data_names,
     database,
     folders,
@@ -123,6 +124,8 @@ for command in (folders.folders, folders.move, folders.archive):
 
 data.app.command(data_files.diff)
 data.app.command(data_files.checkout)
+data.app.command(data_keep.compact)
+data.app.command(data_keep.gc)
 for naming in (data_names.tag, data_names.branch, data_names.merge, data_names.unname, data_names.names):
     data.app.command(naming)
 

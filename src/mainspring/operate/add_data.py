@@ -66,6 +66,8 @@ def add_data(task: AddBatch, declared: Dataset | None, tables: DeltaTables) -> A
     if report.refusal:
         return _refused(report)
     try:
+        if before is None and tables.folder(name).is_symlink():  # of a reference that was never recorded
+            tables.folder(name).unlink()
         tables.restore(name, before)
         return _change(task, rows, report, held, tables)
     except TableRefused as error:

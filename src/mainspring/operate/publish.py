@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Adding", "CannotAdd", "add_batch", "one_at_a_time", "renew_snapshots"]
+__all__ = ["Adding", "CannotAdd", "add_batch", "one_at_a_time", "renew_snapshots", "target"]
 
 import fcntl
 from contextlib import contextmanager
@@ -123,7 +123,7 @@ def add_batch(
         The file cannot be read as it is.
     """
     with workspace.database.read() as tx:
-        plain = _target(workspace, tx, check_name(dataset), adding)
+        plain = target(workspace, tx, check_name(dataset), adding)
         key = dataset_key(workspace, tx, dataset) if plain is None else plain.key
     if adding.change is Change.UPSERT and not key:
         raise CannotAdd(f"Dataset {dataset!r} has no key to upsert by. Begin one with `--new --key COLUMN`.")
@@ -154,8 +154,8 @@ def add_batch(
         )
 
 
-def _target(workspace: Workspace, tx: Transaction, dataset: str, adding: Adding) -> PlainDataset | None:
-    """Give the dataset that is added to, None for one that a product declares."""
+def target(workspace: Workspace, tx: Transaction, dataset: str, adding: Adding) -> PlainDataset | None:
+    """Give the dataset that is added to, None for one that a product declares; raises as `add_batch` does."""
     if any(each.name == dataset for spec in workspace.specs(tx).values() for each in spec.datasets):
         if adding.kind is DatasetKind.FILES:
             raise CannotAdd(f"Dataset {dataset!r} is a table that a product reads: name a file with rows.")

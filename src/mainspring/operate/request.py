@@ -15,6 +15,7 @@ from mainspring.loop import TrainingRequest
 from mainspring.operate.datasets import find_version
 from mainspring.operate.offers import read_offer
 from mainspring.operate.status import check_product
+from mainspring.ref import DataRef
 from mainspring.triggers import OnDemand
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def request_training(
                 faults.append(Fault(str(ref), str(error)))
         if faults:
             raise Faults("The request", tuple(faults))
+        told = [str(DataRef(name, number)) for name, number in pinned.items()]
         asked = TrainingRequest(
             request_id=request_id,
             product=product,
@@ -134,7 +136,7 @@ def request_training(
                     data={
                         "request": request_id,
                         "params": given,
-                        "data": [str(ref) for ref in data],
+                        "data": told,
                         **({} if offer is None else {"offer": msgspec.to_builtins(offer)}),
                     },
                 )

@@ -15,6 +15,7 @@ __all__ = [
     "Described",
     "Failed",
     "JudgeCandidate",
+    "JudgeTable",
     "Judged",
     "PackageOffer",
     "Probe",
@@ -91,6 +92,16 @@ class Added(_Message, frozen=True):
     table_version: int | None
     changed: int = 0
     removed: int = 0
+
+
+class JudgeTable(_Message, frozen=True):
+    """Check all rows of a version of a Delta table that others write; `key` and `plain` are as for `AddBatch`."""
+
+    dataset: str
+    folder: str
+    version: int
+    key: tuple[str, ...]
+    plain: bool
 
 
 class TakeSnapshot(_Message, frozen=True):
@@ -233,5 +244,7 @@ class Failed(_Message, frozen=True):
 Probe: TypeAlias = ProbeModel | AskModel
 """The tasks for a clean process."""
 
-Task: TypeAlias = Describe | AddBatch | TakeSnapshot | BuildExamples | RunStep | PackageOffer | JudgeCandidate
+Task: TypeAlias = (
+    Describe | AddBatch | JudgeTable | TakeSnapshot | BuildExamples | RunStep | PackageOffer | JudgeCandidate
+)
 Answer: TypeAlias = Described | Added | Taken | Built | Judged | Probed | Asked | Failed

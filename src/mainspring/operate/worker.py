@@ -37,6 +37,7 @@ from mainspring.operate.tasks import (
     Described,
     Failed,
     JudgeCandidate,
+    JudgeTable,
     PackageOffer,
     RunStep,
     Taken,
@@ -87,7 +88,7 @@ class TaskRunner:
                     code=self._keep_json(self._code()),
                     refused=self.refused,
                 )
-            case AddBatch():
+            case AddBatch() | JudgeTable():
                 return self._add(task)
             case TakeSnapshot():
                 return self._take(task)
@@ -147,16 +148,15 @@ class TaskRunner:
         """The error about something that no file declares, or one that is refused."""
         return MainspringError("\n".join([told, *self.refused.values()]))
 
-    def _add(self, task: AddBatch) -> Added:
+    def _add(self, task: AddBatch | JudgeTable) -> Added:
+        declared = None if task.plain else self._dataset(task.dataset)
+        if isinstance(task, JudgeTable):
+            from mainspring.operate.reference import judge_table
+
+            return judge_table(task, declared)
         from mainspring.operate.add_data import add_data
 
-        declared = next(
-            (each for product, _ in self.products for each in product.datasets if each.name == task.dataset),
-            None,
-        )
-        if declared is None and not task.plain:
-            raise self._unknown(f"No product reads a dataset named {task.dataset!r}.")
-        return add_data(task, None if task.plain else declared, self.tables)
+        return add_data(task, declared, self.tables)
 
     def _take(self, task: TakeSnapshot) -> Taken:
         from mainspring.operate.snapshots import take_snapshot

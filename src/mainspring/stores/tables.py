@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DeltaTables", "TableNotFound", "TableRefused"]
+__all__ = ["DeltaTables", "FilesGone", "TableByReference", "TableNotFound", "TableRefused"]
 
 import fcntl
 import json
@@ -13,13 +13,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
-from mainspring.errors import Fault, Faults, NotFound
+from mainspring.errors import Fault, Faults, MainspringError, NotFound
 from mainspring.ref import check_name
 from mainspring.stores.durable import make_folder, sync, write_new
 from mainspring.stores.errors import disk_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from typing import Protocol
 
     import polars as pl
@@ -61,6 +61,34 @@ class TableNotFound(NotFound):
         return (
             f"There is no {what} in this state folder. What refers to it was made with another one: "
             "see with which folder mainspring was started."
+        )
+
+
+class TableByReference(MainspringError):
+    """A table that others write, which is read here and never written."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(name, folder)
+        self.name, self.folder = name, folder
+
+    def __str__(self) -> str:
+        return (
+            f"Dataset {self.name!r} is the Delta table in {self.folder}, by reference: mainspring reads it and never "
+            f"writes it. Write there, then run `mainspring data add {self.name} {self.folder}`."
+        )
+
+
+class FilesGone(MainspringError):
+    """Files of a table by reference that its owner has removed."""
+
+    def __init__(self, name: str, version: int | None, count: int) -> None:
+        super().__init__(name, version, count)
+        self.name, self.version, self.count = name, version, count
+
+    def __str__(self) -> str:
+        return (
+            f"{self.count:,} files of version {self.version} of the table {self.name!r} are gone: it is held by "
+            "reference, and its owner has vacuumed it. Add it again to go on with its newest version."
         )
 
 
@@ -221,6 +249,48 @@ class DeltaTables:
             _sync_log(path, table.version())
             return table.version()
 
+    def compact(self, name: str) -> int:
+        """Make the next version of the same rows in as few files as their size asks for; give its number.
+
+        Raises
+        ------
+        TableNotFound
+        StoreUnavailable
+            The disk is full or refuses to write.
+        """
+        from deltalake import WriterProperties
+
+        path = self.folder(name)
+        with self._alone(name):
+            table = self._open(name)
+            if table is None:
+                raise TableNotFound(name, None)
+            before = set(table.file_uris())
+            table.optimize.compact(writer_properties=WriterProperties(compression="ZSTD"))
+            table.update_incremental()
+            for file in set(table.file_uris()) - before:
+                sync(Path(file))
+            _sync_log(path, table.version())
+            return table.version()
+
+    def sweep(self, name: str, kept: Collection[Path], *, dry_run: bool) -> tuple[int, int]:
+        """Remove the files with rows that are not among those to be kept; give how many, and how many bytes.
+
+        Versions of the table that are made of others cannot be read any more. No writer is in the midst of something.
+        """
+        folder = self.folder(name)
+        if not folder.is_dir():
+            return 0, 0
+        with self._alone(name):
+            spare = [
+                file for file in folder.rglob("*.parquet") if file not in kept and not _in_log(file, folder)
+            ]
+            size = sum(file.stat().st_size for file in spare)
+            if not dry_run:
+                for file in spare:
+                    file.unlink()
+        return len(spare), size
+
     def read(self, name: str, version: int | None = None) -> pl.DataFrame:
         """Give the rows of a version, the newest by default, in no particular order; raises `TableNotFound`."""
         return self.scan(name, version).collect()
@@ -235,11 +305,22 @@ class DeltaTables:
         if not self.exists(name):
             raise TableNotFound(name, version)
         try:
-            return pl.scan_delta(DeltaTable(path, version=version))
+            table = DeltaTable(path, version=version)
+            if path.is_symlink():
+                gone = sum(not Path(file).exists() for file in table.file_uris())
+                if gone:
+                    raise FilesGone(name, table.version(), gone)
+            return pl.scan_delta(table)
         except (DeltaError, OverflowError) as error:
             if version is None or 0 <= version <= self.version(name):
                 raise
             raise TableNotFound(name, version) from error
+
+    def rows(self, name: str, version: int) -> int:
+        """Count the rows of a version; raises `TableNotFound`."""
+        import polars as pl
+
+        return int(self.scan(name, version).select(pl.len()).collect().item())
 
     def version(self, name: str) -> int:
         """Give the newest version's number, counted from 0; raises `TableNotFound`."""
@@ -294,6 +375,8 @@ class DeltaTables:
         from deltalake.exceptions import DeltaError
 
         path = self.folder(name)
+        if path.is_symlink():
+            raise TableByReference(name, path.resolve())
         try:
             make_folder(self.root)
             with self._lock, (self.root / f".{name}.lock").open("w") as file:
@@ -301,6 +384,25 @@ class DeltaTables:
                 yield
         except (DeltaError, OSError) as error:
             raise disk_refused(path, error) from error
+
+    def refer(self, name: str, folder: Path) -> None:
+        """Let a name lead to a table that others write; what it leads to already is fine.
+
+        Raises
+        ------
+        TableRefused
+            There is another table of this name.
+        """
+        make_folder(self.root)
+        path = self.folder(name)
+        if path.is_symlink() and path.resolve() == folder.resolve():
+            return
+        if path.exists():
+            fault = Fault(name, "is another table already.", "Give the dataset another name.")
+            raise TableRefused(f"The reference to {folder}", (fault,))
+        path.unlink(missing_ok=True)
+        path.symlink_to(folder.resolve(), target_is_directory=True)
+        sync(self.root)
 
     def folder(self, name: str) -> Path:
         """Say where a table lies."""
@@ -429,6 +531,10 @@ def _kept_type(dtype: pl.DataType | DataTypeClass) -> pl.DataType | DataTypeClas
         case pl.Duration() | pl.Time() | pl.Object() | pl.Array() | pl.Int128():
             return pl.Null()
     return dtype
+
+
+def _in_log(file: Path, folder: Path) -> bool:
+    return "_delta_log" in file.relative_to(folder).parts
 
 
 def _names_folders(values: pl.Series) -> bool:

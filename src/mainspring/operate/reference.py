@@ -1,0 +1,175 @@
+"""Delta tables that others write, as data: judged and named here, read where they are."""
+
+from __future__ import annotations
+
+__all__ = ["add_reference", "is_delta", "judge_table"]
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mainspring.data import MAIN, Batch, BatchReport, Change, DataVersion, validate
+from mainspring.data.plain import DatasetKind, check_plain
+from mainspring.digest import digest_of_json
+from mainspring.errors import Invalid
+from mainspring.events import Event, EventType
+from mainspring.operate.datasets import dataset_key, record_plain
+from mainspring.operate.publish import CannotAdd, one_at_a_time, renew_snapshots, target
+from mainspring.operate.tasks import Added, JudgeTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mainspring.digest import Digest
+    from mainspring.operate.publish import Adding
+    from mainspring.product import Dataset
+    from mainspring.workspace import Workspace
+
+
+def is_delta(folder: Path) -> bool:
+    """Say whether a folder is a Delta table."""
+    return (folder / "_delta_log").is_dir()
+
+
+def add_reference(
+    workspace: Workspace, dataset: str, folder: Path, *, actor: str, reason: str = "", adding: Adding
+) -> Batch:
+    """Publish the newest version of a Delta table as the next version of a dataset; none of its rows is copied.
+
+    The contract is judged on all of its rows. A row that breaks it cannot be set aside, so it refuses the whole.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    dataset : str
+    folder : Path
+        Of the table. Its owner must keep the files of versions that are to be read later.
+    actor, reason : str
+        Who adds it, and why.
+    adding : Adding
+
+    Raises
+    ------
+    UnknownDataset, CannotAdd
+        There is no such dataset, or it is of another kind.
+    Invalid
+        The table cannot be read.
+    """
+    if adding.branch != MAIN or adding.time_zone:
+        raise CannotAdd("A table by reference is read as it is: leave --branch and --time-zone out.")
+    adding = replace(adding, kind=DatasetKind.REFERENCE)
+    with workspace.database.read() as tx:
+        plain = target(workspace, tx, dataset, adding)
+        key = dataset_key(workspace, tx, dataset) if plain is None else plain.key
+        specs = list(workspace.specs(tx).values())
+    with one_at_a_time(workspace):
+        version, digest = _newest(folder)
+        with workspace.database.read() as tx:
+            before, earlier = tx.data.newest(dataset), tx.data.find_batch(dataset, digest)
+        if earlier is not None:
+            return earlier
+        if before is not None and not workspace.tables.folder(dataset).is_symlink():
+            raise CannotAdd(f"Dataset {dataset!r} has versions of its own: give the reference another name.")
+        task = JudgeTable(
+            dataset=dataset, folder=str(folder), version=version, key=key, plain=plain is not None
+        )
+        added, now = workspace.workers.ask(task, Added), workspace.clock.now()
+        number = before.number + 1 if before else 1
+        report = added.report
+        batch = Batch(
+            dataset=dataset,
+            digest=digest,
+            at=now,
+            actor=actor,
+            report=report,
+            version=None if report.refusal else number,
+        )
+        found = {
+            "batch": digest,
+            **msgspec.to_builtins(report),
+            "source": str(folder),
+            "table_version": version,
+        }
+        if not report.refusal:
+            workspace.tables.refer(dataset, folder)
+        with workspace.database.write() as tx:
+            tx.data.add_batch(batch)
+            if report.refusal:
+                tx.ledger.append(
+                    Event(
+                        type=EventType.BATCH_REFUSED,
+                        subject=dataset,
+                        at=now,
+                        actor=actor,
+                        reason=f"the table was refused: {report.refusal}",
+                        data=found,
+                    )
+                )
+                return batch
+            had = before.rows if before else 0
+            made = DataVersion(
+                dataset=dataset,
+                number=number,
+                digest=digest,
+                rows=added.rows,
+                rows_added=max(0, added.rows - had),
+                rows_removed=max(0, had - added.rows),
+                published_at=now,
+                table_version=version,
+                parent=before.number if before else None,
+                change=Change.REPLACE,
+                source=str(folder),
+            )
+            tx.data.add(made)
+            if plain is not None:
+                record_plain(tx, plain)
+            tx.ledger.append(
+                Event(
+                    type=EventType.DATA_VERSION_PUBLISHED,
+                    subject=str(made.ref),
+                    at=now,
+                    actor=actor,
+                    reason=reason or f"version {version} of the Delta table was judged, and is referred to",
+                    data={"digest": digest, "rows": made.rows, "rows_added": made.rows_added, **found},
+                )
+            )
+    renew_snapshots(workspace, specs)
+    return batch
+
+
+def judge_table(task: JudgeTable, declared: Dataset | None) -> Added:
+    """Hold every row of a table against a contract; for the worker."""
+    import polars as pl
+    from deltalake import DeltaTable
+
+    rows = pl.scan_delta(DeltaTable(task.folder, version=task.version)).collect()
+    if declared is not None:
+        kept, report = validate(rows, declared)
+        if not report.refusal and kept.schema != rows.select(kept.columns).schema:
+            other = [name for name, dtype in kept.schema.items() if rows.schema[name] != dtype]
+            why = f"its columns {', '.join(other)} are of other types than the schema's"
+            report = BatchReport(report.rows, 0, report.failures, why)
+        if report.quarantined:
+            why = f"{report.quarantined:,} rows fail a check, and rows of a table by reference cannot be set aside"
+            report = BatchReport(report.rows, 0, report.failures, why)
+    else:
+        _, report = check_plain(rows, task.key)
+    return Added(report=report, rows=rows.height, table_version=None if report.refusal else task.version)
+
+
+def _newest(folder: Path) -> tuple[int, Digest]:
+    """Give a table's newest version, and a digest of the files that it is made of; raises `Invalid`."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        table = DeltaTable(str(folder))
+        actions = table.get_add_actions(flatten=True)
+        paths, sizes = actions["path"].to_pylist(), actions["size_bytes"].to_pylist()
+    except (DeltaError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise Invalid(f"The Delta table in {folder} cannot be read: {why}. Nothing was added.") from error
+    return table.version(), digest_of_json(
+        ["delta", str(folder.resolve()), sorted(zip(paths, sizes, strict=True))]
+    )
