@@ -53,8 +53,8 @@ def add_source(
     workspace : Workspace
     dataset : str
     source : str
-        A file with a table, a folder of files, an archive of them, the URL of a database, or the folder of a Delta table,
-        which is not copied.
+        A file with a table, a folder of files, an archive of them, the URL of a database, or the folder of a Delta
+        table, which is not copied.
     actor, reason : str
         Who adds it, and why.
     change : Change, optional
