@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mainspring.data import Batch, Change, DataVersion
 from mainspring.operate.add_data import add_data
 from mainspring.operate.datasets import UnknownDataset, find_version
 from mainspring.operate.publish import Adding, CannotAdd, add_batch
+from mainspring.operate.read_table import Unreadable, read_table
 from mainspring.operate.sources import NoSuchSource, add_source
 from mainspring.operate.tasks import AddBatch
 from mainspring.ref import DataAddress
@@ -233,6 +235,25 @@ def test_rows_that_continue_a_table_cost_no_file_of_it(tmp_path: Path) -> None:
     assert (added.rows, added.changed) == (1, 1)
     fresh = set((tmp_path / "tables" / "wx").glob("*.parquet")) - files
     assert sum(pl.read_parquet(each).height for each in fresh) == 11  # the file with key 11, and the new rows
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), kind=st.sampled_from(["parquet", "ipc", "ipc_stream", "csv", "ndjson"]))
+def test_any_damage_to_a_file_is_told_or_leaves_a_table(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str
+) -> None:
+    buffer = io.BytesIO()
+    table = pl.DataFrame({"id": range(50), "x": [str(n) * 5 for n in range(50)], "y": [0.5] * 50})
+    getattr(table, f"write_{kind}")(buffer)
+    content = bytearray(buffer.getvalue())
+    for place, value in data.draw(
+        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=4)
+    ):
+        content[place] = value
+    file = tmp_path_factory.mktemp("damaged") / "file"
+    file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with suppress(Unreadable):
+        assert isinstance(read_table(file), pl.DataFrame)
 
 
 ROWS = st.dictionaries(st.integers(0, 9), st.none() | st.floats(width=32), max_size=8)

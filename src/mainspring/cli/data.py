@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
 
-from mainspring.cli.options import HERE, Options, actor, declared, opened
+from mainspring.cli.options import HERE, Options, actor, opened
 from mainspring.cli.show import complain, counting, display, facts, print_json, table, toned, working
 from mainspring.errors import Invalid
 
@@ -79,13 +79,19 @@ def add(
     """
     from mainspring.data import Change
     from mainspring.operate.data_log import version_row
+    from mainspring.operate.datasets import plain_dataset
+    from mainspring.operate.declare import declare
     from mainspring.operate.publish import Adding
     from mainspring.operate.sources import add_source
     from mainspring.operate.status import batch_row
     from mainspring.ref import DataRef
 
     adding = Adding(branch=branch, new=new, key=tuple(key or ()), time_zone=time_zone)
-    with declared(options) as workspace, counting("Adding") as progress:
+    with opened(options) as workspace, counting("Adding") as progress:
+        with workspace.database.read() as tx:
+            plain = plain_dataset(tx, dataset)
+        if plain is None:
+            declare(workspace, actor=actor())
         batch = add_source(
             workspace,
             dataset,

@@ -12,6 +12,7 @@ import time
 import zipfile
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
@@ -27,7 +28,6 @@ from mainspring.stores.files import FileContents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
     from typing import BinaryIO
 
     from mainspring.data import Batch
@@ -127,7 +127,7 @@ def add_folder(
             if earlier and not fresh and earlier.looks_like(before) and contents.has(earlier.digest):
                 digest, size = Digest(earlier.digest), earlier.size
             else:
-                digest, size = _take(folder / name, before, keeping)
+                digest, size = _take(f"{folder}/{name}", before, keeping)
             manifest[name] = (size, digest)
             seen[name] = _Seen(size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino, digest)
             if progress and done % 100 == 0:
@@ -243,20 +243,20 @@ def _walk(folder: Path) -> dict[str, os.stat_result]:
     return dict(sorted(found.items()))
 
 
-def _take(path: Path, before: os.stat_result, keeping: Keeping) -> tuple[Digest, int]:
+def _take(path: str, before: os.stat_result, keeping: Keeping) -> tuple[Digest, int]:
     """Read a file once: what is kept is what was hashed, and what the file was before and after."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             digest, size = keeping.add(file)
             after = os.fstat(file.fileno())
     except OSError as error:
-        raise SourceUnreadable(path, error.strerror or str(error)) from error
+        raise SourceUnreadable(Path(path), error.strerror or str(error)) from error
     if (after.st_size, after.st_mtime_ns, after.st_ino) != (
         before.st_size,
         before.st_mtime_ns,
         before.st_ino,
     ):
-        raise SourceChanged(path)
+        raise SourceChanged(Path(path))
     return digest, size
 
 

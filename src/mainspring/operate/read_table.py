@@ -72,7 +72,7 @@ def read_table(file: Path, texts: Collection[str] = ()) -> pl.DataFrame:
         return _read_csv(file, texts)
     except Unreadable:
         raise
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:
         if (place := _not_utf8(file)) is not None:
             raise Unreadable(f"it is not UTF-8: {place}. Save it as UTF-8") from error
         kind = {_PARQUET: "Parquet file", _ARROW[:4]: "Arrow file", _ARROW_STREAM: "Arrow stream"}.get(

@@ -74,7 +74,8 @@ def add_reference(
         task = JudgeTable(
             dataset=dataset, folder=str(folder), version=version, key=key, plain=plain is not None
         )
-        added, now = workspace.workers.ask(task, Added), workspace.clock.now()
+        added = workspace.workers.ask(task, Added) if plain is None else judge_table(task, None)
+        now = workspace.clock.now()
         number = before.number + 1 if before else 1
         report = added.report
         batch = Batch(

@@ -35,7 +35,7 @@ class Keeping:
 
     contents: FileContents
     folder: Path
-    _parts: dict[Digest, Path] = field(default_factory=dict)
+    _parts: dict[Digest, str] = field(default_factory=dict)
 
     def add(self, source: BinaryIO) -> tuple[Digest, int]:
         """Take a file's bytes; give their digest and how many they are.
@@ -45,26 +45,28 @@ class Keeping:
         StoreUnavailable
             The disk is full or refuses to write.
         """
-        part, whole, size = self.folder / str(len(self._parts)), hashlib.sha256(), 0
         piece = source.read(_PIECE)
-        if len(piece) < _PIECE:  # most files end here: their digest is known before anything is written
-            digest = Digest(hashlib.sha256(piece).hexdigest())
+        whole, size = hashlib.sha256(piece), len(piece)
+        if size < _PIECE:  # most files end here: their digest is known before anything is written
+            digest = Digest(whole.hexdigest())
             if digest in self._parts or self.contents.has(digest):
-                return digest, len(piece)
+                return digest, size
+        part = f"{self.folder}/{len(self._parts)}"
         try:
-            self.folder.mkdir(exist_ok=True)
-            with part.open("wb") as file:
-                while piece:
+            if not self._parts:
+                self.folder.mkdir(exist_ok=True)
+            with open(part, "wb") as file:
+                file.write(piece)
+                while len(piece) == _PIECE:
+                    piece = source.read(_PIECE)
                     whole.update(piece)
                     size += len(piece)
                     file.write(piece)
-                    piece = source.read(_PIECE)
         except OSError as error:
-            part.unlink(missing_ok=True)
-            raise disk_refused(part, error) from error
+            raise disk_refused(Path(part), error) from error
         digest = Digest(whole.hexdigest())
         if digest in self._parts or self.contents.has(digest):
-            part.unlink()
+            os.unlink(part)
         else:
             self._parts[digest] = part
         return digest, size
@@ -76,10 +78,13 @@ class Keeping:
         try:
             # One wait for the disk, not one for each of thousands of files: the bytes first, then their names.
             os.sync()
+            made: set[str] = set()
             for digest, part in self._parts.items():
                 path = self.contents.path(digest)
-                path.parent.mkdir(exist_ok=True)
-                part.rename(path)
+                if digest[:2] not in made:
+                    path.parent.mkdir(exist_ok=True)
+                    made.add(digest[:2])
+                os.rename(part, path)
             os.sync()
         except OSError as error:
             raise disk_refused(self.folder, error) from error
@@ -112,7 +117,7 @@ class FileContents:
 
     def has(self, digest: str) -> bool:
         """Say whether contents are kept."""
-        return self.path(digest).exists()
+        return os.path.exists(f"{self.root}/{digest[:2]}/{digest}")
 
     def path(self, digest: str) -> Path:
         """Say where contents are kept, or would be."""

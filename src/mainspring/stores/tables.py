@@ -302,7 +302,7 @@ class DeltaTables:
         from deltalake.exceptions import DeltaError
 
         path = self.folder(name)
-        if not self.exists(name):
+        if name not in self._handles and not self.exists(name):
             raise TableNotFound(name, version)
         try:
             table = DeltaTable(path, version=version)
