@@ -72,11 +72,12 @@ class Client:
         self._control = httpx.Client(base_url=url, timeout=_TIMEOUT_S, headers=headers, trust_env=False)
         self._gateway = httpx.Client(base_url=gateway_url, timeout=_TIMEOUT_S, trust_env=False)
 
-    def add_batch(self, dataset: str, content: bytes, *, reason: str = "") -> dict[str, Any]:
-        """Hand in a Parquet, NDJSON or CSV file; raises `Answered` with the report when it is refused."""
-        reply = self._control.post(
-            f"/v1/datasets/{dataset}/batches", params={"reason": reason}, content=content
-        )
+    def add_batch(
+        self, dataset: str, content: bytes, *, reason: str = "", mode: str = "append", branch: str = "main"
+    ) -> dict[str, Any]:
+        """Hand in a Parquet, Arrow, NDJSON or CSV file; raises `Answered` with the report when it is refused."""
+        how = {"reason": reason, "mode": mode, "branch": branch}
+        reply = self._control.post(f"/v1/datasets/{dataset}/batches", params=how, content=content)
         added: dict[str, Any] = _read(reply)
         return added
 

@@ -32,6 +32,7 @@ from mainspring.workspace import Workspace, open_workspace
 
 DAY = timedelta(days=1)
 NAMES = {
+    "address": "main",
     "version": "99",
     "product": "tiny",
     "dataset": "orders",
@@ -41,7 +42,10 @@ NAMES = {
 }
 QUERIES = {"/v1/lineage": {"ref": "tiny@1"}, "/v1/impact": {"ref": "orders@v1"}}
 OF_A_ROLLOUT = ("/v1/products/{product}/rollout", "/v1/products/{product}/rollouts/{rollout}")
-OF_A_VERSION = ("/v1/products/{product}/versions/{version}/approvals",)
+OF_A_VERSION = (
+    "/v1/products/{product}/versions/{version}/approvals",
+    "/v1/datasets/{dataset}/versions/{address}/diff",
+)
 OF_AN_ALARM = ("/v1/alarms/{alarm}", "/v1/alarms/{alarm}/replay")
 
 
@@ -452,3 +456,24 @@ def test_a_version_of_a_product_without_a_policy_is_approved_as_it_is(api: Api) 
     assert (told["standing"], told["policy"], told["approvals"]) == ("approved", None, [])
     refused = problem(api.post(path, json={"answer": "approved", "reason": "r"}), 409)
     assert "ApprovalPolicy" in refused.detail
+
+
+def test_data_versions_are_added_read_and_compared_by_any_address(workspace: Workspace) -> None:
+    api = Api(build_app(workspace))
+    path = "/v1/datasets/wx"
+    first = b"id,x\n1,a\n2,b\n"
+    assert problem(api.post(f"{path}/batches", content=first), 404).detail.startswith("No product reads")
+    begun = api.post(f"{path}/batches", params={"new": "true", "key": "id"}, content=first)
+    assert (begun.status_code, begun.json()["ref"]) == (201, "wx@v1")
+    api.post(f"{path}/batches", params={"mode": "upsert"}, content=b"id,x\n2,z\n3,c\n")
+    assert [row["ref"] for row in api.get(f"{path}/versions").json()] == ["wx@v2", "wx@v1"]
+    shown = api.get(f"{path}/versions/v2").json()
+    assert (shown["version"]["rows_changed"], shown["columns"][0]["name"]) == (1, "id")
+    digest = shown["version"]["digest"][:12]
+    assert api.get(f"{path}/versions/sha256:{digest}").json() == shown
+    found = api.get(f"{path}/versions/main/diff").json()
+    assert (found["before"], found["added"], found["changed"]) == ("wx@v1", ["3"], ["2"])
+    for bad, status in (("versions/v9", 404), ("versions/V1", 400), ("versions/v1/diff", 400)):
+        problem(api.get(f"{path}/{bad}"), status)
+    for bad in ({"mode": "merge"}, {"new": "yes"}, {"time_zone": "Mars"}):
+        problem(api.post(f"{path}/batches", params=bad, content=first), 400)

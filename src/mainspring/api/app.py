@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 from mainspring.api.alarms import ALARMS
 from mainspring.api.browsers import OwnPagesOnly
 from mainspring.api.cards import CARDS
+from mainspring.api.datasets import DATASETS
 from mainspring.api.lineage import LINEAGE
 from mainspring.api.mlflow import mlflow_routes, no_method
 from mainspring.api.openapi import describe
@@ -38,7 +39,6 @@ from mainspring.operate.approve import Approvals, answer_version, approvals_of
 from mainspring.operate.audit import WantedLabel, wanted_labels
 from mainspring.operate.controller import turn
 from mainspring.operate.gain import Gain
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.score_data import Scoring, score_data
 from mainspring.operate.why_not import WhyNot, why_not
@@ -143,22 +143,6 @@ def _move_clock(workspace: Workspace, request: Request, content: bytes) -> Now:
         moved = workspace.advance(to)
         done = turn(workspace)
     return Now(workspace.clock.now(), moved, done.records, done.alarms, done.acts, done.refused)
-
-
-def _add_batch(workspace: Workspace, request: Request, content: bytes) -> object:
-    dataset = request.path_params["dataset"]
-    reason = request.query_params.get("reason", "")
-    batch = add_batch(workspace, dataset, content, actor=actor_of(request), reason=reason)
-    row = status.batch_row(batch)
-    if batch.version is None:
-        return Problem(
-            type="urn:mainspring:BatchRefused",
-            title="refused",
-            status=422,
-            detail=f"The batch for {dataset!r} was refused, and nothing of it was kept: {batch.report.refusal}.",
-            report=msgspec.to_builtins(row),
-        )
-    return row
 
 
 def _ask_training(workspace: Workspace, request: Request, content: bytes) -> Asked:
@@ -325,23 +309,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ALARMS,
     *LINEAGE,
     *CARDS,
-    Operation(
-        "GET",
-        "/v1/datasets/{dataset}/batches",
-        "Every batch that was handed in",
-        lambda w, r, c: status.data_rows(w, str(r.path_params["dataset"])),
-        gives=list[status.DataRow],
-    ),
-    Operation(
-        "POST",
-        "/v1/datasets/{dataset}/batches",
-        "Hand in a batch (Parquet, NDJSON or CSV) and publish the next data version",
-        _add_batch,
-        bytes,
-        status.DataRow,
-        status=201,
-        query=("reason",),
-    ),
+    *DATASETS,
     Operation(
         "GET",
         "/v1/events",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.clock import parse_time
+from mainspring.data import MAIN
 from mainspring.events import EventType
 from mainspring.loop import AlarmFact, ApprovalFact, CycleState, DataFact, Facts, RolloutFact
 from mainspring.operate.approve import version_stands
@@ -69,7 +70,7 @@ def observe(workspace: Workspace, spec: ProductSpec, at: datetime | None = None)
                 name: DataFact(
                     version=version.number,
                     rows=version.rows,
-                    rows_trained=trained[name].rows if name in trained else 0,
+                    rows_trained=_trained(tx, version, trained.get(name)),
                 )
                 for name, version in versions.items()
             },
@@ -112,7 +113,20 @@ def _as_of(cycle: Cycle, at: datetime) -> Cycle:
 def _newest(tx: Transaction, dataset: str, at: datetime | None) -> DataVersion | None:
     if at is None:
         return tx.data.newest(dataset)
-    return next((each for each in reversed(tx.data.versions(dataset)) if each.published_at <= at), None)
+    versions = [each for each in tx.data.versions(dataset) if each.branch == MAIN and each.published_at <= at]
+    return versions[-1] if versions else None
+
+
+def _trained(tx: Transaction, version: DataVersion, trained: DataVersion | None) -> int:
+    """Count the rows that the last training has seen as they are; those that were changed since are new ones."""
+    if trained is None or trained.number == version.number:
+        return trained.rows if trained else 0
+    since = [
+        each
+        for each in tx.data.versions(version.dataset)
+        if each.branch == MAIN and trained.number < each.number <= version.number
+    ]
+    return max(1, version.rows - sum(each.rows_added + each.rows_changed for each in since))
 
 
 def _champion(tx: Transaction, spec: ProductSpec, at: datetime) -> int | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from mainspring.clock import time_text
-from mainspring.data import Batch, BatchReport, CheckFailure, DataVersion
+from mainspring.data import Batch, BatchReport, Change, CheckFailure, DataVersion
 from mainspring.digest import Digest, canonical_json, digest_of_json
 from mainspring.errors import Fault, Faults, Invalid, MainspringError, Refused
 from mainspring.events import Event, EventType
@@ -444,6 +444,10 @@ def _record(
         rows_added=rows,
         published_at=now,
         table_version=table_version,
+        parent=newest.number if newest else None,
+        change=Change.REPLACE if newest else Change.APPEND,
+        rows_removed=newest.rows if newest else 0,
+        source=str(asked.data[0]),
     )
     failures = tuple(CheckFailure("probability", why, count, ()) for why, count in sorted(unanswered.items()))
     batch = Batch(
