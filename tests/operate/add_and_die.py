@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mainspring.data import Change
 from mainspring.operate.add_data import add_data
+from mainspring.operate.data_gc import collect_data
 from mainspring.operate.publish import Adding
 from mainspring.operate.sources import add_source
 from mainspring.operate.tasks import AddBatch
@@ -47,9 +48,18 @@ def add(root: Path, source: str, dataset: str, step: int) -> None:
         print(batch.version)
 
 
+def collect(root: Path, step: int) -> None:
+    """Free what nothing refers to."""
+    with open_workspace(root) as workspace:
+        die_at(step)
+        collect_data(workspace, older_than="1h", actor="ana")
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["change", tables, file, version, how, step]:
             change(Path(tables), Path(file), int(version), Change(how), int(step))
         case ["add", root, source, dataset, step]:
             add(Path(root), source, dataset, int(step))
+        case ["collect", root, step]:
+            collect(Path(root), int(step))

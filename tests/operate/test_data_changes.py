@@ -153,6 +153,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         "at: is a moment to the microsecond",
     ),
     "empty": (lambda: b"", "it is empty"),
+    "no rows": (lambda: b"id,x,at\n", "it has no rows"),
     "a Parquet file cut off": (lambda: frame(id=[5], x=["a"], at=[AT])[:-40], "cut off"),
     "a shifted column": (
         lambda: b"id,x,at\n5,2024-01-01T00:00:00Z\n",

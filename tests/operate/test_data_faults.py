@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -150,6 +151,34 @@ def test_an_adder_of_files_that_is_killed_at_any_step_leaves_the_old_version_or_
             contents.sweep(referred, dry_run=False)
         assert {path.name for path in contents.root.glob("[0-9a-f]*/*")} == referred
         assert not list((contents.root / ".parts").iterdir())
+
+
+@pytest.mark.slow
+def test_a_collector_that_is_killed_at_any_step_leaves_what_is_referred_to_and_the_next_ends_its_work(
+    tmp_path: Path,
+) -> None:
+    root, folder = tmp_path / "root", tmp_path / "photos"
+    folder.mkdir()
+    begin(root).close()
+    for step in (*range(1, 10, 2), 0):
+        with open_workspace(root) as workspace:
+            for n in range(3):
+                (folder / "a").write_text(f"{step} {n}")
+                add_source(workspace, "photos", str(folder), actor="ana", adding=Adding(new=True))
+                workspace.advance(workspace.clock.now() + timedelta(days=1))
+        child = start("collect", root, step)
+        out, err = child.communicate(timeout=120)
+        assert child.returncode == (KILLED if step else 0), (out, err)
+        with open_workspace(root) as workspace, workspace.database.read() as tx:
+            left = [each for each in tx.data.versions("photos") if each.retired_at is None]
+            assert left[-1].rows == 1
+            for each in left:
+                to = tmp_path / f"{step}-{each.number}"
+                check_out(workspace, DataAddress("photos", each.number), to)
+                assert len(list(to.iterdir())) == 1
+    assert len(left) == 1
+    assert len(list((root / ".mainspring" / "files").glob("[0-9a-f]*/*"))) == 1
+    assert len(list((root / ".mainspring" / "tables" / "photos").glob("*.parquet"))) == 1
 
 
 @pytest.mark.slow

@@ -82,8 +82,8 @@ def check_plain(
         if key and not missing:
             failures += key_failures(rows, key, published_keys)
     refusal = "; ".join(f"{each.column}: {each.check}" for each in failures)
-    if not failures and not batch.width:
-        refusal = "it has no columns"
+    if not failures and not batch.height:
+        refusal = "it has no rows"
     report = BatchReport(batch.height, 0, tuple(failures), refusal)
     return (rows.clear() if refusal else rows), report
 

@@ -208,6 +208,10 @@ class DataStore(Protocol):
         """Give the newest version that was published on a branch, or on any, None before the first."""
         ...
 
+    def last_rewritten(self, dataset: str, branch: str) -> int | None:
+        """Give the number of the newest version on a branch that did more than append, None where none did."""
+        ...
+
     def put(self, version: DataVersion) -> None:
         """Record where a version is now, or that it was retired; nothing else of it changes. Raises as `get` does."""
         ...

@@ -36,7 +36,7 @@ from mainspring.operate.snapshots import (
     take_snapshots,
 )
 from mainspring.operate.tasks import AddBatch, Added
-from mainspring.ref import DataRef, check_name
+from mainspring.ref import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,7 +133,7 @@ def add_batch(
         with workspace.database.read() as tx:
             before = head(tx, dataset, adding.branch)
             newest = tx.data.newest(dataset, None)
-            named = _name(tx, digest, before, plain, adding)
+            named = _name(tx, dataset, digest, before, plain, adding)
             earlier = next(filter(None, (tx.data.find_batch(dataset, each) for each in named)), None)
         if earlier is not None and (adding.change is Change.APPEND or _answers(earlier, before)):
             return earlier
@@ -190,7 +190,12 @@ def _check_zone(zone: str) -> None:
 
 
 def _name(
-    tx: Transaction, digest: Digest, before: DataVersion | None, plain: PlainDataset | None, adding: Adding
+    tx: Transaction,
+    dataset: str,
+    digest: Digest,
+    before: DataVersion | None,
+    plain: PlainDataset | None,
+    adding: Adding,
 ) -> list[Digest]:
     """Say under which digest a batch is recorded; the second, where there is one, is that of the same act before.
 
@@ -205,12 +210,10 @@ def _name(
     if adding.change is not Change.APPEND:
         earlier = [before.number, before.parent] if before else [None]
         return [digest_of_json([digest, *how, each]) for each in earlier]
-    since = before
-    while since is not None and since.change is Change.APPEND:
-        since = tx.data.get(DataRef(since.dataset, since.parent)) if since.parent else None
+    since = tx.data.last_rewritten(dataset, adding.branch)
     if how == [Change.APPEND.value, MAIN, "", []] and since is None:
         return [digest]
-    return [digest_of_json([digest, *how, since.number if since else None])]
+    return [digest_of_json([digest, *how, since])]
 
 
 def _answers(earlier: Batch, before: DataVersion | None) -> bool:

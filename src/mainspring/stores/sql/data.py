@@ -81,6 +81,15 @@ class SqlDataStore:
             raise DataVersionNotFound(ref.dataset, ref.version, newest)
         return _version(row)
 
+    def last_rewritten(self, dataset: str, branch: str) -> int | None:
+        table = data_versions.c
+        found: int | None = self.connection.execute(
+            select(func.max(table.number)).where(
+                table.dataset == dataset, table.branch == branch, table.change != Change.APPEND.value
+            )
+        ).scalar()
+        return found
+
     def put(self, version: DataVersion) -> None:
         table, row = data_versions.c, _row(version)
         found = self.connection.execute(

@@ -117,6 +117,16 @@ class DataStoreContract:
         assert [each and each.number for each in found] == [1, 2, 2, None]
         assert found[1] == replace(self.first, number=2, branch="trial", parent=1, change=Change.UPSERT)
 
+    def test_the_last_version_that_did_more_than_append_is_found_by_branch(self, store: DataStore) -> None:
+        for number, branch, change in (
+            (1, "main", Change.APPEND),
+            (2, "main", Change.REPLACE),
+            (3, "trial", Change.UPSERT),
+        ):
+            store.add(replace(self.first, number=number, branch=branch, change=change))
+        store.add(replace(self.first, number=4))
+        assert [store.last_rewritten("flights", each) for each in ("main", "trial", "other")] == [2, 3, None]
+
     def test_of_a_version_no_more_can_change_than_where_it_is_and_that_it_was_retired(
         self, store: DataStore
     ) -> None:
