@@ -41,7 +41,8 @@ def test_what_cannot_be_profiled_is_said(root: Path, mainspring: Command) -> Non
         (["tiny@1"], 3, "no profile of tiny@1"),
         (["tiny@1", "--since", "yesterday"], 2, "yesterday"),
         (["nope@1"], 3, "There are: tiny"),
-        (["orders"], 2, "is not a ref"),
+        (["tiny"], 2, "is not a ref"),
+        (["orders@golden"], 3, "no tag or branch"),
     ]:
         said = mainspring("data", "profile", *arguments)
         assert (said.code, said.out) == (code, ""), arguments

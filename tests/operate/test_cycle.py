@@ -418,7 +418,7 @@ def test_all_that_is_wrong_with_a_request_is_told_and_nothing_is_recorded(worksp
     }
     assert "There are: recent.days, train.learning_rate, train.rounds" in told["train.round"]
     assert "its default is 20" in told["train.rounds"]
-    assert "The newest is v1" in told["orders@v2"]
+    assert "its newest is v1" in told["orders@v2"]
     assert head(workspace) == before
     with workspace.database.read() as tx:
         assert tx.loop.requests("tiny", waiting=False) == ()

@@ -327,9 +327,10 @@ def profile(
     from mainspring.ref import DataAddress, ModelRef
 
     with working("Profiling…"), opened(options) as workspace:
+        name = ref.partition("@")[0]
         with workspace.database.read() as tx:
-            products = workspace.specs(tx)
-        if re.search(r"@v[0-9]+$", ref) or ref.partition("@")[0] not in products:
+            of_data = name not in workspace.specs(tx) and tx.data.newest(name, None) is not None
+        if of_data or re.search(r"@v[0-9]+$", ref):
             if since or until:
                 raise Invalid(f"{ref} is a data version, which has no days: leave --since and --until out.")
             other = DataAddress.parse(against) if against else None

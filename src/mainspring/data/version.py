@@ -52,7 +52,7 @@ class DataVersionNotFound(NotFound):
     def __str__(self) -> str:
         has = "it has no versions yet" if self.newest is None else f"its newest is v{self.newest}"
         which = "No version" if self.number is None else f"No version v{self.number}"
-        mend = f"To publish one, run `mainspring data add {self.dataset} FILE`."
+        mend = f"To publish one, run `mainspring data add {self.dataset} SOURCE`."
         return f"{which} of dataset {self.dataset!r}: {has}. {mend}"
 
 
