@@ -257,7 +257,7 @@ def test_any_damage_to_a_file_is_told_or_leaves_a_table(
         assert isinstance(read_table(file), pl.DataFrame)
 
 
-ROWS = st.dictionaries(st.integers(0, 9), st.none() | st.floats(width=32), max_size=8)
+ROWS = st.dictionaries(st.integers(0, 9), st.none() | st.floats(width=32), min_size=1, max_size=8)
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
