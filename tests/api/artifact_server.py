@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from mainspring.api.mlflow.artifacts import artifact_routes
 from mainspring.errors import NotFound
+from mainspring.operate.version_artifacts import VersionArtifacts
 from mainspring.stores.artifact_path import ArtifactPath
 from mainspring.stores.artifacts import FileArtifacts
 
@@ -33,7 +34,10 @@ def main(root: str, port: str, largest_written: str = "") -> None:
     if largest_written:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_written), resource.RLIM_INFINITY))
     store = FileArtifacts(Path(root), largest=2**30)
-    app = Starlette(routes=artifact_routes(store, of_run=of_run, of_model=of_run, of_version=of_version))
+    # Nobody asks for a product's version here: of those it would need the workspace.
+    versions = VersionArtifacts(workspace=None)  # type: ignore[arg-type]
+    routes = artifact_routes(store, versions, of_run=of_run, of_model=of_run, of_version=of_version)
+    app = Starlette(routes=routes)
     server = Server(
         app,
         address="127.0.0.1",

@@ -96,13 +96,14 @@ def test_a_search_of_runs_gives_the_columns_that_it_names(empty_api: Api) -> Non
     def post(method: str, **body: object) -> Any:
         return empty_api.post(f"{ROOT}/{method}", json=body).json()
 
-    run = post("runs/create", experiment_id="0", start_time=1)["run"]["info"]["run_id"]
+    home = post("experiments/create", name="of columns")["experiment_id"]
+    run = post("runs/create", experiment_id=home, start_time=1)["run"]["info"]["run_id"]
     for key in ("a", "b"):
         post("runs/log-metric", run_id=run, key=key, value=1.5, timestamp=1, step=0)
         post("runs/log-parameter", run_id=run, key=key, value="x")
-    [found] = post("runs/search", experiment_ids=["0"], columns=["metrics.a", "params.b"])["runs"]
+    [found] = post("runs/search", experiment_ids=[home], columns=["metrics.a", "params.b"])["runs"]
     assert [each["key"] for each in found["data"]["metrics"]] == ["a"]
     assert found["data"]["params"] == [{"key": "b", "value": "x"}]
     assert "tags" not in found["data"]
-    refused = post("runs/search", experiment_ids=["0"], columns=["status"])
+    refused = post("runs/search", experiment_ids=[home], columns=["status"])
     assert refused["error_code"] == "INVALID_PARAMETER_VALUE"

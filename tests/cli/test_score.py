@@ -21,7 +21,7 @@ def test_score_publishes_once_and_says_the_same_again(root: Path, mainspring: Co
     found = mainspring("score", "tiny@1", "--data", "orders", "--json").json
     assert found.keys() == set(Scoring.__struct_fields__)
     assert (found["ref"], found["reused"], found["rows"]) == ("tiny-scores@v1", True, 3_000)
-    shown = mainspring("data", "show", "tiny-scores@v1", "--json").json
+    shown = mainspring("data", "show", "tiny-scores@v1", "--json").json["version"]
     assert (shown["rows"], shown["actor"]) == (3_000, "grace")
     assert "grace" in mainspring("data", "show", "tiny-scores@v1").out
     assert "tiny-scores@v1" in mainspring("data", "list", "tiny-scores").out

@@ -7,14 +7,36 @@ __all__ = ["checkout", "diff"]
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cyclopts import App
+
 from mainspring.cli.options import HERE, Options, opened
 from mainspring.cli.show import counting, display, print_json, table, working
 
 if TYPE_CHECKING:
     from mainspring.operate.data_diff import DataDiff
 
+diff = App(
+    name="diff",
+    help_epilogue="""\
+Examples:
+  mainspring data diff orders@v2 orders@v3
+  mainspring data diff orders@golden --shift
+""",
+)
+checkout = App(
+    name="checkout",
+    help_epilogue="""\
+Examples:
+  mainspring data checkout orders@v3 orders.parquet
+  mainspring data checkout images@v2 images/
+""",
+)
 
-def diff(address: str, other: str | None = None, /, *, shift: bool = False, options: Options = HERE) -> None:
+
+@diff.default
+def compare_versions(
+    address: str, other: str | None = None, /, *, shift: bool = False, options: Options = HERE
+) -> None:
     """Compare two versions of a dataset: columns, rows, and with --shift how their values are distributed.
 
     Parameters
@@ -64,7 +86,8 @@ def _show(found: DataDiff) -> None:
         show_profile(found.shift)
 
 
-def checkout(address: str, to: Path, /, *, options: Options = HERE) -> None:
+@checkout.default
+def write_files(address: str, to: Path, /, *, options: Options = HERE) -> None:
     """Write a data version to a file, or to a folder where it is one of files.
 
     Parameters

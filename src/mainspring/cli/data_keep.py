@@ -4,11 +4,31 @@ from __future__ import annotations
 
 __all__ = ["compact", "gc"]
 
+from cyclopts import App
+
 from mainspring.cli.options import HERE, Options, actor, opened
 from mainspring.cli.show import display, print_json, table, working
 
+gc = App(
+    name="gc",
+    help_epilogue="""\
+Examples:
+  mainspring data gc --dry-run
+  mainspring data gc --older-than 90d --json
+""",
+)
+compact = App(
+    name="compact",
+    help_epilogue="""\
+Examples:
+  mainspring data compact
+  mainspring data compact orders --json
+""",
+)
 
-def gc(
+
+@gc.default
+def give_up(
     *, older_than: str | None = None, dry_run: bool = False, reason: str = "", options: Options = HERE
 ) -> None:
     """Free what no data version has, and with --older-than the rows of versions that nothing refers to.
@@ -41,7 +61,8 @@ def gc(
         display(f"{'Would give' if found.dry_run else 'Gave'} up: {', '.join(found.retired)}.")
 
 
-def compact(dataset: str | None = None, /, *, reason: str = "", options: Options = HERE) -> None:
+@compact.default
+def put_together(dataset: str | None = None, /, *, reason: str = "", options: Options = HERE) -> None:
     """Put the files of the newest version of datasets together where they are many; what they hold stays the same.
 
     Parameters

@@ -4,12 +4,56 @@ from __future__ import annotations
 
 __all__ = ["branch", "merge", "names", "tag", "unname"]
 
+from cyclopts import App
+
 from mainspring.cli.options import HERE, Options, actor, opened
 from mainspring.cli.show import display, print_json, table
 from mainspring.errors import Invalid
 
+tag = App(
+    name="tag",
+    help_epilogue="""\
+Examples:
+  mainspring data tag orders@v3 golden --reason "checked by hand"
+  mainspring data tag orders golden --move
+""",
+)
+branch = App(
+    name="branch",
+    help_epilogue="""\
+Examples:
+  mainspring data branch orders@v3 trial
+  mainspring data branch orders trial --json
+""",
+)
+merge = App(
+    name="merge",
+    help_epilogue="""\
+Example:
+  mainspring data merge orders@trial --reason "the trial went well"
+""",
+)
+unname = App(
+    name="unname",
+    help_epilogue="""\
+Example:
+  mainspring data unname orders@trial
+""",
+)
+names = App(
+    name="names",
+    help_epilogue="""\
+Examples:
+  mainspring data names
+  mainspring data names orders --json
+""",
+)
 
-def tag(address: str, name: str, /, *, move: bool = False, reason: str = "", options: Options = HERE) -> None:
+
+@tag.default
+def name_version(
+    address: str, name: str, /, *, move: bool = False, reason: str = "", options: Options = HERE
+) -> None:
     """Give a data version a name that stays, such as orders@golden; it is never given up while it has one.
 
     Parameters
@@ -35,7 +79,8 @@ def tag(address: str, name: str, /, *, move: bool = False, reason: str = "", opt
         display(f"{named.dataset}@{named.name} is {named.dataset}@v{named.number}.")
 
 
-def branch(address: str, name: str, /, *, reason: str = "", options: Options = HERE) -> None:
+@branch.default
+def begin(address: str, name: str, /, *, reason: str = "", options: Options = HERE) -> None:
     """Begin a branch at a data version: what is added on it, no product reads until it is merged.
 
     Parameters
@@ -62,7 +107,8 @@ def branch(address: str, name: str, /, *, reason: str = "", options: Options = H
         )
 
 
-def merge(address: str, /, *, reason: str = "", options: Options = HERE) -> None:
+@merge.default
+def take_over(address: str, /, *, reason: str = "", options: Options = HERE) -> None:
     """Make what a branch has the next version that products read, as long as they have got no other meanwhile.
 
     Parameters
@@ -85,7 +131,8 @@ def merge(address: str, /, *, reason: str = "", options: Options = HERE) -> None
         display(f"{row.ref} has what {address} has: {row.rows:,} rows.")
 
 
-def unname(address: str, /, *, reason: str = "", options: Options = HERE) -> None:
+@unname.default
+def drop_name(address: str, /, *, reason: str = "", options: Options = HERE) -> None:
     """Drop a tag or a branch; its versions stay until `mainspring data gc` gives them up.
 
     Parameters
@@ -106,7 +153,8 @@ def unname(address: str, /, *, reason: str = "", options: Options = HERE) -> Non
         display(f"{address}, which was {dataset}@v{named.number}, is no {named.kind.value} any more.")
 
 
-def names(dataset: str | None = None, /, *, options: Options = HERE) -> None:
+@names.default
+def list_names(dataset: str | None = None, /, *, options: Options = HERE) -> None:
     """List tags and branches.
 
     Parameters

@@ -82,7 +82,12 @@ def show_models(
         )
 
 
-@models.command
+@models.command(
+    help_epilogue="""\
+Examples:
+  mainspring models register 5f2c0e --product late-orders --reason "a trial with fewer columns"
+  mainspring models register models:/late-orders-trial@best --reason "the best of 40\""""
+)
 def register(
     model: str,
     /,
@@ -250,7 +255,9 @@ def verify(which: str | None = None, /, *, options: Options = HERE) -> int:
     return 0 if all(each.sound for each in found) else 1
 
 
-@models.command
+@models.command(
+    help_epilogue="Examples:\n  mainspring models sbom late-orders@7\n  mainspring models sbom late-orders@7 --json"
+)
 def sbom(which: str, /, *, options: Options = HERE) -> None:
     """Tell what the environment consisted of that a model version was made in, with licences; --json is CycloneDX.
 

@@ -25,10 +25,13 @@ from mainspring.stores.sql.errors import (
     DatabaseUnsupported,
     unavailable,
 )
+from mainspring.stores.sql.experiments import SqlExperimentStore
 from mainspring.stores.sql.freeing import SqlFreeingStore
 from mainspring.stores.sql.leases import SqlLeases
 from mainspring.stores.sql.ledger import SqlLedger
 from mainspring.stores.sql.lineage import SqlLineage
+from mainspring.stores.sql.logged_models import SqlLoggedModelStore
+from mainspring.stores.sql.logged_runs import SqlLoggedRunStore
 from mainspring.stores.sql.loop import SqlLoopStore
 from mainspring.stores.sql.monitoring import SqlMonitoringStore
 from mainspring.stores.sql.registered import SqlRegisteredModelStore, SqlRegisteredVersionStore
@@ -36,7 +39,6 @@ from mainspring.stores.sql.registry import SqlRegistryStore
 from mainspring.stores.sql.rollouts import SqlRolloutStore
 from mainspring.stores.sql.runs import SqlRunStore
 from mainspring.stores.sql.schema import NEWEST_REVISION, REVISION_TABLE
-from mainspring.stores.sql.tracking import SqlExperimentStore, SqlLoggedModelStore, SqlLoggedRunStore
 from mainspring.stores.sql.values import SqlValues
 from mainspring.stores.sql.webhooks import SqlWebhookStore
 
