@@ -13,7 +13,7 @@ from tests.operate.watching import DAY
 from tests.sinks.conftest import NOW, Open, no_picture
 from tests.sinks.receiving import Mailbox, Receiver, closed_port
 
-from mainspring.events import EventType
+from mainspring.events import Event, EventType
 from mainspring.operate.alarms import acknowledge, snooze
 from mainspring.operate.controller import turn
 from mainspring.operate.request import request_training
@@ -93,6 +93,42 @@ def test_a_route_begins_with_what_happens_after_it_was_declared(opened: Open, he
     deliver(workspace, no_picture, NOW)
     (document,) = heard.documents
     assert (document["type"], document["data"]["actor"]) == ("mainspring.alarm.acknowledged", "ana")
+
+
+def note(workspace: Workspace, *kinds: EventType) -> None:
+    with workspace.database.write() as tx:
+        for kind in kinds:
+            event = Event(
+                type=kind, subject="tiny@1", at=workspace.clock.now(), actor="loop", reason="so it is"
+            )
+            tx.ledger.append(event)
+
+
+def test_who_must_approve_is_told_and_with_which_words(opened: Open, heard: Receiver) -> None:
+    workspace = opened(new=Webhook(url=heard.url, every="1s"))
+    deliver(workspace, no_picture, NOW)
+    note(workspace, EventType.APPROVAL_ASKED, EventType.ROLLOUT_APPROVAL_ASKED)
+    deliver(workspace, no_picture, NOW)
+    first, second = heard.documents
+    assert (first["type"], first["subject"]) == ("mainspring.approval.asked", "tiny@1")
+    assert first["data"]["url"] == "https://ml.example.org/products/tiny"
+    assert "mainspring models approve tiny@1" in first["data"]["advice"]
+    assert "mainspring rollout approve tiny" in second["data"]["advice"]
+
+
+def test_a_damaged_version_is_an_incident_until_it_is_mended_and_an_approval_is_none(
+    opened: Open, heard: Receiver
+) -> None:
+    workspace = opened(new=PagerDuty(key="k", url=heard.url, every="1s"))
+    deliver(workspace, no_picture, NOW)
+    note(
+        workspace, EventType.APPROVAL_ASKED, EventType.MODEL_VERSION_DAMAGED, EventType.MODEL_VERSION_RESTORED
+    )
+    deliver(workspace, no_picture, NOW)
+    said = [
+        (each["event_action"], each["dedup_key"], each["payload"]["severity"]) for each in heard.documents
+    ]
+    assert said == [("trigger", "mainspring-tiny@1", "error"), ("resolve", "mainspring-tiny@1", "error")]
 
 
 def test_the_next_message_about_a_product_waits_and_then_has_all_of_them(

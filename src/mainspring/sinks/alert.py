@@ -1,4 +1,4 @@
-"""What routes tell: an event of an alarm, and the message that groups those of one product."""
+"""What routes tell: an event of an alarm or of a version, and the message that groups those of one product."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ class NotDelivered(MainspringError):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of an alarm.
+    """An event of an alarm, or of a version that waits for people.
 
     Attributes
     ----------
     event_id : str
         The ledger's, the same at every delivery.
     type : str
-        `alarm.raised`, `alarm.confirmed`, `alarm.acknowledged` or `alarm.over`; `alert.test` for a test.
+        `alarm.raised`, `alarm.confirmed`, `alarm.acknowledged` or `alarm.over`; `approval.asked` and
+        `rollout.approval.asked`; `model.version.damaged` and `model.version.restored`; `alert.test` for a test.
     at : datetime
         When it happened.
     actor, reason : str
         Who or what did it, and why.
     product, version, alarm_id, monitor, state : str, int, str, str, str
-        Of which alarm, and how it stands now.
+        Of which alarm, and how it stands now; of a version alone, the last three are empty.
     advice : str
         What to do next.
     url : str
-        The alarm's page.
+        The page of the alarm, or of the product.
     """
 
     event_id: str
@@ -58,10 +59,22 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
     @property
+    def key(self) -> str:
+        """What is one matter to a receiver: the alarm, or the version."""
+        return self.alarm_id or f"{self.product}@{self.version}"
+
+    @property
     def headline(self) -> str:
         """What happened, in a line."""
-        of = f"{self.monitor.replace('_', ' ')} of {self.product}@{self.version}"
+        version = f"{self.product}@{self.version}"
+        of = f"{self.monitor.replace('_', ' ')} of {version}"
         match self.type:
+            case EventType.APPROVAL_ASKED | EventType.ROLLOUT_APPROVAL_ASKED:
+                return f"Waits for approval: {version}"
+            case EventType.MODEL_VERSION_DAMAGED:
+                return f"No longer what was registered: {version}"
+            case EventType.MODEL_VERSION_RESTORED:
+                return f"Again what was registered: {version}"
             case EventType.ALARM_RAISED:
                 return f"{self.state.capitalize()}: {of}"
             case EventType.ALARM_CONFIRMED:

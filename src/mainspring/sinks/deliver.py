@@ -21,6 +21,7 @@ import msgspec
 
 from mainspring.clock import parse_duration, parse_time, time_text
 from mainspring.events import EventType
+from mainspring.ref import ModelRef
 from mainspring.sinks.alert import Alert, Message, NotDelivered
 from mainspring.sinks.background import Background
 from mainspring.sinks.send import send
@@ -42,7 +43,23 @@ _TOLD = (
     EventType.ALARM_CONFIRMED,
     EventType.ALARM_ACKNOWLEDGED,
     EventType.ALARM_OVER,
+    EventType.APPROVAL_ASKED,
+    EventType.ROLLOUT_APPROVAL_ASKED,
+    EventType.MODEL_VERSION_DAMAGED,
+    EventType.MODEL_VERSION_RESTORED,
 )
+_ADVICE = {
+    EventType.APPROVAL_ASKED: (
+        "Read `mainspring models card {ref}`; then `mainspring models approve {ref}`, or `refuse`."
+    ),
+    EventType.ROLLOUT_APPROVAL_ASKED: (
+        "Look at `mainspring rollout watch {product} --once`; then `mainspring rollout approve {product}`, or `abort`."
+    ),
+    EventType.MODEL_VERSION_DAMAGED: "Put back copies of what `mainspring models verify {ref}` names, or train again.",
+    EventType.MODEL_VERSION_RESTORED: "There is nothing to do.",
+}
+"""What to do about an event of a version."""
+
 _CURSOR = "alerts_read:"
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=10), timedelta(minutes=15)
 
@@ -113,7 +130,7 @@ def deliver(
 def _drawn(workspace: Workspace, picture: Picture, alerts: Sequence[Alert]) -> dict[str, str]:
     """Draw the alarms of some alerts; one that cannot be drawn is told without its picture."""
     drawn: dict[str, str] = {}
-    for alarm_id in dict.fromkeys(each.alarm_id for each in alerts):
+    for alarm_id in dict.fromkeys(each.alarm_id for each in alerts if each.alarm_id):
         try:
             found = picture(workspace, alarm_id)
         except Exception as error:  # noqa: BLE001 - a picture is no reason to keep an alarm back
@@ -166,6 +183,8 @@ def _due(
 
 def _snoozed(workspace: Workspace, tx: Transaction, delivery: Delivery) -> bool:
     entry = next(tx.ledger.entries(after=delivery.number - 1, limit=1))
+    if entry.type in _ADVICE:
+        return False
     monitor, now = _of_alarm(tx, entry).monitor, workspace.clock.now()
     return any(
         alarm.monitor == monitor and alarm.snoozed_until is not None and alarm.snoozed_until > now
@@ -178,6 +197,8 @@ def _of_alarm(tx: Transaction, entry: Entry) -> Alarm:
 
 
 def _alert(tx: Transaction, pages: str, entry: Entry) -> Alert:
+    if entry.type in _ADVICE:
+        return _of_version(pages, entry)
     alarm = _of_alarm(tx, entry)
     return Alert(
         event_id=entry.event_id,
@@ -192,6 +213,24 @@ def _alert(tx: Transaction, pages: str, entry: Entry) -> Alert:
         state=alarm.state.value,
         advice=alarm.advice,
         url=f"{pages}/products/{alarm.product}/alarms/{alarm.alarm_id}",
+    )
+
+
+def _of_version(pages: str, entry: Entry) -> Alert:
+    ref = ModelRef.parse(entry.subject)
+    return Alert(
+        event_id=entry.event_id,
+        type=entry.type,
+        at=parse_time(entry.at),
+        actor=entry.actor,
+        reason=entry.reason,
+        product=ref.product,
+        version=int(ref.version),
+        alarm_id="",
+        monitor="",
+        state="",
+        advice=_ADVICE[EventType(entry.type)].format(ref=ref, product=ref.product),
+        url=f"{pages}/products/{ref.product}",
     )
 
 
