@@ -33,8 +33,8 @@ sys.path.insert(0, str(ROOT))
 from tests.products.tiny.orders import FIRST, orders, parquet  # noqa: E402
 
 from mainspring.operate.controller import turn  # noqa: E402
+from mainspring.operate.data.publish import add_batch  # noqa: E402
 from mainspring.operate.declare import declare  # noqa: E402
-from mainspring.operate.publish import add_batch  # noqa: E402
 from mainspring.operate.score_data import score_data  # noqa: E402
 from mainspring.ref import ModelRef  # noqa: E402
 from mainspring.workspace import Workspace, open_workspace  # noqa: E402

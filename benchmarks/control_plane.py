@@ -34,9 +34,9 @@ from tests.products.tiny.orders import orders, parquet  # noqa: E402
 
 from mainspring.loop import CycleOutcome  # noqa: E402
 from mainspring.operate.controller import turn  # noqa: E402
+from mainspring.operate.data.publish import add_batch  # noqa: E402
 from mainspring.operate.declare import declare  # noqa: E402
 from mainspring.operate.ingest import ingest  # noqa: E402
-from mainspring.operate.publish import add_batch  # noqa: E402
 from mainspring.operate.request import request_training  # noqa: E402
 from mainspring.workspace import Workspace, open_workspace  # noqa: E402
 

@@ -28,9 +28,9 @@ import numpy as np
 import polars as pl
 from environments import python_of
 
+from mainspring.operate.data.publish import Adding
+from mainspring.operate.data.sources import add_source
 from mainspring.operate.declare import declare
-from mainspring.operate.publish import Adding
-from mainspring.operate.sources import add_source
 from mainspring.workspace import Workspace, open_workspace
 
 PRODUCT = Path(__file__).parents[1] / "tests" / "products" / "tiny"

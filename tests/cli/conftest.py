@@ -15,7 +15,7 @@ from tests.products.tiny.orders import orders, parquet
 
 from mainspring.cli.main import answer
 from mainspring.operate.controller import turn
-from mainspring.operate.publish import add_batch
+from mainspring.operate.data.publish import add_batch
 
 
 @dataclass(frozen=True)

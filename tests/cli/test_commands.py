@@ -17,9 +17,9 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.loop import Cycle, CycleState, TrainingRequest, TriggerKind
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.ingest import ingest
 from mainspring.operate.logs import LogRow
-from mainspring.operate.publish import add_batch
 from mainspring.operate.status import (
     CycleRow,
     DataRow,

@@ -14,8 +14,8 @@ from tests.example.conftest import FOLDER
 from mainspring.digest import Digest
 from mainspring.gates.metrics import roc_auc
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
-from mainspring.operate.publish import add_batch
 from mainspring.operate.score_data import score_data
 from mainspring.product import ProductSpec
 from mainspring.ref import DataRef

@@ -20,8 +20,8 @@ from tests.products.tiny.orders import orders, parquet
 
 from mainspring.cli.up import running
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
-from mainspring.operate.publish import add_batch
 from mainspring.settings import Settings
 from mainspring.workspace import open_workspace
 

@@ -27,7 +27,7 @@ from mainspring.formats.mlmodel import PickleNotAllowed
 from mainspring.formats.served import feed, load
 from mainspring.loop import CycleOutcome
 from mainspring.operate.controller import turn
-from mainspring.operate.publish import add_batch
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.ref import ModelRef
 from mainspring.settings import Settings

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from mainspring.data import Change
-from mainspring.operate.add_data import add_data
-from mainspring.operate.data_gc import collect_data
-from mainspring.operate.publish import Adding
-from mainspring.operate.sources import add_source
+from mainspring.operate.data.add import add_data
+from mainspring.operate.data.give_up import collect_data
+from mainspring.operate.data.publish import Adding
+from mainspring.operate.data.sources import add_source
 from mainspring.operate.tasks import AddBatch
 from mainspring.stores.tables import DeltaTables
 from mainspring.workspace import open_workspace

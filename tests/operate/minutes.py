@@ -14,9 +14,9 @@ from mainspring.formats.served import feed, load
 from mainspring.monitoring import Alarm
 from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest
-from mainspring.operate.publish import add_batch
 from mainspring.operate.watch import watch
 from mainspring.product import ProductSpec
 from mainspring.rollouts.split import CHAMPION, Part, Split

@@ -18,8 +18,8 @@ from mainspring.governance.approval import Answer, NotEntitled
 from mainspring.loop import Cycle, CycleOutcome, CycleState
 from mainspring.operate.approve import NothingToApprove, answer_version, approvals_of
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.start_rollout import NotStartable, start_rollout
 from mainspring.operate.status import product_status

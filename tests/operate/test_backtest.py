@@ -17,9 +17,9 @@ from mainspring.operate.backtest.history import NothingRecorded
 from mainspring.operate.backtest.run import _beside
 from mainspring.operate.compact import prediction_log
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import DeclarationInvalid
 from mainspring.operate.log_table import truth
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.review import ask_again, review
 from mainspring.ref import ModelRef

@@ -21,11 +21,11 @@ from mainspring.monitoring.record import Failure, Fetched, LabelEntry, LabelReco
 from mainspring.operate.alarms import replay
 from mainspring.operate.compact import GROUP, compact, prediction_log
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.day_tables import MetricSums
 from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest, log_counts
 from mainspring.operate.log_table import STRAYS
-from mainspring.operate.publish import add_batch
 from mainspring.operate.review import review
 from mainspring.operate.status import product_status
 from mainspring.operate.watch import looks, watch

@@ -18,8 +18,8 @@ from mainspring.events import EventType
 from mainspring.governance import Card, Table, declared_words, markdown, verify
 from mainspring.operate.cards import CARD_LIMIT, card, edit_card
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import DeclarationInvalid, declare
-from mainspring.operate.publish import add_batch
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
 from mainspring.workspace import Workspace, open_workspace

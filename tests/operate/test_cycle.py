@@ -19,9 +19,9 @@ from mainspring.events import EventType
 from mainspring.governance import verify
 from mainspring.loop import Cycle, CycleOutcome, CycleState, TriggerKind, decide
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
 from mainspring.operate.observe import observe
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.status import UnknownProduct
 from mainspring.pipelines import Run, RunState

@@ -17,11 +17,11 @@ from tests.operate.tiny import head
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.data import Batch, Change, DataVersion
-from mainspring.operate.add_data import add_data
-from mainspring.operate.datasets import UnknownDataset, find_version
-from mainspring.operate.publish import Adding, CannotAdd, add_batch
-from mainspring.operate.read_table import Unreadable, read_table
-from mainspring.operate.sources import NoSuchSource, add_source
+from mainspring.operate.data.add import add_data
+from mainspring.operate.data.datasets import UnknownDataset, find_version
+from mainspring.operate.data.publish import Adding, CannotAdd, add_batch
+from mainspring.operate.data.read_table import Unreadable, read_table
+from mainspring.operate.data.sources import NoSuchSource, add_source
 from mainspring.operate.tasks import AddBatch
 from mainspring.ref import DataAddress
 from mainspring.stores.tables import DeltaTables

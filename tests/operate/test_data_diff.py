@@ -13,10 +13,10 @@ from tests.products.tiny.orders import parquet
 
 from mainspring.data import Change
 from mainspring.errors import Invalid
-from mainspring.operate.checkout import check_out
-from mainspring.operate.data_diff import _by_key, _by_rows, diff_versions
-from mainspring.operate.data_log import data_log, show_version
-from mainspring.operate.publish import Adding, add_batch
+from mainspring.operate.data.checkout import check_out
+from mainspring.operate.data.diff import _by_key, _by_rows, diff_versions
+from mainspring.operate.data.log import data_log, show_version
+from mainspring.operate.data.publish import Adding, add_batch
 from mainspring.ref import DataAddress
 from mainspring.stores.table_files import apart
 from mainspring.workspace import Workspace

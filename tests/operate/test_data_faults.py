@@ -19,10 +19,10 @@ from tests.products.tiny.orders import parquet
 
 from mainspring.data import Change
 from mainspring.governance import verify
-from mainspring.operate.add_data import add_data
-from mainspring.operate.checkout import check_out
-from mainspring.operate.publish import Adding, add_batch
-from mainspring.operate.sources import add_source
+from mainspring.operate.data.add import add_data
+from mainspring.operate.data.checkout import check_out
+from mainspring.operate.data.publish import Adding, add_batch
+from mainspring.operate.data.sources import add_source
 from mainspring.operate.tasks import AddBatch
 from mainspring.ref import DataAddress
 from mainspring.stores.files import FileContents

@@ -14,11 +14,11 @@ import pytest
 
 from mainspring.data import Batch, Change, DataVersion
 from mainspring.errors import Faults, Taken
-from mainspring.operate.checkout import check_out
-from mainspring.operate.datasets import find_version
-from mainspring.operate.incoming import SourceUnreadable
-from mainspring.operate.publish import Adding, CannotAdd
-from mainspring.operate.sources import add_source
+from mainspring.operate.data.checkout import check_out
+from mainspring.operate.data.datasets import find_version
+from mainspring.operate.data.incoming import SourceUnreadable
+from mainspring.operate.data.publish import Adding, CannotAdd
+from mainspring.operate.data.sources import add_source
 from mainspring.ref import DataAddress
 from mainspring.stores.blobs import BlobCorrupt
 from mainspring.stores.files import FileContents, Keeping
@@ -99,7 +99,7 @@ def test_only_what_looks_otherwise_than_before_is_read_again(
 ) -> None:
     add(empty, folder)
     old(folder)
-    monkeypatch.setattr("mainspring.operate.folders._RACY_NS", -(10**18))
+    monkeypatch.setattr("mainspring.operate.data.folders._RACY_NS", -(10**18))
     add(empty, folder)  # notes how the files look now
     read: list[str] = []
     real = Keeping.add

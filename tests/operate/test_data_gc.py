@@ -12,11 +12,11 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.data import Change
 from mainspring.governance import verify
-from mainspring.operate.data_gc import collect_data, compact_data
-from mainspring.operate.data_names import begin_branch, tag_version, unname
-from mainspring.operate.datasets import VersionRetired, find_version
-from mainspring.operate.publish import Adding, add_batch
-from mainspring.operate.sources import add_source
+from mainspring.operate.data.datasets import VersionRetired, find_version
+from mainspring.operate.data.give_up import collect_data, compact_data
+from mainspring.operate.data.names import begin_branch, tag_version, unname
+from mainspring.operate.data.publish import Adding, add_batch
+from mainspring.operate.data.sources import add_source
 from mainspring.ref import DataAddress
 from mainspring.workspace import Workspace
 
@@ -145,6 +145,6 @@ def test_small_files_are_put_together_and_the_version_stays_what_it_is(
     kept = collect_data(empty, older_than="1d", actor="ana")
     assert len(kept.retired) == 10
     assert kept.table_files == 0  # somebody may still read the files of before
-    monkeypatch.setattr("mainspring.operate.data_gc._READING_S", 0)
+    monkeypatch.setattr("mainspring.operate.data.give_up._READING_S", 0)
     assert collect_data(empty, actor="ana").table_files == 10
     assert readable(empty) == [11]

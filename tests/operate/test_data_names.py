@@ -11,7 +11,8 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.data import DataNameNotFound, DataVersionNotFound
 from mainspring.errors import Invalid, NotFound
-from mainspring.operate.data_names import (
+from mainspring.operate.data.datasets import find_version
+from mainspring.operate.data.names import (
     MainHasMoved,
     NameInUse,
     begin_branch,
@@ -19,8 +20,7 @@ from mainspring.operate.data_names import (
     tag_version,
     unname,
 )
-from mainspring.operate.datasets import find_version
-from mainspring.operate.publish import Adding, add_batch
+from mainspring.operate.data.publish import Adding, add_batch
 from mainspring.operate.request import request_training
 from mainspring.ref import DataAddress
 from mainspring.workspace import Workspace

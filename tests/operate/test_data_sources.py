@@ -14,11 +14,11 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.data import Change, DataVersion
 from mainspring.errors import Invalid
-from mainspring.operate.data_gc import collect_data, compact_data
-from mainspring.operate.datasets import find_version
-from mainspring.operate.publish import Adding, CannotAdd, add_batch
-from mainspring.operate.query import QueryFailed
-from mainspring.operate.sources import add_source
+from mainspring.operate.data.datasets import find_version
+from mainspring.operate.data.give_up import collect_data, compact_data
+from mainspring.operate.data.publish import Adding, CannotAdd, add_batch
+from mainspring.operate.data.query import QueryFailed
+from mainspring.operate.data.sources import add_source
 from mainspring.ref import DataAddress
 from mainspring.stores.tables import DeltaTables, FilesGone, TableByReference
 from mainspring.workspace import Workspace

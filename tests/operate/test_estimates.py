@@ -16,9 +16,9 @@ from mainspring.digest import Digest
 from mainspring.monitoring.record import LabelRecord
 from mainspring.monitoring.store import DayQuality
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.estimates import EstimateRow, estimate_row
 from mainspring.operate.ingest import ingest
-from mainspring.operate.publish import add_batch
 from mainspring.operate.references import reference_of
 from mainspring.operate.status import product_status
 from mainspring.ref import ModelRef

@@ -19,10 +19,10 @@ from mainspring.lineage import Direction, Graph, Kind
 from mainspring.operate.asking import Asking
 from mainspring.operate.compact import GROUP, compact
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.ingest import ingest
 from mainspring.operate.lineage import UnknownRef, impact, lineage
 from mainspring.operate.log_runs import NewRun, create_experiment, create_logged_model, create_run, log_read
-from mainspring.operate.publish import add_batch
 from mainspring.operate.register_models import create_model, create_version, delete_version
 from mainspring.operate.score_data import score_data
 from mainspring.operate.version_origins import NewVersion

@@ -13,8 +13,8 @@ from mainspring.lineage import Direction, Kind, Relation
 from mainspring.operate.asking import Asking
 from mainspring.operate.cards import card
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.lineage import impact, lineage
-from mainspring.operate.publish import add_batch
 from mainspring.operate.register_models import create_model, create_version
 from mainspring.operate.version_origins import NewVersion
 from mainspring.ref import ModelRef

@@ -15,11 +15,11 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.digest import Digest, canonical_json
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.find_runs import compare_runs
 from mainspring.operate.log_runs import turn_run
 from mainspring.operate.loop_runs import end_run
 from mainspring.operate.made_with import COMMIT, DIFF, MACHINE, made_with
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.pipelines import RunState
 from mainspring.search import RUNS, Search, parse_filter

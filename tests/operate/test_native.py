@@ -14,8 +14,8 @@ from mainspring.formats.served import is_native
 from mainspring.loop import CycleOutcome
 from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
-from mainspring.operate.publish import add_batch
 from mainspring.operate.review import review
 from mainspring.operate.score_data import Scoring, score_data
 from mainspring.operate.status import version_row

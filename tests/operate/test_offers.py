@@ -21,8 +21,8 @@ from mainspring.formats.mlmodel import PickleNotAllowed
 from mainspring.formats.served import feed, load
 from mainspring.loop import Cycle, CycleOutcome
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.offers import UnknownOffer
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersion

@@ -13,9 +13,9 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 from mainspring.loop import CycleOutcome
 from mainspring.operate.alarms import alarm_curve, replay
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import DeclarationInvalid, declare
 from mainspring.operate.power import quality_power
-from mainspring.operate.publish import add_batch
 from mainspring.operate.status import version_rows
 from mainspring.operate.watch import looks
 from mainspring.ref import ModelRef

@@ -15,8 +15,8 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 from mainspring.data import BatchOutcome
 from mainspring.events import EventType
 from mainspring.governance import verify
-from mainspring.operate.datasets import UnknownDataset
-from mainspring.operate.publish import add_batch
+from mainspring.operate.data.datasets import UnknownDataset
+from mainspring.operate.data.publish import add_batch
 from mainspring.stores.errors import StoreUnavailable
 from mainspring.workspace import Workspace
 

@@ -13,8 +13,8 @@ from tests.operate.watching import DAY
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.operate.controller import Controller, turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import DeclarationInvalid, declare
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.status import product_status
 from mainspring.settings import Settings

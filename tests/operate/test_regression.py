@@ -20,10 +20,10 @@ from mainspring.monitoring.record import LabelEntry, LabelRecord
 from mainspring.operate.alarms import alarm_curve, replay
 from mainspring.operate.certify import version_certificate
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import DeclarationInvalid, declare
 from mainspring.operate.gain import Finding, gains
 from mainspring.operate.ingest import ingest, log_counts
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.review import review
 from mainspring.operate.score_data import score_data

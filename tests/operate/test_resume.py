@@ -16,7 +16,7 @@ from tests.products.tiny.orders import FIRST, orders, parquet
 from mainspring.governance import verify
 from mainspring.loop import CycleOutcome
 from mainspring.operate.controller import turn
-from mainspring.operate.publish import add_batch
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.workspace import Workspace
 

@@ -24,8 +24,8 @@ from mainspring.errors import Faults, Invalid, MainspringError
 from mainspring.events import EventType
 from mainspring.formats.onnx import OnnxModel
 from mainspring.governance import verify
-from mainspring.operate.datasets import UnknownDataset
-from mainspring.operate.publish import add_batch
+from mainspring.operate.data.datasets import UnknownDataset
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.score_data import NothingToScore, Scoring, score_data, write_scores
 from mainspring.operate.status import UnknownProduct, data_row, data_rows
 from mainspring.ref import DataRef, ModelRef

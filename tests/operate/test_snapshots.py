@@ -24,10 +24,10 @@ from mainspring.features.online import Snapshot, look_up, pack, snapshot_name
 from mainspring.gateway.follow import Follower
 from mainspring.monitoring.record import Fetched, PredictionRecord
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch, renew_snapshots
 from mainspring.operate.declare import declare
 from mainspring.operate.joining import join_features
 from mainspring.operate.log_table import frames
-from mainspring.operate.publish import add_batch, renew_snapshots
 from mainspring.operate.serving import ServingSource
 from mainspring.operate.snapshots import snapshots_in_force, take_snapshot
 from mainspring.product import FeatureViewSpec

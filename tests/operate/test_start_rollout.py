@@ -21,9 +21,9 @@ from mainspring.governance import verify
 from mainspring.loop import Cycle, CycleOutcome, TriggerKind
 from mainspring.operate import steer
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.forecast import NothingServes
 from mainspring.operate.observe import observe
-from mainspring.operate.publish import add_batch
 from mainspring.operate.report import rollout_now, rollout_report
 from mainspring.operate.request import request_training
 from mainspring.operate.start_rollout import CycleInProgress, NotStartable, start_rollout

@@ -14,9 +14,9 @@ from mainspring.events import EventType
 from mainspring.governance import Entry
 from mainspring.loop import Cycle, TriggerKind
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
 from mainspring.operate.observe import observe
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.status import cycle_rows
 from mainspring.operate.why_not import TriggerRow, WhyNot, why_not

@@ -23,7 +23,7 @@ from mainspring.events import EventType
 from mainspring.gateway.follow import Follower
 from mainspring.loop import CycleOutcome
 from mainspring.operate.controller import turn
-from mainspring.operate.publish import add_batch
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.score_data import score_data
 from mainspring.operate.serving import ServingSource

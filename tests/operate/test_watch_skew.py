@@ -17,9 +17,9 @@ from mainspring.monitoring.record import PredictionRecord
 from mainspring.monitoring.skew import SkewTable
 from mainspring.operate.alarms import replay
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import DeclarationInvalid, declare
 from mainspring.operate.ingest import ingest
-from mainspring.operate.publish import add_batch
 from mainspring.operate.sights.skew import SKEW
 from mainspring.operate.watch import looks, watch
 from mainspring.stores.segments import SegmentWriter

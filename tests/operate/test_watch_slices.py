@@ -15,8 +15,8 @@ from mainspring.monitoring import Profile, ProfileSet
 from mainspring.monitors import InputDrift
 from mainspring.operate.alarms import alarm_curve, replay
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import DeclarationInvalid, declare
-from mainspring.operate.publish import add_batch
 from mainspring.operate.references import reference_of
 from mainspring.operate.sights.drift import SLICES
 from mainspring.operate.watch import looks

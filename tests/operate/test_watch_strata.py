@@ -18,10 +18,10 @@ from mainspring.monitoring.scores import ScoreTable
 from mainspring.monitors import Quality
 from mainspring.operate.alarms import alarm_curve, replay
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
 from mainspring.operate.judging import Reference
 from mainspring.operate.power import quality_power
-from mainspring.operate.publish import add_batch
 from mainspring.operate.sights.scores import ScoreSight
 from mainspring.operate.watch import looks
 from mainspring.ref import ModelRef

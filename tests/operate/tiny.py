@@ -13,8 +13,8 @@ from tests.products.tiny.orders import orders, parquet
 from mainspring.formats.onnx import OnnxModel
 from mainspring.monitoring.record import Failure, LabelEntry, LabelRecord, PredictionRecord
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
-from mainspring.operate.publish import add_batch
 from mainspring.rollouts.split import CHAMPION, Part, Split
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace, open_workspace

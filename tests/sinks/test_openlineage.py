@@ -25,8 +25,8 @@ from tests.sinks.receiving import Receiver, closed_port, receiver
 from mainspring.clock import parse_time
 from mainspring.errors import MainspringError
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import declare
-from mainspring.operate.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.operate.score_data import score_data
 from mainspring.settings import Settings

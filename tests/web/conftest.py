@@ -15,7 +15,7 @@ from tests.operate.tiny import ask, begin
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.operate.controller import turn
-from mainspring.operate.publish import add_batch
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.request import request_training
 from mainspring.web import pages
 from mainspring.workspace import Workspace, open_workspace

@@ -17,8 +17,8 @@ from tests.web.conftest import HOSTILE, Get
 from mainspring.events import Event, EventType
 from mainspring.operate import steer
 from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.ingest import ingest
-from mainspring.operate.publish import add_batch
 from mainspring.operate.start_rollout import start_rollout
 from mainspring.workspace import Workspace
 

@@ -13,9 +13,9 @@ from mainspring.api.problem import Problem
 from mainspring.data import MAIN, Change
 from mainspring.errors import Invalid
 from mainspring.operate import status
-from mainspring.operate.data_diff import DataDiff, diff_versions
-from mainspring.operate.data_log import DataVersionRow, ShownVersion, data_log, show_version
-from mainspring.operate.publish import Adding, add_batch
+from mainspring.operate.data.diff import DataDiff, diff_versions
+from mainspring.operate.data.log import DataVersionRow, ShownVersion, data_log, show_version
+from mainspring.operate.data.publish import Adding, add_batch
 from mainspring.ref import DataAddress
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mainspring.data import Batch
-    from mainspring.operate.data_log import DataVersionRow
+    from mainspring.operate.data.log import DataVersionRow
     from mainspring.operate.status import DataRow
 
 app = App(name="data", help="Add data and see what became of it.")
@@ -78,11 +78,11 @@ def add(
         Why, for the ledger.
     """
     from mainspring.data import Change
-    from mainspring.operate.data_log import version_row
-    from mainspring.operate.datasets import plain_dataset
+    from mainspring.operate.data.datasets import plain_dataset
+    from mainspring.operate.data.log import version_row
+    from mainspring.operate.data.publish import Adding
+    from mainspring.operate.data.sources import add_source
     from mainspring.operate.declare import declare
-    from mainspring.operate.publish import Adding
-    from mainspring.operate.sources import add_source
     from mainspring.operate.status import batch_row
     from mainspring.ref import DataRef
 
@@ -185,7 +185,7 @@ def show(address: str, /, *, options: Options = HERE) -> None:
     address : str
         Such as orders (the newest), orders@v3, orders@golden (a tag or branch) or orders@2024-03-01 (of that day).
     """
-    from mainspring.operate.data_log import show_version
+    from mainspring.operate.data.log import show_version
     from mainspring.ref import DataAddress
 
     asked = DataAddress.parse(address)
@@ -245,7 +245,7 @@ def log(dataset: str, /, *, branch: str | None = None, limit: int = 50, options:
     limit : int
         How many at most.
     """
-    from mainspring.operate.data_log import data_log
+    from mainspring.operate.data.log import data_log
 
     with opened(options) as workspace:
         found = data_log(workspace, dataset, branch=branch, limit=limit)

@@ -13,7 +13,7 @@ from mainspring.cli.options import HERE, Options, opened
 from mainspring.cli.show import counting, display, print_json, table, working
 
 if TYPE_CHECKING:
-    from mainspring.operate.data_diff import DataDiff
+    from mainspring.operate.data.diff import DataDiff
 
 diff = App(
     name="diff",
@@ -48,7 +48,7 @@ def compare_versions(
     shift : bool
         Compare the distributions of each column, too.
     """
-    from mainspring.operate.data_diff import diff_versions
+    from mainspring.operate.data.diff import diff_versions
     from mainspring.ref import DataAddress
 
     first, second = DataAddress.parse(address), DataAddress.parse(other) if other else None
@@ -97,7 +97,7 @@ def write_files(address: str, to: Path, /, *, options: Options = HERE) -> None:
     to : Path
         A file that ends in .parquet, .arrow, .csv or .ndjson, or a folder. Nothing may be there yet.
     """
-    from mainspring.operate.checkout import check_out
+    from mainspring.operate.data.checkout import check_out
     from mainspring.ref import DataAddress
 
     asked = DataAddress.parse(address)

@@ -45,7 +45,7 @@ def give_up(
     reason : str
         Why, for the ledger.
     """
-    from mainspring.operate.data_gc import collect_data
+    from mainspring.operate.data.give_up import collect_data
 
     with working("Looking for what nothing refers to…"), opened(options) as workspace:
         found = collect_data(workspace, older_than=older_than, dry_run=dry_run, actor=actor(), reason=reason)
@@ -72,7 +72,7 @@ def put_together(dataset: str | None = None, /, *, reason: str = "", options: Op
     reason : str
         Why, for the ledger.
     """
-    from mainspring.operate.data_gc import compact_data
+    from mainspring.operate.data.give_up import compact_data
 
     with working("Putting files together…"), opened(options) as workspace:
         done = compact_data(workspace, dataset, actor=actor(), reason=reason)

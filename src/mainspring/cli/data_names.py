@@ -67,7 +67,7 @@ def name_version(
     reason : str
         Why, for the ledger.
     """
-    from mainspring.operate.data_names import tag_version
+    from mainspring.operate.data.names import tag_version
     from mainspring.ref import DataAddress
 
     asked = DataAddress.parse(address)
@@ -92,7 +92,7 @@ def begin(address: str, name: str, /, *, reason: str = "", options: Options = HE
     reason : str
         Why, for the ledger.
     """
-    from mainspring.operate.data_names import begin_branch
+    from mainspring.operate.data.names import begin_branch
     from mainspring.ref import DataAddress
 
     asked = DataAddress.parse(address)
@@ -118,8 +118,8 @@ def take_over(address: str, /, *, reason: str = "", options: Options = HERE) -> 
     reason : str
         Why, for the ledger.
     """
-    from mainspring.operate.data_log import version_row
-    from mainspring.operate.data_names import merge_branch
+    from mainspring.operate.data.log import version_row
+    from mainspring.operate.data.names import merge_branch
 
     dataset, name = _named(address)
     with opened(options) as workspace:
@@ -142,7 +142,7 @@ def drop_name(address: str, /, *, reason: str = "", options: Options = HERE) -> 
     reason : str
         Why, for the ledger.
     """
-    from mainspring.operate.data_names import unname as drop
+    from mainspring.operate.data.names import unname as drop
 
     dataset, name = _named(address)
     with opened(options) as workspace:

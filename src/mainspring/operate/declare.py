@@ -14,7 +14,7 @@ from mainspring.clock import time_text
 from mainspring.errors import Fault, Faults, Invalid
 from mainspring.events import Event, EventType
 from mainspring.governance.approval import PolicyVersion
-from mainspring.operate.publish import renew_snapshots
+from mainspring.operate.data.publish import renew_snapshots
 from mainspring.operate.tasks import Describe, Described
 from mainspring.operate.workers import TaskFailed, TaskUnavailable
 

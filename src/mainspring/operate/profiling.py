@@ -26,7 +26,7 @@ from mainspring.monitoring import (
     merge,
     profile_slices,
 )
-from mainspring.operate.datasets import find_version
+from mainspring.operate.data.datasets import find_version
 from mainspring.operate.references import reference_of
 from mainspring.operate.status import check_product
 from mainspring.ref import DataAddress, DataRef, ModelRef

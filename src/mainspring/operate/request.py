@@ -12,7 +12,7 @@ import msgspec
 from mainspring.errors import Conflict, Fault, Faults, MainspringError
 from mainspring.events import Event, EventType
 from mainspring.loop import TrainingRequest
-from mainspring.operate.datasets import find_version
+from mainspring.operate.data.datasets import find_version
 from mainspring.operate.offers import read_offer
 from mainspring.operate.status import check_product
 from mainspring.ref import DataRef

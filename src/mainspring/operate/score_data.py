@@ -21,8 +21,8 @@ from mainspring.digest import Digest, canonical_json, digest_of_json
 from mainspring.errors import Fault, Faults, Invalid, MainspringError, Refused
 from mainspring.events import Event, EventType
 from mainspring.formats.signature import Signature
-from mainspring.operate.datasets import UnknownDataset, find_version
-from mainspring.operate.publish import one_at_a_time
+from mainspring.operate.data.datasets import UnknownDataset, find_version
+from mainspring.operate.data.publish import one_at_a_time
 from mainspring.operate.score_attempts import attempt_of, begin_attempt, end_attempt
 from mainspring.operate.score_part import (
     ANSWERS,

@@ -38,7 +38,7 @@ from mainspring.errors import Invalid, NotFound
 from mainspring.loop import CycleState, TriggerKind, trigger_text
 from mainspring.operate.approve import version_stands
 from mainspring.operate.budget import BudgetDay, BudgetRow, budget_rows, days_of_budget
-from mainspring.operate.datasets import UnknownDataset
+from mainspring.operate.data.datasets import UnknownDataset
 from mainspring.operate.declare import refused_files
 from mainspring.operate.estimates import EstimateRow, estimate_row
 from mainspring.operate.gain import Gain, gains, unhelpful

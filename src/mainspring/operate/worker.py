@@ -151,10 +151,10 @@ class TaskRunner:
     def _add(self, task: AddBatch | JudgeTable) -> Added:
         declared = None if task.plain else self._dataset(task.dataset)
         if isinstance(task, JudgeTable):
-            from mainspring.operate.reference import judge_table
+            from mainspring.operate.data.by_reference import judge_table
 
             return judge_table(task, declared)
-        from mainspring.operate.add_data import add_data
+        from mainspring.operate.data.add import add_data
 
         return add_data(task, declared, self.tables)
 

@@ -14,15 +14,15 @@ from mainspring.data.plain import DatasetKind, check_plain
 from mainspring.digest import digest_of_json
 from mainspring.errors import Invalid
 from mainspring.events import Event, EventType
-from mainspring.operate.datasets import dataset_key, record_plain
-from mainspring.operate.publish import CannotAdd, one_at_a_time, renew_snapshots, target
+from mainspring.operate.data.datasets import dataset_key, record_plain
+from mainspring.operate.data.publish import CannotAdd, one_at_a_time, renew_snapshots, target
 from mainspring.operate.tasks import Added, JudgeTable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mainspring.digest import Digest
-    from mainspring.operate.publish import Adding
+    from mainspring.operate.data.publish import Adding
     from mainspring.product import Dataset
     from mainspring.workspace import Workspace
 

@@ -21,8 +21,8 @@ from mainspring.data import Change
 from mainspring.data.plain import DatasetKind
 from mainspring.digest import Digest, digest_of
 from mainspring.errors import Fault, Faults
-from mainspring.operate.incoming import SourceChanged, SourceUnreadable
-from mainspring.operate.publish import Adding, add_batch
+from mainspring.operate.data.incoming import SourceChanged, SourceUnreadable
+from mainspring.operate.data.publish import Adding, add_batch
 from mainspring.stores.durable import replace as replace_file
 from mainspring.stores.files import FileContents
 

@@ -16,8 +16,8 @@ from mainspring.data import NameKind
 from mainspring.data.plain import DatasetKind
 from mainspring.errors import MainspringError
 from mainspring.events import Event, EventType
-from mainspring.operate.datasets import UnknownDataset, known_datasets, plain_dataset
-from mainspring.operate.publish import one_at_a_time
+from mainspring.operate.data.datasets import UnknownDataset, known_datasets, plain_dataset
+from mainspring.operate.data.publish import one_at_a_time
 from mainspring.ref import DataRef
 from mainspring.stores.files import FileContents
 from mainspring.stores.table_files import files_of

@@ -15,7 +15,7 @@ import msgspec
 from mainspring.data.plain import DatasetKind
 from mainspring.digest import Digest
 from mainspring.errors import Invalid, Taken
-from mainspring.operate.datasets import dataset_key, find_version, plain_dataset
+from mainspring.operate.data.datasets import dataset_key, find_version, plain_dataset
 from mainspring.stores.errors import disk_refused
 from mainspring.stores.files import FileContents
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from mainspring.data import DataVersion
-    from mainspring.operate.folders import Progress
+    from mainspring.operate.data.folders import Progress
     from mainspring.ref import DataAddress
     from mainspring.workspace import Workspace
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mainspring.data import BatchReport, Change, columns_of, validate
 from mainspring.data.plain import check_plain, in_utc
 from mainspring.errors import Fault
-from mainspring.operate.read_table import Unreadable, read_table
+from mainspring.operate.data.read_table import Unreadable, read_table
 from mainspring.operate.tasks import AddBatch, Added
 from mainspring.stores.tables import DeltaTables, TableRefused
 

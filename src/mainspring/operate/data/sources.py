@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from mainspring.data import Change
 from mainspring.errors import NotFound
-from mainspring.operate.folders import add_archive, add_folder, is_archive
-from mainspring.operate.publish import Adding, add_batch
-from mainspring.operate.query import fetch, is_database
-from mainspring.operate.reference import add_reference, is_delta
+from mainspring.operate.data.by_reference import add_reference, is_delta
+from mainspring.operate.data.folders import add_archive, add_folder, is_archive
+from mainspring.operate.data.publish import Adding, add_batch
+from mainspring.operate.data.query import fetch, is_database
 
 if TYPE_CHECKING:
     from mainspring.data import Batch
-    from mainspring.operate.folders import Progress
+    from mainspring.operate.data.folders import Progress
     from mainspring.workspace import Workspace
 
 

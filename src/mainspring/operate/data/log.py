@@ -19,7 +19,7 @@ import msgspec
 
 from mainspring.data import NameKind
 from mainspring.events import EventType
-from mainspring.operate.datasets import UnknownDataset, find_version, known_datasets
+from mainspring.operate.data.datasets import UnknownDataset, find_version, known_datasets
 from mainspring.operate.status import DataRow, batch_row
 from mainspring.ref import DataRef
 
@@ -91,7 +91,7 @@ def data_log(
     UnknownDataset, mainspring.data.DataNameNotFound
         There is no such dataset or branch.
     """
-    from mainspring.operate.datasets import head
+    from mainspring.operate.data.datasets import head
 
     with workspace.database.read() as tx:
         versions = tx.data.versions(dataset)

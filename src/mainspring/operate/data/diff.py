@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.errors import Invalid
-from mainspring.operate.data_log import type_name
-from mainspring.operate.datasets import dataset_key, find_version, plain_dataset
-from mainspring.operate.folders import MANIFEST_KEY
+from mainspring.operate.data.datasets import dataset_key, find_version, plain_dataset
+from mainspring.operate.data.folders import MANIFEST_KEY
+from mainspring.operate.data.log import type_name
 from mainspring.operate.profiling import ProfileRow, profile_data
 from mainspring.ref import DataAddress, DataRef
 from mainspring.stores.table_files import apart

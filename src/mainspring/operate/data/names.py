@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from mainspring.data import MAIN, Change, DataName, DataVersion, DataVersionNotFound, NameKind
 from mainspring.errors import Conflict, Invalid, Taken
 from mainspring.events import Event, EventType
-from mainspring.operate.datasets import find_version, head, name_not_found
-from mainspring.operate.publish import one_at_a_time, renew_snapshots
+from mainspring.operate.data.datasets import find_version, head, name_not_found
+from mainspring.operate.data.publish import one_at_a_time, renew_snapshots
 from mainspring.ref import DataAddress, DataRef, check_data_name
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from mainspring.digest import digest_of_json
 from mainspring.errors import Invalid
 from mainspring.events import Event, EventType
 from mainspring.features.online import snapshot_name
-from mainspring.operate.add_data import add_data
-from mainspring.operate.datasets import (
+from mainspring.operate.data.add import add_data
+from mainspring.operate.data.datasets import (
     UnknownDataset,
     dataset_key,
     head,
@@ -27,7 +27,7 @@ from mainspring.operate.datasets import (
     plain_dataset,
     record_plain,
 )
-from mainspring.operate.incoming import kept
+from mainspring.operate.data.incoming import kept
 from mainspring.operate.snapshots import (
     TakenSnapshot,
     name_snapshots,

@@ -1,0 +1,1 @@
+"""Data versions: added from files, folders and databases, published when they hold, compared, named and given up."""
