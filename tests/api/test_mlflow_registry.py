@@ -500,13 +500,14 @@ def test_a_products_versions_and_aliases_are_the_loops_to_change(api: Api) -> No
         ("DELETE", "registered-models/alias", {"alias": "champion"}),
         ("DELETE", "model-versions/delete", {"version": "1"}),
         ("POST", "model-versions/transition-stage", {"version": "1", "stage": "Production"}),
-        ("GET", "model-versions/get-download-uri", {"version": "1"}),
     ):
         answer = ask(api, verb, method, name="tiny", **fields)
         assert (answer.status_code, answer.json()["error_code"]) == INVALID, method
         assert "mainspring train tiny" in answer.json()["message"]
     assert refused(api, "POST", "registered-models/create", name="tiny") == TAKEN
     assert refused(api, "POST", "registered-models/rename", name="mine", new_name="tiny") == TAKEN
+    told = give(api, "GET", "model-versions/get-download-uri", name="tiny", version="1")
+    assert told["artifact_uri"] == "mlflow-artifacts:/mainspring-models/tiny/1"
 
 
 def test_a_products_tags_and_descriptions_may_be_set(api: Api) -> None:

@@ -398,7 +398,7 @@ def test_a_model_that_nobody_logged_cannot_be_registered(root: Path, mainspring:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--set", "rounds=5"], ["--set", "train.rounds"], ["--data", "orders"]]
+    "arguments", [["--set", "rounds=5"], ["--set", "train.rounds"], ["--data", "orders@"]]
 )
 def test_a_malformed_option_is_misuse_before_anything_is_opened(
     arguments: list[str], root: Path, mainspring: Command
