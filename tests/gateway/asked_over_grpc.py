@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import tritonclient.grpc as triton
-from tests.gateway.conftest import INPUTS, Process, Workspace, running
+from tests.gateway.conftest import INPUTS, Process, Workspace, free_port, running
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 NUMPY = {"FP64": np.float64, "INT64": np.int64, "BYTES": np.object_, "BOOL": np.bool_}
@@ -44,11 +43,10 @@ class Door:
 
 @contextmanager
 def opened(workspace: Workspace, *arguments: str, **environment: str) -> Iterator[Door]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    port = free_port()
+    address = f"127.0.0.1:{port}"
     with (
-        running(workspace, *arguments, f"--grpc={address.rpartition(':')[2]}", **environment) as process,
+        running(workspace, *arguments, f"--grpc={port}", **environment) as process,
         grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel,
     ):
         yield Door(workspace, process, address, service_pb2_grpc.GRPCInferenceServiceStub(channel), channel)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,14 +210,21 @@ class Process:
         return self.inner.returncode, printed
 
 
+def free_port() -> int:
+    """A port that nobody has, and that the system gives to no connection before it is listened at."""
+    while True:
+        port = random.SystemRandom().randrange(12_000, 32_000)  # below those that connections go out from
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 @contextmanager
 def running(
     workspace: Workspace, *arguments: str, port: int | None = None, **environment: str
 ) -> Iterator[Process]:
     """A gateway that is ready; killed in the end, unless it has ended."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = port or free.getsockname()[1]
+    port = port or free_port()
     inner = subprocess.Popen(
         Process.command(workspace, port, *arguments),
         stderr=subprocess.PIPE,
