@@ -368,7 +368,7 @@ def test_a_model_whose_files_are_elsewhere_is_refused(workspace: Workspace) -> N
         tx.logged_runs.add(
             Run(run_id="77" * 16, experiment_id=0, name="a", started_ms=1, artifact_uri="s3://b/c")
         )
-    with pytest.raises(Invalid, match="not kept by this server"):
+    with pytest.raises(Invalid, match="not kept by this server: read them there"):
         offer(workspace, "77" * 16)
 
 

@@ -140,8 +140,6 @@ def form_of(content: bytes) -> LoggedForm:
         described = msgspec.yaml.decode(content, type=_MLmodel)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _unofferable(MLMODEL, f"it does not read as MLflow writes it: {error}"[:300]) from error
-    except Exception as error:  # PyYAML's errors are no ValueError
-        raise _unofferable(MLMODEL, f"it is no YAML: {error}"[:300]) from error
     for library in _LIBRARIES:
         flavor: _Flavor | None = getattr(described.flavors, library)
         file = "" if flavor is None else flavor.data or flavor.pickled_model

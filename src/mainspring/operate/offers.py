@@ -74,7 +74,7 @@ def read_offer(workspace: Workspace, named: str, *, allow_code: bool = False) ->
     """
     with workspace.database.read() as tx:
         found = _find(workspace, tx, named)
-    folder = _path(found.folder)
+    folder = ArtifactPath.of_uri(found.folder)
     mlmodel = _keep(workspace, folder, MLMODEL, LARGEST_MLMODEL)
     form = form_of(workspace.blobs.get(mlmodel))
     if form.kind == "pickle" and not allow_code:
@@ -129,21 +129,12 @@ def _of_run(workspace: Workspace, tx: Transaction, run: Run, path: str) -> _Foun
     return found[0]
 
 
-def _path(uri: str) -> ArtifactPath:
-    scheme, _, path = uri.partition(":/")
-    if scheme != "mlflow-artifacts":
-        raise Invalid(
-            f"The files at {uri} are not kept by this server. Log the model to an experiment whose artifacts are."
-        )
-    return ArtifactPath.parse(path.strip("/"))
-
-
 def _folders(workspace: Workspace, uri: str) -> list[str]:
-    return [each.name for each in workspace.artifacts.list(_path(uri)) if each.is_folder]
+    return [each.name for each in workspace.artifacts.list(ArtifactPath.of_uri(uri)) if each.is_folder]
 
 
 def _has_model(workspace: Workspace, uri: str) -> bool:
-    return any(each.name == MLMODEL for each in workspace.artifacts.list(_path(uri)))
+    return any(each.name == MLMODEL for each in workspace.artifacts.list(ArtifactPath.of_uri(uri)))
 
 
 def _keep(workspace: Workspace, folder: ArtifactPath, file: str, largest: int) -> Digest:

@@ -14,6 +14,7 @@ from mainspring.errors import Invalid
 ASIDE = ".mainspring-uploads"
 """The name that stores keep for what is not an artifact yet; no artifact has it."""
 
+_KEPT_HERE = "mlflow-artifacts:/"
 _NAME_BYTES = 255  # of a name in every file system in use
 _PATH_BYTES = 1024  # of a key in object storage
 _DEPTH = 100  # a folder is deleted with one open file for each
@@ -92,6 +93,22 @@ class ArtifactPath:
             return cls(tuple(part for part in decoded.split("/") if part not in ("", ".")))
         except InvalidArtifactPath as error:
             raise InvalidArtifactPath(text, error.why) from None
+
+    @classmethod
+    def of_uri(cls, uri: str) -> ArtifactPath:
+        """Read the address of a folder whose artifacts this server keeps, such as `mlflow-artifacts:/0/5f2c/artifacts`.
+
+        Raises
+        ------
+        InvalidArtifactPath
+            Its path is none.
+        Invalid
+            It is the address of another place.
+        """
+        path = uri.removeprefix(_KEPT_HERE)
+        if path == uri:
+            raise Invalid(f"The artifacts at {uri} are not kept by this server: read them there.")
+        return cls.parse(path)
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from mainspring.api.mlflow.runs import RUNS
 from mainspring.api.mlflow.webhooks import webhook_methods, webhook_test
 from mainspring.api.mlflow.wire import ErrorCode, Method, caller_of, encode, failed, failure_of, parse
 from mainspring.api.mlflow.writes import Writes
-from mainspring.errors import Invalid, MainspringError
+from mainspring.errors import MainspringError
 from mainspring.operate.version_artifacts import VersionArtifacts
 from mainspring.operate.version_origins import download_uri
 from mainspring.registry.source import OfRun, read_source
@@ -77,11 +77,11 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
 
     def of_run(run_id: str) -> ArtifactPath:
         with workspace.database.read() as tx:
-            return _folder(tx.logged_runs.bare(run_id).artifact_uri)
+            return ArtifactPath.of_uri(tx.logged_runs.bare(run_id).artifact_uri)
 
     def of_model(model_id: str) -> ArtifactPath:
         with workspace.database.read() as tx:
-            return _folder(tx.logged_models.get(model_id).artifact_uri)
+            return ArtifactPath.of_uri(tx.logged_models.get(model_id).artifact_uri)
 
     def of_version(name: str, version: str) -> ArtifactPath:
         with workspace.database.read() as tx:
@@ -89,8 +89,10 @@ def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
             match read_source(uri):
                 case OfRun(run_id):
                     below = uri.removeprefix("runs:/").partition("/")[2]
-                    return _folder(tx.logged_runs.bare(run_id).artifact_uri) / ArtifactPath.parse(below)
-        return _folder(uri)
+                    return ArtifactPath.of_uri(tx.logged_runs.bare(run_id).artifact_uri) / ArtifactPath.parse(
+                        below
+                    )
+        return ArtifactPath.of_uri(uri)
 
     return [
         *routes,
@@ -119,13 +121,6 @@ def no_method(request: Request, status: int) -> Response | None:
         return None
     asked = f"{request.method} {request.url.path}"
     return failed(status, ErrorCode.ENDPOINT_NOT_FOUND, f"There is no method at {asked}.")
-
-
-def _folder(uri: str) -> ArtifactPath:
-    path = uri.removeprefix("mlflow-artifacts:/")
-    if path == uri:
-        raise Invalid(f"The artifacts at {uri} are not kept by this server: read them there.")
-    return ArtifactPath.parse(path)
 
 
 def _endpoint(
