@@ -9,13 +9,14 @@ from mainspring.engines.local import (
     deadline,
     end_with,
 )
-from mainspring.engines.pool import LocalPool, Pool
+from mainspring.engines.pool import LocalPool, Pool, ThisProcess
 from mainspring.engines.usage import Usage, measured
 
 __all__ = [
     "LocalEngine",
     "LocalPool",
     "Pool",
+    "ThisProcess",
     "Usage",
     "Worker",
     "WorkerDied",

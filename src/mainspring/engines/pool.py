@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["LocalPool", "Pool"]
+__all__ = ["LocalPool", "Pool", "ThisProcess"]
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -28,6 +28,23 @@ class Pool(Protocol):
             A worker ended instead of answering; the answers that were given stay good.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ThisProcess:
+    """Answers questions where it is asked, one by one: for those that are sooner answered than a worker starts.
+
+    Attributes
+    ----------
+    answer : callable
+        The module's function, with its arguments.
+    """
+
+    answer: Callable[[bytes], bytes]
+
+    def answers(self, questions: Sequence[bytes]) -> Generator[tuple[int, bytes], None, None]:  # noqa: D102 - see Pool
+        for position, question in enumerate(questions):
+            yield position, self.answer(question)
 
 
 @dataclass(slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 __all__ = ["PartRow", "ProfileRow", "profile_data", "profile_traffic"]
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, timedelta
-from functools import reduce
-from typing import TYPE_CHECKING
+from functools import partial, reduce
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from mainspring.engines import Pool, ThisProcess
 from mainspring.errors import Invalid, NotFound
 from mainspring.monitoring import (
     CategoryProfile,
@@ -22,25 +24,28 @@ from mainspring.monitoring import (
     ProfileSet,
     effect_sizes,
     findings,
-    frame,
     merge,
-    profile_slices,
 )
+from mainspring.operate import profile_part
 from mainspring.operate.data.datasets import find_version
+from mainspring.operate.profile_part import Count, Counted, Freeze, Frozen, Table
 from mainspring.operate.references import reference_of
 from mainspring.operate.status import check_product
-from mainspring.ref import DataAddress, DataRef, ModelRef
+from mainspring.operate.tasks import Failed
+from mainspring.operate.workers import failed
+from mainspring.ref import DataAddress, ModelRef
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from mainspring.monitoring import AtomProfile
     from mainspring.workspace import Workspace
 
+A = TypeVar("A", Frozen, Counted)
+
 _PIECE_ROWS = 200_000
+_PIECE_COLUMNS = 4
+_DECODER = msgspec.json.Decoder(Frozen | Counted | Failed)
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FREQUENT = 10
-_SLICES = 50
 
 
 class NoSuchColumn(NotFound):
@@ -160,32 +165,27 @@ def profile_data(
     mainspring.data.DataVersionNotFound, NoSuchColumn
         Something that is named does not exist.
     """
-    ref, rows = _rows(workspace, of)
-    other, before = _rows(workspace, against) if against else (None, rows)
-    for each in (rows, before):
+    with workspace.database.read() as tx:
+        versions = [find_version(tx, each) for each in (of, against) if each]
+    tables = [
+        Table(dataset=each.dataset, number=each.number, version=each.table_version) for each in versions
+    ]
+    columns = [workspace.tables.scan(each.dataset, each.version).collect_schema().names() for each in tables]
+    for known in columns:
         for name in by:
-            if name not in each.columns:
-                raise NoSuchColumn(name, tuple(each.columns))
-    slices = {name: _most_frequent(before[name]) for name in by}
-    frozen = frame(before)
-
-    def profiles(of: DataRef, table: pl.DataFrame) -> ProfileSet:
-        pieces = table.iter_slices(_PIECE_ROWS) if table.height else [table]
-        return reduce(
-            ProfileSet.merge,
-            (
-                profile_slices(piece, frozen, segment=of.dataset, version=of.version, by=slices)
-                for piece in pieces
-            ),
-        )
-
-    current = profiles(ref, rows)
-    reference = profiles(other, before) if other else None
+            if name not in known:
+                raise NoSuchColumn(name, tuple(known))
+    with _pool(workspace, max(each.rows for each in versions)) as pool:
+        frozen = _frozen(pool, tables[-1], columns[-1], tuple(by))
+        current, *rest = [
+            _counted(pool, table, each.rows, frozen) for table, each in zip(tables, versions, strict=True)
+        ]
+    reference = rest[0] if rest else None
     return [
         _row(
-            str(ref),
+            str(versions[0].ref),
             current.of_slice(name),
-            str(other) if other else None,
+            str(versions[1].ref) if reference else None,
             reference.of_slice(name) if reference else None,
             name,
         )
@@ -276,17 +276,47 @@ def _day(text: str, window: str) -> date:
         raise InvalidWindow(window) from None
 
 
-def _rows(workspace: Workspace, of: DataAddress) -> tuple[DataRef, pl.DataFrame]:
-    with workspace.database.read() as tx:
-        version = find_version(tx, of)
-    return version.ref, workspace.tables.read(version.dataset, version.table_version)
+def _pool(workspace: Workspace, rows: int) -> AbstractContextManager[Pool]:
+    """Workers for many rows; few are counted before a worker has started."""
+    if rows <= _PIECE_ROWS and workspace.settings.engine == "local":
+        return nullcontext(ThisProcess(partial(profile_part.answer, str(workspace.settings.state))))
+    return workspace.workers.pool("mainspring.operate.profile_part")
 
 
-def _most_frequent(column: pl.Series) -> list[object]:
-    counts = (
-        column.drop_nulls().alias("value").value_counts().sort(["count", "value"], descending=[True, False])
+def _frozen(pool: Pool, table: Table, columns: Sequence[str], by: Sequence[str]) -> Frozen:
+    """Freeze what is compared by, a few columns to a task."""
+    asked = [
+        Freeze(table=table, columns=tuple(columns[first : first + _PIECE_COLUMNS]), by=tuple(by))
+        for first in range(0, len(columns), _PIECE_COLUMNS)
+    ]
+    parts = list(_answers(pool, asked, Frozen))
+    slices = {name: values for part in parts for name, values in part.slices.items()}
+    return Frozen(
+        columns={name: column for part in parts for name, column in part.columns.items()},
+        slices={name: slices[name] for name in by},
     )
-    return counts["value"].head(_SLICES).to_list()
+
+
+def _counted(pool: Pool, table: Table, rows: int, frozen: Frozen) -> ProfileSet:
+    """Profile all rows of a table, some to a task."""
+    asked = [
+        Count(table=table, columns=frozen.columns, slices=frozen.slices, first=first, rows=_PIECE_ROWS)
+        for first in range(0, max(rows, 1), _PIECE_ROWS)
+    ]
+    parts = list(_answers(pool, asked, Counted))
+    if len({part.order for part in parts}) > 1:
+        # A checkpoint of the table's log came between two tasks. It is written once.
+        return _counted(pool, table, rows, frozen)
+    return reduce(ProfileSet.merge, (ProfileSet.from_json(part.profiles) for part in parts))
+
+
+def _answers(pool: Pool, questions: Sequence[Freeze | Count], wanted: type[A]) -> Iterator[A]:
+    for _, answered in pool.answers([msgspec.json.encode(each) for each in questions]):
+        read = _DECODER.decode(answered)
+        if isinstance(read, Failed):
+            raise failed(read)
+        assert isinstance(read, wanted)  # each kind of question is answered with its own kind
+        yield read
 
 
 def _row(

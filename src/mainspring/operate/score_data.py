@@ -210,7 +210,7 @@ def score_data(
     if published is not None:
         return published
     need_sound(workspace, version)
-    with workspace.workers.scorers() as pool:
+    with workspace.workers.pool("mainspring.operate.score_part") as pool:
         begun = _begin(workspace, asked, pool, part_rows, actor, reason)
         boundary("begun")
         try:

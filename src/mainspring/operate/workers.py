@@ -120,9 +120,9 @@ class Workers:
             return _ask(worker, task, wanted)
 
     @contextmanager
-    def scorers(self) -> Iterator[Pool]:
-        """Give workers that score rows and know no product: processes here, or tasks on Ray if so set."""
-        module, state = "mainspring.operate.score_part", str(self.settings.state)
+    def pool(self, module: str) -> Iterator[Pool]:
+        """Give workers that run a module and know no product: processes here, or tasks on Ray if so set."""
+        state = str(self.settings.state)
         if self.settings.engine == "ray":
             from mainspring.engines.ray import RayPool
 

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
+from mainspring.digest import Digest, digest_of_json
 from mainspring.errors import Fault, Faults, MainspringError, NotFound
 from mainspring.ref import check_name
 from mainspring.stores.durable import make_folder, sync, write_new
@@ -315,6 +316,15 @@ class DeltaTables:
             if version is None or 0 <= version <= self.version(name):
                 raise
             raise TableNotFound(name, version) from error
+
+    def order(self, name: str, version: int) -> Digest:
+        """Digest the order of a version's files, in which `scan` gives their rows; raises `TableNotFound`."""
+        from deltalake import DeltaTable
+
+        path = self.folder(name)
+        if not self.exists(name):
+            raise TableNotFound(name, version)
+        return digest_of_json(DeltaTable(path, version=version).file_uris())
 
     def rows(self, name: str, version: int) -> int:
         """Count the rows of a version; raises `TableNotFound`."""
