@@ -83,7 +83,7 @@ def test_a_broken_column_is_an_alarm_that_blames_it_and_comes_out_the_same_again
     turn(workspace)
 
 
-def test_a_million_categories_in_a_day_take_no_more_room_than_some_thousand(workspace: Workspace) -> None:
+def test_categories_without_end_take_no_more_room_than_some_thousand(workspace: Workspace) -> None:
     workspace.advance(NOON)
     sizes = []
     for day, levels in enumerate((5_000, 40_000)):

@@ -532,6 +532,24 @@ def test_the_log_gives_every_row_once_before_and_after_compaction(workspace: Wor
     assert ended_segments(workspace.logs / "gateway-0") == (GROUP + 1,)
 
 
+def test_a_part_of_the_log_is_what_the_whole_has_since_then(workspace: Workspace) -> None:
+    for day in range(1, 6):
+        go_to(workspace, day)
+        write(workspace, GROUP // 2)
+    compact(workspace)
+    whole, labels = prediction_log(workspace, "tiny")
+    for since in (
+        whole["at"].min(),
+        whole["at"][whole.height // 2],
+        whole["at"].max() + timedelta(seconds=1),
+    ):
+        some_rows, some_labels = prediction_log(workspace, "tiny", since=since)
+        assert some_rows.equals(whole.filter(pl.col("at") >= since))
+        told = labels.filter(pl.col("prediction_id").is_in(some_rows["prediction_id"].implode()))
+        assert set(told["prediction_id"]) <= set(some_labels["prediction_id"])
+        assert some_labels.height < labels.height or since == whole["at"].min()
+
+
 def test_segments_are_compacted_in_groups_of_each_log_and_only_when_they_were_counted(
     workspace: Workspace,
 ) -> None:
@@ -553,7 +571,7 @@ def test_whoever_reads_the_log_beside_a_compaction_gets_every_row_once(workspace
     write(workspace, GROUP + 1, log="gateway-1")
     before = rows_of(workspace)
     places: list[str] = []
-    prediction_log(workspace, "tiny", places.append)
+    prediction_log(workspace, "tiny", boundary=places.append)
     assert len(places) == 6
     for place in range(len(places)):
         told = count()
@@ -563,7 +581,7 @@ def test_whoever_reads_the_log_beside_a_compaction_gets_every_row_once(workspace
                 with open_workspace(workspace.settings.root) as other:
                     assert compact(other) > 0
 
-        predictions, truth = prediction_log(workspace, "tiny", boundary)
+        predictions, truth = prediction_log(workspace, "tiny", boundary=boundary)
         assert sorted(predictions["prediction_id"]) == before[0]
         assert sorted(truth["prediction_id"]) == before[1]
         write(workspace, GROUP, log="gateway-0")

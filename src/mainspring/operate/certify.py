@@ -234,8 +234,7 @@ def read_pairs(workspace: Workspace, spec: ProductSpec, rollout: Rollout) -> tup
     """
     import polars as pl
 
-    predictions, labels = prediction_log(workspace, spec.name)
-    since = predictions.filter(pl.col("at") >= rollout.step_started_at)
+    since, labels = prediction_log(workspace, spec.name, since=rollout.step_started_at)
     champion_failed = since.filter(_failed(rollout.champion))["unit"].n_unique()
     asked = (
         since.filter(pl.col("version") == rollout.champion, ~pl.col("pinned").fill_null(value=False))

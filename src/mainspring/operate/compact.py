@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["compact", "prediction_log", "unsealed"]
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,7 @@ from mainspring.operate.logs import Log, log_folders, tell
 from mainspring.stores.segments import SegmentCorrupt, ended_segments, remove, seal
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     import polars as pl
@@ -120,9 +122,13 @@ def _compact(
 
 
 def prediction_log(
-    workspace: Workspace, product: str, boundary: Callable[[str], None] = lambda place: None
+    workspace: Workspace,
+    product: str,
+    *,
+    since: datetime | None = None,
+    boundary: Callable[[str], None] = lambda place: None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read a product's whole prediction log: what is in the tables, and what is still in segments.
+    """Read a product's prediction log: what is in the tables, and what is still in segments.
 
     Parameters
     ----------
@@ -130,6 +136,8 @@ def prediction_log(
         Another process may log, count and compact at the same time.
     product : str
         Its name.
+    since : datetime, optional
+        Leave out what was asked before, and labels that came a day or more before; the days before are not read.
     boundary : callable
         Told where the reading stands.
 
@@ -160,8 +168,10 @@ def prediction_log(
         try:
             for log in logs:
                 log.need_same()
-            rows = _read(workspace, product, specs, logs, boundary)
-            labels = _read(workspace, LABELS, specs, logs, boundary)
+            rows = _read(workspace, product, specs, logs, since, boundary)
+            # A label's time is another process's, whose clock may be behind.
+            told = since - timedelta(days=1) if since else None
+            labels = _read(workspace, LABELS, specs, logs, told, boundary)
         except SegmentCorrupt:
             if _sealed(logs) == _sealed(_logs(workspace)):
                 raise
@@ -196,6 +206,7 @@ def _read(
     owner: str,
     specs: dict[str, ProductSpec],
     logs: Sequence[Log],
+    since: datetime | None,
     boundary: Callable[[str], None],
 ) -> pl.DataFrame:
     """Read the tables of one owner at the versions that they have now, and the segments that those do not hold."""
@@ -205,11 +216,13 @@ def _read(
     versions = {name: stored.version(name) for name in _tables(workspace, owner)}
     boundary("before segments")
     parts = [*frames((), specs)[owner].values()]
-    parts += [stored.read(name, version) for name, version in versions.items()]
+    wanted = [pl.col("day") >= since.date(), pl.col("at") >= since] if since else []
+    parts += [stored.scan(name, version).filter(*wanted).collect() for name, version in versions.items()]
     for log in logs:
         # What a killed process has appended is in a table already, and not recorded as sealed.
         held = [stored.committed(name, _appender(log), version) for name, version in versions.items()]
-        parts += frames(_after(log, max(log.sealed, *held, 0)), specs)[owner].values()
+        fresh = frames(_after(log, max(log.sealed, *held, 0)), specs)[owner].values()
+        parts += [frame.filter(*wanted) for frame in fresh]
         boundary("after a log")
     return pl.concat(parts, how="diagonal_relaxed")
 

@@ -251,7 +251,7 @@ def _differences(workspace: Workspace, spec: ProductSpec, due: _Due, metric: str
     import numpy as np
     import polars as pl
 
-    predictions, labels = prediction_log(workspace, spec.name)
+    predictions, labels = prediction_log(workspace, spec.name, since=due.since)
     rows = (
         predictions.filter(
             pl.col("version") == due.version,
