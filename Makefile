@@ -44,11 +44,11 @@ imports: $(DEV)  ## words < stages < shell < doors
 
 .PHONY: tests
 tests: $(DEV) $(CLIENTS)  ## pytest: tests, doctests and the documents' examples
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 .PHONY: coverage
 coverage: $(DEV) $(CLIENTS)  ## the same, with what the tests run of each file; it takes a third longer
-	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 .PHONY: format
 format: $(DEV)  ## rewrite what ruff can mend

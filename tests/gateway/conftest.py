@@ -263,10 +263,19 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, Process]]:
     """As `workspace`, with a gateway; for tests that leave both as they are."""
     workspace = Workspace(tmp_path_factory.mktemp("shared"))
     workspace.put_route(1, workspace.add_version(1, model(), nullable=False))
     with running(workspace) as process:
         yield workspace, process
+
+
+@pytest.fixture(scope="session", autouse=True)
+def silent(shared: tuple[Workspace, Process]) -> Iterator[socket.socket]:
+    """A client that has begun a request and does not go on; when its time is up other tests have been run."""
+    _, gateway = shared
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as connection:
+        connection.sendall(b"GET /v2 HTTP/1.1\r\nhost: x\r\n")
+        yield connection

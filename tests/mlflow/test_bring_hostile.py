@@ -17,12 +17,13 @@ import pytest
 from tests.mlflow.foreign import API, ID, Foreign, experiment, filled, run, serving
 from tests.operate.tiny import begin
 
+from mainspring.operate.declare import declare
 from mainspring.operate.free import free
 from mainspring.operate.mlflow.bring import bring
 from mainspring.operate.mlflow.server import MlflowServer, NoServer, ServerConfused, ServerUnreachable
 from mainspring.operate.mlflow.tally import Moved
 from mainspring.stores.artifact_path import ASIDE, ArtifactPath
-from mainspring.workspace import Workspace
+from mainspring.workspace import Workspace, open_workspace
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_an_import_that_is_killed_is_gone_on_with_and_doubles_nothing(tmp_path: 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     # Of what was under way at a kill, a little is asked for twice.
     assert foreign.asked["/get-artifact"] < 120 + 3 * 30
-    with begin(root) as workspace:
+    with open_workspace(root) as workspace:
         assert len(files_of(workspace)) == 120
         assert all(counted(workspace, ID(number)) == 3 for number in range(1, 61))
         assert (
@@ -376,7 +377,8 @@ def test_on_postgresql_all_is_brought_and_freed_as_well(postgresql_url: str, tmp
     ]
     foreign.models = [{"name": "good", "aliases": [{"alias": "champion", "version": "1"}]}]
     foreign.versions = [version("good", 1, f"mlflow-artifacts:/7/{ID(1)}/artifacts/b.txt", run_id=ID(1))]
-    with begin(root) as workspace:
+    with open_workspace(root) as workspace:
+        declare(workspace, actor="test")
         with serving(foreign) as uri:
             assert brought(workspace, uri).differences == []
             assert brought(workspace, uri).differences == []

@@ -98,14 +98,16 @@ def test_each_answers_as_its_client_trained_it(
 ) -> None:
     generation, folder, models = told
     rows = pl.read_csv(folder / "table.csv").select(INPUTS)
+    filled = Path(shutil.copytree(folder / "root", tmp_path / "filled"))
+    with open_workspace(filled) as workspace:
+        add_batch(workspace, "orders", parquet(recent(30)), actor="test")
     for name, (address, expected) in models.items():
-        root = Path(shutil.copytree(folder / "root", tmp_path / name))
+        root = Path(shutil.copytree(filled, tmp_path / name))
         if generation == "2":
             with open_workspace(root) as workspace, pytest.raises(PickleNotAllowed):
                 request_training(workspace, "tiny", request_id="o", actor="a", reason="b", model=address)
             (root / "mainspring.toml").write_text('allow_code = "tiny"\n')
         with open_workspace(root) as workspace:
-            add_batch(workspace, "orders", parquet(recent(30)), actor="test")
             request_training(workspace, "tiny", request_id="o", actor="ana", reason="a trial", model=address)
             turn(workspace)
             with workspace.database.read() as tx:

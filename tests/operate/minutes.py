@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+from tests.operate.tiny import begin_as
 from tests.products.minutes.deliveries import FIRST, deliveries, parquet
 
 from mainspring.formats.served import feed, load
@@ -15,13 +15,12 @@ from mainspring.monitoring import Alarm
 from mainspring.monitoring.record import LabelEntry, LabelRecord, PredictionRecord
 from mainspring.operate.controller import turn
 from mainspring.operate.data.publish import add_batch
-from mainspring.operate.declare import declare
 from mainspring.operate.ingest import ingest
 from mainspring.operate.watch import watch
 from mainspring.product import ProductSpec
 from mainspring.rollouts.split import CHAMPION, Part, Split
 from mainspring.stores.segments import SegmentWriter
-from mainspring.workspace import Workspace, open_workspace
+from mainspring.workspace import Workspace
 
 PRODUCT = Path(__file__).parent.parent / "products" / "minutes"
 DAY = timedelta(days=1)
@@ -30,12 +29,7 @@ INPUTS = ("distance", "hour", "vehicle")
 
 def begin(folder: Path, declared: Callable[[str], str] = lambda text: text) -> Workspace:
     """Open a new workspace with the product, declared; `declared` changes its file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(PRODUCT / "mainspring.toml", folder)
-    (folder / "product.py").write_text(declared((PRODUCT / "product.py").read_text()))
-    workspace = open_workspace(folder)
-    declare(workspace, actor="test")
-    return workspace
+    return begin_as(PRODUCT, folder, declared)
 
 
 def train_first(folder: Path, declared: Callable[[str], str] = lambda text: text) -> Path:

@@ -164,7 +164,7 @@ def test_pinned_data_is_what_the_cycle_reads_though_there_is_newer(workspace: Wo
 
 FAULTY = TINY.replace(
     "    import lightgbm\n",
-    """    import os, signal, sys
+    """    import os, signal
     print("this is no answer")
     if rounds == 101:
         raise ValueError("the moon is full")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -44,19 +44,20 @@ def live(workspace: Workspace, turn_loop: Turn) -> None:
                 failing = max(version.number for version in tx.registry.versions("tiny"))
 
 
-def turn_and_die(places: Path) -> Turn:
-    def turn_loop(workspace: Workspace) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "tests.operate.turn_and_die",
-            str(workspace.settings.root),
-            str(places),
-        ]
-        while (ended := subprocess.run(command, capture_output=True, check=False)).returncode != 0:
-            assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+@contextmanager
+def turn_and_die(root: Path, places: Path) -> Iterator[Turn]:
+    command = [sys.executable, "-m", "tests.operate.turn_and_die", str(root), str(places)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
 
-    return turn_loop
+        def turn_loop(workspace: Workspace) -> None:
+            print("turn", file=process.stdin, flush=True)
+            assert process.stdout.readline() == "turned\n"
+
+        yield turn_loop
+        process.stdin.close()
+        assert process.wait() == 0
 
 
 @pytest.mark.slow
@@ -71,8 +72,11 @@ def test_a_controller_killed_at_every_boundary_ends_with_the_ledger_of_an_undist
     assert outcomes >= {CycleOutcome.PROMOTED, CycleOutcome.REFUSED, CycleOutcome.ROLLED_BACK}
 
     places = tmp_path / "places"
-    with begin(tmp_path / "disturbed") as disturbed:
-        live(disturbed, turn_and_die(places))
+    with (
+        begin(tmp_path / "disturbed") as disturbed,
+        turn_and_die(tmp_path / "disturbed", places) as turn_loop,
+    ):
+        live(disturbed, turn_loop)
         assert head(disturbed) == head(undisturbed)
     killed_at = set(places.read_text().splitlines())
     for act in ("Start", "Train", "Judge", "Register", "BeginRollout", "Advance", "Promote", "RollBack"):

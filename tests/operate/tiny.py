@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
+import tempfile
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import polars as pl
 from tests.products.tiny.orders import orders, parquet
 
+from mainspring.digest import digest_of
 from mainspring.formats.onnx import OnnxModel
 from mainspring.monitoring.record import Failure, LabelEntry, LabelRecord, PredictionRecord
 from mainspring.operate.controller import turn
@@ -21,15 +25,34 @@ from mainspring.workspace import Workspace, open_workspace
 
 PRODUCT = Path(__file__).parent.parent / "products" / "tiny"
 
+_FOLDERS = Path(tempfile.mkdtemp(prefix="tiny-"))
+atexit.register(shutil.rmtree, _FOLDERS, ignore_errors=True)
+
 
 def begin(folder: Path, declared: Callable[[str], str] = lambda text: text) -> Workspace:
     """Open a new workspace with the tiny product, declared; `declared` changes its file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(PRODUCT / "mainspring.toml", folder)
-    (folder / "product.py").write_text(declared((PRODUCT / "product.py").read_text()))
-    workspace = open_workspace(folder)
-    declare(workspace, actor="test")
-    return workspace
+    return begin_as(PRODUCT, folder, declared)
+
+
+def begin_as(product: Path, folder: Path, declared: Callable[[str], str]) -> Workspace:
+    """Open a new workspace with another product, declared."""
+    assert not (folder / ".mainspring").exists()
+    shutil.copytree(
+        _begun(product, declared((product / "product.py").read_text())), folder, dirs_exist_ok=True
+    )
+    return open_workspace(folder)
+
+
+@cache
+def _begun(product: Path, text: str) -> Path:
+    """A folder to copy: to declare takes a worker process, and many tests begin alike."""
+    folder = _FOLDERS / digest_of(text.encode())
+    folder.mkdir()
+    shutil.copy(product / "mainspring.toml", folder)
+    (folder / "product.py").write_text(text)
+    with open_workspace(folder) as workspace:
+        declare(workspace, actor="test")
+    return folder
 
 
 def train_first(

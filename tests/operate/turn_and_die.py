@@ -1,4 +1,7 @@
-"""A process that turns the loop of a workspace once, and is killed at the first place where none was killed before."""
+"""A process that turns the loop of a workspace for each line that it reads, and is killed wherever none was before.
+
+Each turn is a child of its own, which has only to be forked: nothing was done here but to import.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from mainspring.operate.controller import turn
 from mainspring.workspace import open_workspace
 
 
-def main(root: Path, places: Path) -> None:
+def turn_once(root: Path, places: Path) -> None:
     known = set(places.read_text().splitlines()) if places.exists() else set()
 
     def boundary(place: str) -> None:
@@ -22,6 +25,17 @@ def main(root: Path, places: Path) -> None:
 
     with open_workspace(root) as workspace:
         turn(workspace, boundary)
+
+
+def main(root: Path, places: Path) -> None:
+    for _ in sys.stdin:
+        while (child := os.fork()) and (ended := os.waitpid(child, 0)[1]):
+            assert os.WIFSIGNALED(ended), ended
+            assert os.WTERMSIG(ended) == signal.SIGKILL, ended
+        if not child:
+            turn_once(root, places)
+            os._exit(0)
+        print("turned", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LEASE_S = 60.0
+_LEAVE_S = 3.0
 _OF_CODE = Start | Train | Judge
 """What needs the code of a product, or would only wait for it."""
 
@@ -128,6 +129,10 @@ class Controller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        if self._thread is not None:
+            # Most turns have ended by then, and start no worker in a workspace that is closed. What takes longer is
+            # gone on with by the next process, as after a crash.
+            self._thread.join(_LEAVE_S)
 
     def _run(self) -> None:
         told = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import pandera.polars as pa
@@ -34,6 +35,8 @@ deliveries = ms.Dataset(
 @ms.step
 def train(examples: pl.DataFrame, *, rounds: int = 40, seed: int = 0) -> ms.Fitted:
     """Fit a few small trees to the minutes."""
+    # Its wrappers for scikit-learn, which take most of its import, are not wanted.
+    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
     import lightgbm
 
     inputs, vehicles = ("distance", "hour", "vehicle"), ("bicycle", "car")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import Annotated
 
@@ -44,6 +45,8 @@ def train(
     examples: pl.DataFrame, *, rounds: int = 20, learning_rate: float = 0.2, seed: int = 0
 ) -> ms.Fitted:
     """Fit a few small trees."""
+    # Its wrappers for scikit-learn, which take most of its import, are not wanted.
+    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
     import lightgbm
 
     inputs, kinds = ("amount", "hour", "kind"), ("a", "b", "c")
