@@ -22,6 +22,7 @@ __all__ = [
     "Better",
     "BinaryClassification",
     "BlueGreen",
+    "ByGroup",
     "Canary",
     "CanaryStep",
     "ConceptDrift",
@@ -42,6 +43,7 @@ __all__ = [
     "Mean",
     "Metric",
     "MonitorLag",
+    "NoLeakage",
     "NoMoreErrors",
     "NotLess",
     "NotSlower",
@@ -65,6 +67,7 @@ __all__ = [
     "SinceChange",
     "SlidingWindow",
     "Staleness",
+    "Stratified",
     "Threshold",
     "Traffic",
     "Weighted",
@@ -102,6 +105,7 @@ from mainspring.product import (
     Dataset,
     FeatureView,
     Mean,
+    NoLeakage,
     NotWorseThan,
     Pipeline,
     Product,
@@ -127,7 +131,7 @@ from mainspring.strategy import (
     Threshold,
 )
 from mainspring.task import BinaryClassification, Regression
-from mainspring.training import AllHistory, SinceChange, SlidingWindow, Weighted
+from mainspring.training import AllHistory, ByGroup, SinceChange, SlidingWindow, Stratified, Weighted
 from mainspring.triggers import (
     AllOf,
     AnyOf,

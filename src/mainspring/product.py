@@ -16,6 +16,7 @@ __all__ = [
     "FeatureViewSpec",
     "Gate",
     "Mean",
+    "NoLeakage",
     "NotWorseThan",
     "Pipeline",
     "Product",
@@ -46,7 +47,7 @@ from mainspring.monitors import FalseAlarms, Monitor
 from mainspring.ref import check_name
 from mainspring.strategy import Canary, Strategy
 from mainspring.task import Task
-from mainspring.training import AllHistory, TrainOn
+from mainspring.training import AllHistory, Holdout, TrainOn
 from mainspring.triggers import CycleBudget, OnDemand, QuietHours, Trigger
 
 ParamValue: TypeAlias = str | int | float | bool | None
@@ -315,7 +316,28 @@ class Servable(Value, frozen=True):
         need(0 < self.p99_ms < math.inf, "A latency to keep", self.p99_ms, "it must be above 0 ms")
 
 
-Gate: TypeAlias = AtLeast | NotWorseThan | Servable
+class NoLeakage(Value, frozen=True):
+    """No input by itself tells the outcome, which would be too good to be true.
+
+    An input's score is what the mean outcome of its values, learnt on the training rows, is worth on the hold-out: its
+    area under the ROC curve, of numbers the share of their variance that it explains.
+
+    Attributes
+    ----------
+    below : float
+        What the score of every input must be below.
+    known : sequence of str
+        Inputs that may well tell so much, since they are known when a prediction is asked.
+    """
+
+    below: float = 0.98
+    known: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        need(0 < self.below <= 1, "The limit of NoLeakage", self.below, "a score lies between 0 and 1")
+
+
+Gate: TypeAlias = AtLeast | NotWorseThan | Servable | NoLeakage
 
 
 # --- the product -------------------------------------------------------------------------------------------------
@@ -359,8 +381,9 @@ class Product:
         Who must approve a version before it is rolled out.
     alarm_budget : FalseAlarms
         Shared among the monitors.
-    holdout : str
-        How much of the newest labelled event time is kept for judging.
+    holdout : str, ByGroup or Stratified
+        How much of the newest labelled event time is kept for judging; or which groups, or what share of the rows of
+        every outcome.
     cool_down : str
         How long after a cycle has started no trigger but a person's starts another.
     quiet_hours : sequence of QuietHours
@@ -393,7 +416,7 @@ class Product:
     retrain: Sequence[Trigger] = (OnDemand(),)
     train_on: TrainOn = field(default_factory=AllHistory)
     alarm_budget: FalseAlarms = field(default_factory=FalseAlarms)
-    holdout: str = "10d"
+    holdout: Holdout = "10d"
     cool_down: str = "7d"
     quiet_hours: Sequence[QuietHours] = ()
     cycle_budget: CycleBudget | None = None
@@ -483,7 +506,7 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     monitors: tuple[Monitor, ...]
     retrain: tuple[Trigger, ...]
     alarm_budget: FalseAlarms
-    holdout: str
+    holdout: Holdout
     cool_down: str
     seed: int
     log_sample: float = 1.0

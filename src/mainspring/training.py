@@ -1,8 +1,18 @@
-"""What a cycle trains on: a part of a product file."""
+"""What a cycle trains on, and what it keeps to judge by: parts of a product file."""
 
 from __future__ import annotations
 
-__all__ = ["WEIGHT", "AllHistory", "SinceChange", "SlidingWindow", "TrainOn", "Weighted"]
+__all__ = [
+    "WEIGHT",
+    "AllHistory",
+    "ByGroup",
+    "Holdout",
+    "SinceChange",
+    "SlidingWindow",
+    "Stratified",
+    "TrainOn",
+    "Weighted",
+]
 
 from datetime import timedelta
 from typing import TypeAlias
@@ -54,6 +64,53 @@ class Weighted(Value, frozen=True):
 
 
 TrainOn: TypeAlias = AllHistory | SlidingWindow | SinceChange | Weighted
+
+
+class ByGroup(Value, frozen=True):
+    """Keep some groups to judge by, whole: what is judged is how the model does on groups that it has not seen.
+
+    A group stays on its side as data comes, since its side is drawn from its value, the product's name and its seed.
+
+    Attributes
+    ----------
+    column : str
+        A column of the product's dataset, such as the customer; it need not be an input. Rows without a value are one
+        group.
+    share : float
+        Of the groups, not of the rows.
+    """
+
+    column: str
+    share: float = 0.2
+
+    def __post_init__(self) -> None:
+        _need_share("ByGroup", self.share)
+
+
+class Stratified(Value, frozen=True):
+    """Keep the same share of the rows of every outcome to judge by, of numbers of every tenth of their order.
+
+    For outcomes so rare that the newest days may have none. Rows are drawn from their key, the product's name and its
+    seed, so that but few change sides as data comes.
+
+    Attributes
+    ----------
+    share : float
+        Of the rows.
+    """
+
+    share: float = 0.2
+
+    def __post_init__(self) -> None:
+        _need_share("Stratified", self.share)
+
+
+Holdout: TypeAlias = str | ByGroup | Stratified
+"""How much of the newest labelled event time, such as `10d`; or rows drawn without regard to time."""
+
+
+def _need_share(of: str, value: float) -> None:
+    need(0 < value < 1, f"The share of {of}", value, "both to train and to judge takes rows")
 
 
 def _need_length(what: str, value: str) -> None:

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainspring.data import Split, split, window
-from mainspring.training import AllHistory, SinceChange, SlidingWindow, TrainOn, Weighted
+from mainspring.data import PLACE, Split, places, split, split_by_place, window
+from mainspring.training import (
+    AllHistory,
+    ByGroup,
+    SinceChange,
+    SlidingWindow,
+    Stratified,
+    TrainOn,
+    Weighted,
+)
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
@@ -146,3 +154,78 @@ def test_each_policy_keeps_what_it_says() -> None:
     weights = window(whole, Weighted("2d"), event_time="at").train["weight"].to_list()
     assert weights[-1] / weights[-3] == pytest.approx(2)
     assert all(0 < weight <= 1 for weight in weights)
+
+
+# --- without regard to time ----------------------------------------------------------------------------------------
+
+
+def drawn(
+    values: list[tuple[str, float]], holdout: ByGroup | Stratified, *, by: str, numbers: bool = False
+) -> Split:
+    """Split rows of a group and a label each, asked an hour apart and known at once."""
+    hours_on = [START + timedelta(hours=hour) for hour in range(len(values))]
+    given_frame = pl.DataFrame(
+        {
+            "row": [str(row) for row in range(len(values))],
+            "group": [group for group, _ in values],
+            "label": [label for _, label in values],
+            "at": hours_on,
+        },
+        schema={"row": pl.String, "group": pl.String, "label": pl.Float64, "at": MOMENT},
+    )
+    marked = given_frame.with_columns(pl.Series(PLACE, places(given_frame[by], salt="s"), dtype=pl.Float64))
+    return split_by_place(
+        marked,
+        event_time="at",
+        known_at="at",
+        label="label",
+        as_of=START + timedelta(days=999),
+        holdout=holdout,
+        numbers=numbers,
+    )
+
+
+shares = st.floats(0.01, 0.99)
+grouped = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([0.0, 1.0])), max_size=60)
+
+
+@given(values=grouped, more=grouped, share=shares)
+def test_no_group_is_on_both_sides_and_none_changes_sides_as_data_comes(
+    values: list[tuple[str, float]], more: list[tuple[str, float]], share: float
+) -> None:
+    made = drawn(values, ByGroup("group", share), by="group")
+    train, held = {*made.train["group"]}, {*made.holdout["group"]}
+    assert not train & held
+    assert made.train.height + made.holdout.height == len(values)
+    grown = drawn(values + more, ByGroup("group", share), by="group")
+    assert train <= {*grown.train["group"]}
+    assert held <= {*grown.holdout["group"]}
+
+
+@given(values=grouped, share=shares)
+def test_of_every_outcome_the_same_share_is_held_out(values: list[tuple[str, float]], share: float) -> None:
+    made = drawn(values, Stratified(share), by="row")
+    assert sorted([*made.train["row"], *made.holdout["row"]]) == sorted(
+        str(row) for row in range(len(values))
+    )
+    for label in (0.0, 1.0):
+        whole = sum(each == label for _, each in values)
+        assert abs((made.holdout["label"] == label).sum() - share * whole) <= 0.5 + 1e-9
+    for part in (made.train, made.holdout):
+        assert part["at"].is_sorted()
+
+
+@given(labels=st.lists(st.floats(-1e6, 1e6), min_size=10, max_size=80), share=shares)
+def test_of_numbers_the_same_share_of_every_tenth_is_held_out(labels: list[float], share: float) -> None:
+    made = drawn([("a", label) for label in labels], Stratified(share), by="row", numbers=True)
+    assert abs(made.holdout.height - share * len(labels)) <= 0.5 * 10 + 1e-9
+    assert made.train.height + made.holdout.height == len(labels)
+
+
+def test_places_are_even_and_of_another_salt_others() -> None:
+    names = [f"N{number}" for number in range(20_000)]
+    found, others = places(names, salt="a"), places(names, salt="b")
+    assert abs(sum(place < 0.2 for place in found) / len(names) - 0.2) < 0.01
+    assert (
+        abs(sum(a < 0.2 and b < 0.2 for a, b in zip(found, others, strict=True)) / len(names) - 0.04) < 0.01
+    )

@@ -2,7 +2,7 @@
 
 from mainspring.data.name import DataName, DataNameNotFound, DataNameStore, NameKind
 from mainspring.data.schema import columns_of, validate
-from mainspring.data.splits import Split, split, unsplit, window
+from mainspring.data.splits import PLACE, Split, places, split, split_by_place, unsplit, window
 from mainspring.data.version import (
     MAIN,
     Batch,
@@ -17,6 +17,7 @@ from mainspring.data.version import (
 
 __all__ = [
     "MAIN",
+    "PLACE",
     "Batch",
     "BatchOutcome",
     "BatchReport",
@@ -31,7 +32,9 @@ __all__ = [
     "NameKind",
     "Split",
     "columns_of",
+    "places",
     "split",
+    "split_by_place",
     "unsplit",
     "validate",
     "window",

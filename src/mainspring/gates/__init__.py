@@ -1,5 +1,6 @@
 """Gates: the rules that a candidate must pass to become a version, and the verdict with its reasons."""
 
+from mainspring.gates.alone import mean_outcomes
 from mainspring.gates.evaluation import OVERALL, POOL, Evaluation, Servability, Slice
 from mainspring.gates.judge import judge
 from mainspring.gates.metrics import (
@@ -37,6 +38,7 @@ __all__ = [
     "log_loss",
     "mae",
     "mape",
+    "mean_outcomes",
     "mse",
     "pool",
     "r2",

@@ -92,6 +92,8 @@ class Evaluation:
         None when it was not tried.
     error : str or None
         Why the model could not be measured, if it could not.
+    alone : Mapping of str to float or None
+        What each input is worth by itself; empty when that was not asked.
 
     Examples
     --------
@@ -104,10 +106,12 @@ class Evaluation:
     slices: tuple[Slice, ...] = ()
     servability: Servability | None = None
     error: str | None = None
+    alone: Mapping[str, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_rows(self.rows)
         object.__setattr__(self, "metrics", _defined(self.metrics))
+        object.__setattr__(self, "alone", _defined(self.alone))
 
     @classmethod
     def failed(cls, error: str) -> Evaluation:

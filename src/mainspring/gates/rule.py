@@ -16,7 +16,7 @@ from mainspring.gates.evaluation import OVERALL, POOL, Evaluation, Slice
 from mainspring.gates.metrics import METRICS, higher_is_better
 from mainspring.gates.verdict import Check, Outcome
 from mainspring.metric import MetricSpec
-from mainspring.product import AtLeast, Gate, NotWorseThan, Servable
+from mainspring.product import AtLeast, Gate, NoLeakage, NotWorseThan, Servable
 
 
 def check(
@@ -44,6 +44,8 @@ def check(
             yield _not_worse_than(gate, _known(gate.metric, own), candidate, champion)
         case Servable():
             yield _servable(gate, candidate)
+        case NoLeakage():
+            yield from _no_leakage(gate, candidate)
         case _:
             yield _undecided(str(gate), OVERALL, None, f"gates of type {type(gate).__name__} are not known")
 
@@ -128,6 +130,43 @@ def _not_worse_than(
         return _undecided(text, OVERALL, None, reason)
     needed = standing - gate.margin if known.upward else standing + gate.margin
     return _compare(text, OVERALL, gate.metric, known, candidate.rows, candidate.metrics, needed)
+
+
+def _no_leakage(gate: NoLeakage, candidate: Evaluation) -> Iterator[Check]:
+    text = f"no input alone scores {gate.below:g}"
+    asked = {name: score for name, score in candidate.alone.items() if name not in gate.known}
+    if candidate.error is not None:
+        yield _undecided(text, OVERALL, gate.below, f"the candidate could not be measured: {candidate.error}")
+    elif not asked:
+        yield _undecided(text, OVERALL, gate.below, "no input was measured by itself")
+    elif not candidate.rows:
+        yield _too_few(text, OVERALL, gate.below, "there are no rows")
+    else:
+        worst = max(asked, key=lambda name: math.inf if (score := asked[name]) is None else score)
+        for name, score in asked.items():
+            if score is None:
+                yield _undecided(
+                    text, name, gate.below, f"its score is undefined on the {candidate.rows} rows"
+                )
+            elif score >= gate.below or name == worst:
+                yield _alone(text, name, score, gate.below)
+
+
+def _alone(text: str, name: str, score: float, below: float) -> Check:
+    leaks = score >= below
+    mend = (
+        ": it may be known only afterwards, so leave it out of the inputs, or name it in `known` if it is not"
+        if leaks
+        else ", the highest of all inputs"
+    )
+    return Check(
+        gate=text,
+        subject=name,
+        observed=score,
+        needed=below,
+        outcome=Outcome.REFUSED if leaks else Outcome.PASSED,
+        reason=f"{name} alone scores {score:.4g}{mend}",
+    )
 
 
 def _servable(gate: Servable, candidate: Evaluation) -> Check:

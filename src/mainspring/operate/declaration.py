@@ -47,6 +47,7 @@ from mainspring.product import (
     FeatureView,
     FeatureViewSpec,
     Mean,
+    NoLeakage,
     NotWorseThan,
     Product,
     ProductSpec,
@@ -56,7 +57,7 @@ from mainspring.ref import InvalidName, check_name
 from mainspring.rollouts.choice import strategy_faults
 from mainspring.strategy import LOSSES, Shadow
 from mainspring.task import BinaryClassification, Regression
-from mainspring.training import WEIGHT, Weighted
+from mainspring.training import WEIGHT, ByGroup, Stratified, Weighted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -389,14 +390,22 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             kind = type(product.task).__name__
             mend = f"Use one of {', '.join(measures)}."
             yield Fault(f"gate {type(gate).__name__}", f"knows no metric {gate.metric!r} of {kind}.", mend)
+        if isinstance(gate, NoLeakage):
+            for name in sorted({*gate.known} - {*product.inputs}):
+                yield Fault("gate NoLeakage", f"{name!r} is known and no input.", "Leave it out.")
+            if {*product.inputs} <= {*gate.known}:
+                yield Fault("gate NoLeakage", "has all inputs for known and asks nothing.", "Leave it out.")
         if isinstance(gate, NotWorseThan) and gate.alias != "champion":
             yield Fault("gate NotWorseThan", f"knows no {gate.alias!r}.", "Only 'champion' is measured too.")
     yield from _metric_faults(product)
-    for name in ("holdout", "cool_down"):
+    drawn = product.holdout if isinstance(product.holdout, ByGroup | Stratified) else None
+    for name in ("cool_down",) if drawn else ("holdout", "cool_down"):
         try:
             parse_duration(str(getattr(product, name)))
         except Invalid as error:
             yield Fault(name, str(error))
+    if isinstance(drawn, ByGroup):
+        yield from _missing("holdout", own, (drawn.column,), f"is no column of dataset {own.name!r}.")
     if not 0 <= product.log_sample <= 1:
         yield Fault("log_sample", f"is {product.log_sample}, and a share lies between 0 and 1.")
     if isinstance(product.owners, str):

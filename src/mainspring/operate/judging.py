@@ -7,6 +7,7 @@ __all__ = ["Reference", "judge_candidate", "read_columns", "slice_value"]
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from mainspring.digest import Digest
 from mainspring.engines import deadline
 from mainspring.formats.sample import Sample
 from mainspring.formats.served import Served, feed, load
-from mainspring.gates import Evaluation, evaluate_for
+from mainspring.gates import METRICS, Evaluation, evaluate_for, mean_outcomes
 from mainspring.metric import MetricSpec
 from mainspring.monitoring import (
     LabelledRows,
@@ -33,7 +34,8 @@ from mainspring.monitors import AttributionDrift, InputDrift, PredictionDrift, Q
 from mainspring.operate.ablation import ablated, baseline_of, table_of
 from mainspring.operate.packaging import Package
 from mainspring.operate.tasks import LABEL, Judged
-from mainspring.task import BinaryClassification, Task, answer_shares, counted_losses
+from mainspring.product import NoLeakage
+from mainspring.task import BinaryClassification, Regression, Task, answer_shares, counted_losses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,6 +128,8 @@ def judge_candidate(
         model, answers = _answers(task.candidate, holdout, blobs, allow_code=allow_code)
     own = {each.name: partial(each.mean, spec.task) for each in spec.metrics}
     candidate = evaluate_for(spec.gates, labels, answers, columns, spec.task.metrics, own)
+    if any(isinstance(gate, NoLeakage) for gate in spec.gates):
+        candidate = replace(candidate, alone=_alone(spec, rows))
     champion: Evaluation | None = None
     if task.champion is not None:
         with deadline(timeout_s):
@@ -302,6 +306,18 @@ def _attributions(
     with deadline(timeout_s):
         answered = model.predict(feed(model, ablated(rows, usual))).astype(np.float64)
     return table_of(answer_shares(spec.task, answered), usual, rows.height, 0, rows.height).to_json()
+
+
+def _alone(spec: ProductSpec, rows: Split) -> dict[str, float]:
+    """What each input tells of the outcome by itself."""
+    metric = METRICS["r2" if isinstance(spec.task, Regression) else "roc_auc"]
+    outcomes, learnt = rows.holdout[LABEL].to_numpy(), rows.train[LABEL].to_numpy()
+    return {
+        column.name: metric(
+            outcomes, mean_outcomes(rows.train[column.name], learnt, rows.holdout[column.name])
+        )
+        for column in spec.inputs
+    }
 
 
 def _slices(spec: ProductSpec, holdout: pl.DataFrame) -> dict[str, NDArray[Any]]:

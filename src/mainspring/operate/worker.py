@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.clock import parse_duration
-from mainspring.data import Split, split, unsplit, window
+from mainspring.data import PLACE, Split, places, split, split_by_place, unsplit, window
 from mainspring.digest import Digest, canonical_json
 from mainspring.engines import answer_lines, deadline, measured
 from mainspring.errors import MainspringError
@@ -48,10 +48,10 @@ from mainspring.settings import Settings
 from mainspring.stores.blobs import FileBlobs
 from mainspring.stores.tables import DeltaTables
 from mainspring.task import Regression
-from mainspring.training import AllHistory
+from mainspring.training import AllHistory, ByGroup, Stratified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import polars as pl
@@ -185,6 +185,8 @@ class TaskRunner:
             *(view.entity for view in spec.features),
         }
         wanted |= {column.name for column in spec.inputs} & {column.name for column in own.columns}
+        if drawn := _drawn_by(spec):
+            wanted |= {*drawn}
         frame = rows.sort(own.event_time, *own.key).select(sorted(wanted)).collect()
         frame = join_features(
             frame,
@@ -200,6 +202,7 @@ class TaskRunner:
             pl.col(own.known_at or own.event_time),
             _label(spec).alias(LABEL),
             *(column.name for column in spec.inputs),
+            *([_places(frame, drawn, salt=f"{spec.name} {spec.seed}")] if drawn else []),
         )
         return Built(output=self._keep(frame))
 
@@ -212,7 +215,14 @@ class TaskRunner:
         *,
         whole: bool = False,
     ) -> Split:
-        cut = unsplit if whole else partial(split, holdout=parse_duration(spec.holdout))
+        cut: Callable[..., Split]
+        if whole:
+            cut = unsplit
+        elif isinstance(spec.holdout, str):
+            cut = partial(split, holdout=parse_duration(spec.holdout))
+        else:
+            numbers = isinstance(spec.task, Regression)
+            cut = partial(split_by_place, holdout=spec.holdout, numbers=numbers)
         rows = cut(
             self._frame(examples),
             event_time=spec.data.event_time,
@@ -220,7 +230,12 @@ class TaskRunner:
             label=LABEL,
             as_of=as_of,
         )
-        return window(rows, spec.train_on, event_time=spec.data.event_time, changed_at=changed_at)
+        rows = window(rows, spec.train_on, event_time=spec.data.event_time, changed_at=changed_at)
+        return Split(
+            train=rows.train.drop(PLACE, strict=False),
+            holdout=rows.holdout.drop(PLACE, strict=False),
+            cut=rows.cut,
+        )
 
     def _run(self, task: RunStep) -> Built:
         import polars as pl
@@ -231,9 +246,13 @@ class TaskRunner:
             given = self._split(spec, task.input, task.as_of, task.changed_at, whole=task.whole).train
             if given.is_empty():
                 among = "" if isinstance(spec.train_on, AllHistory) else f" of {spec.train_on!r}"
+                outside = (
+                    f"was labelled before the newest {spec.holdout}, which are kept for judging"
+                    if isinstance(spec.holdout, str)
+                    else f"that was labelled is left by {spec.holdout!r}, which are kept for judging"
+                )
                 raise MainspringError(
-                    f"There are no rows to learn from: none{among} was labelled before the newest {spec.holdout}, "
-                    "which are kept for judging. Add more data."
+                    f"There are no rows to learn from: none{among} {outside}. Add more data."
                 )
             # When an outcome was known is nothing that a model may use.
             given = given.drop(spec.data.known_at or spec.data.event_time)
@@ -293,6 +312,28 @@ class TaskRunner:
 def _with_usage(make: Callable[[], Built]) -> Built:
     built, usage = measured(make)
     return msgspec.structs.replace(built, usage=usage)
+
+
+def _drawn_by(spec: ProductSpec) -> tuple[str, ...]:
+    """The columns by which rows are held out, if not by time."""
+    match spec.holdout:
+        case ByGroup(column=column):
+            return (column,)
+        case Stratified():
+            return spec.data.key
+    return ()
+
+
+def _places(rows: pl.DataFrame, columns: Sequence[str], *, salt: str) -> pl.Series:
+    import polars as pl
+
+    told = [pl.col(name).cast(pl.String) for name in columns]
+    # With its length, so that no two keys read alike; null is no text.
+    parts = [pl.format("{}:{}", each.str.len_bytes(), each).fill_null("-") for each in told]
+    texts = rows.select(pl.concat_str(parts)).to_series()
+    drawn = texts.unique()
+    of_text = pl.Series(places(drawn, salt=salt), dtype=pl.Float64)
+    return texts.replace_strict(drawn, of_text, return_dtype=pl.Float64).alias(PLACE)
 
 
 def _label(spec: ProductSpec) -> pl.Expr:

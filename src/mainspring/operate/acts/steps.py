@@ -131,7 +131,7 @@ def run_steps(stage: Stage, cycle: Cycle, ask: Ask, *, whole: bool = False) -> l
 
 def _cut(spec: ProductSpec, began: datetime | None, *, whole: bool) -> dict[str, str]:
     """What the first step's rows depend on besides the examples."""
-    cut = {} if whole else {"holdout": spec.holdout}
+    cut = {} if whole else {"holdout": spec.holdout if isinstance(spec.holdout, str) else repr(spec.holdout)}
     if not isinstance(spec.train_on, AllHistory):
         cut["train_on"] = repr(spec.train_on)
     return cut | ({} if began is None else {"changed_at": began.isoformat()})
