@@ -1,18 +1,20 @@
-"""`import` and `export`: moving between tracking servers of MLflow's and this workspace."""
+"""`import` and `export`: moving between this workspace and MLflow's servers, and the tags of a git repository."""
 
 from __future__ import annotations
 
 __all__ = ["bring", "send"]
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, actor, opened
-from mainspring.cli.show import counting_each, display, print_json, table
+from mainspring.cli.show import counting_each, display, harmless, print_json, table
 
 if TYPE_CHECKING:
+    from mainspring.operate.git_tags import Tagged
     from mainspring.operate.mlflow.tally import Compared, Moved
 
 _SHOWN = 20
@@ -90,6 +92,68 @@ def to_mlflow(uri: str, /, *, dry_run: bool = False, options: Options = HERE) ->
     with MlflowServer.at(uri) as server, opened(options) as workspace, counting_each() as progress:
         sent = send_all(workspace, server, actor=actor(), dry_run=dry_run, progress=progress)
     return _tell(sent, options)
+
+
+@bring.command(
+    name="git-tags",
+    help_epilogue="""\
+Examples:
+  git fetch --tags && mainspring import git-tags
+  mainspring import git-tags --repository ../models --json
+
+Tags are read in the form of GTO: late-orders#champion#12 at the commit of late-orders@v7.0.0. Aliases of clients'
+models are moved. Of a product, a tag of the stage champion starts the declared rollout of its version. A tag is done
+once; those that `mainspring export git-tags` has made ask for nothing. Exit code 1: something was left, and is told
+with the reason.""",
+)
+def from_git_tags(*, repository: Path | None = None, options: Options = HERE) -> int:
+    """Do what the tags of a git repository ask for.
+
+    Parameters
+    ----------
+    repository : Path
+        Its folder, the workspace's unless said otherwise.
+    """
+    from mainspring.operate.git_tags import read_tags
+
+    with opened(options) as workspace:
+        told = read_tags(workspace, repository or workspace.settings.root, actor=actor())
+    return _tell_tags(told, "Nothing that was not done before is asked for.", options)
+
+
+@send.command(
+    name="git-tags",
+    help_epilogue="""\
+Examples:
+  mainspring export git-tags && git push --tags
+  mainspring export git-tags --repository ../models --json
+
+Tags are made in the form of GTO: late-orders@v7.0.0 at the commit of the run that made version 7,
+late-orders#champion#12 for an alias that has moved, and late-orders#champion!#13 for one that is gone. Nothing is
+pushed. Exit code 1: something has no tag, and is told with the reason.""",
+)
+def to_git_tags(*, repository: Path | None = None, options: Options = HERE) -> int:
+    """Tag versions and aliases in a git repository.
+
+    Parameters
+    ----------
+    repository : Path
+        Its folder, the workspace's unless said otherwise.
+    """
+    from mainspring.operate.git_tags import write_tags
+
+    with opened(options) as workspace:
+        told = write_tags(workspace, repository or workspace.settings.root, actor=actor())
+    return _tell_tags(told, "Every version and alias has its tag.", options)
+
+
+def _tell_tags(told: Tagged, nothing: str, options: Options) -> int:
+    if options.json:
+        print_json({"done": told.done, "left": told.left})
+    else:
+        left = [f"left: {each}" for each in told.left]
+        display(*(harmless(each) for each in [*told.done, *left] or [nothing]))
+    return 1 if told.left else 0
 
 
 def _tell(moved: Moved, options: Options) -> int:

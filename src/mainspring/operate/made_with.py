@@ -6,9 +6,10 @@ __all__ = ["COMMIT", "DIFF", "MACHINE", "made_with"]
 
 import os
 import platform
-import subprocess
 from functools import cache
 from typing import TYPE_CHECKING
+
+from mainspring.operate.git import GitFailed, git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +21,6 @@ DIFF = "mainspring.diff"
 MACHINE = "mainspring.machine"
 
 _DIFF_LIMIT = 8 * 2**20
-_WAIT_S = 10
-# Nothing that a repository configures is run: it may be anybody's.
-_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
 
 def made_with(root: Path, blobs: BlobStore) -> dict[str, str]:
@@ -41,11 +39,11 @@ def made_with(root: Path, blobs: BlobStore) -> dict[str, str]:
         Without a commit where the folder is in no git repository, or there is no git.
     """
     tags = {MACHINE: machine()}
-    commit = _git(root, "rev-parse", "--verify", "HEAD").decode(errors="replace").strip()
+    commit = _said(root, "rev-parse", "--verify", "HEAD").decode(errors="replace").strip()
     if not commit:
         return tags
     tags[COMMIT] = commit
-    diff = _git(root, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", ".")
+    diff = _said(root, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", ".")
     if diff:
         tags[DIFF] = blobs.put(diff[:_DIFF_LIMIT])
     return tags
@@ -65,15 +63,8 @@ def machine() -> str:
     return f"{platform.system()} {platform.release()} {platform.machine()}, {cores} cores, {memory:.0f} GiB"
 
 
-def _git(root: Path, *arguments: str) -> bytes:
+def _said(root: Path, *arguments: str) -> bytes:
     try:
-        ran = subprocess.run(
-            [*_GIT, "-C", str(root), *arguments],
-            capture_output=True,
-            timeout=_WAIT_S,
-            check=False,
-            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return git(root, *arguments)
+    except GitFailed:
         return b""
-    return ran.stdout if ran.returncode == 0 else b""

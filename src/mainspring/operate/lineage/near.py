@@ -21,6 +21,7 @@ from mainspring.operate.lineage.nodes import (
     run_node,
     version_node,
 )
+from mainspring.operate.made_with import COMMIT
 from mainspring.ref import DataRef, ModelRef
 from mainspring.registry.source import OfRun, OfVersion, SourceRefused, read_source
 from mainspring.stores.sql.lineage import AllReaders
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from mainspring.workspace import Workspace
 
 GONE = "gone"
-_PARENT, _COMMIT = "mlflow.parentRunId", "mlflow.source.git.commit"
+_PARENT = "mlflow.parentRunId"
 
 _Way: TypeAlias = tuple[Relation, Callable[[], Node]]
 
@@ -134,7 +135,7 @@ class Neighbours:
         for model_id in logged.models_read if logged else ():
             yield self._model(Relation.READ, model_id)
         yield from _ground(tags.get("mainspring.code"), tags.get("mainspring.environment"))
-        if commit := tags.get(_COMMIT):
+        if commit := tags.get(COMMIT):
             yield _plain(Relation.CODED, Kind.CODE, f"git:{commit}", file=tags.get("mlflow.source.name", ""))
         if parent := tags.get(_PARENT):
             yield self._run(Relation.WITHIN, parent)
