@@ -46,6 +46,9 @@ OF_A_VERSION = (
     "/v1/products/{product}/versions/{version}/approvals",
     "/v1/datasets/{dataset}/versions/{address}/diff",
 )
+MLFLOW = "/api/2.0/mlflow/"
+# The description itself, what gives and takes files, and what only tries a webhook.
+NOT_DESCRIBED = re.compile(r"^/v1/openapi.json$|/artifacts|/test$")
 OF_AN_ALARM = ("/v1/alarms/{alarm}", "/v1/alarms/{alarm}/replay")
 
 
@@ -79,14 +82,16 @@ def test_the_description_lists_every_route_in_the_form_of_openapi(api: Api) -> N
     assert document["openapi"].startswith("3.1.")
     assert document["info"].keys() >= {"title", "version"}
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
-    assert described == {(operation.method, operation.path) for operation in OPERATIONS}
+    assert {each for each in described if each[1].startswith("/v1/")} == {
+        (operation.method, operation.path) for operation in OPERATIONS
+    }
     served = {
         (method, route.path)
         for route in api.app.routes
         for method in route.methods  # type: ignore[attr-defined]
-        if route.path.startswith("/v1/")  # type: ignore[attr-defined]
-    } - {("GET", "/v1/openapi.json"), ("HEAD", "/v1/openapi.json")}
-    assert {(method, path) for method, path in served if method != "HEAD"} == described
+        if route.path.startswith(("/v1/", MLFLOW)) and method != "HEAD"  # type: ignore[attr-defined]
+    }
+    assert {each for each in served if not NOT_DESCRIBED.search(each[1])} == described
     ids = []
     for path, item in document["paths"].items():
         for operation in item.values():
@@ -99,7 +104,8 @@ def test_the_description_lists_every_route_in_the_form_of_openapi(api: Api) -> N
             for response in operation["responses"].values():
                 assert response["description"]
                 assert all("schema" in content for content in response["content"].values())
-            assert "application/problem+json" in operation["responses"]["default"]["content"]
+            kind = "application/problem+json" if path.startswith("/v1/") else "application/json"
+            assert kind in operation["responses"]["default"]["content"]
     assert len(set(ids)) == len(ids)
     schemas = document["components"]["schemas"]
     assert references(document) <= {f"#/components/schemas/{name}" for name in schemas}

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_each_line_is_answered_by_a_line(worker: Worker) -> None:
     assert [worker.ask(word) for word in (b"one", b"two")] == [b"one\n", b"two\n"]
     assert worker.ask(b"a" * 2**20) == b"a" * 10 + b"\n"
     assert worker.alive
+
+
+def test_a_worker_outlives_the_thread_that_has_asked_for_it(tmp_path: Path) -> None:
+    (tmp_path / "echo.py").write_text(
+        "from mainspring.engines import answer_lines\nanswer_lines(bytes.strip)\n"
+    )
+    with ThreadPoolExecutor(1) as threads:
+        worker = threads.submit(LocalEngine("echo", [], tmp_path).start).result()
+        assert threads.submit(worker.ask, b"one").result() == b"one\n"
+    with worker:
+        assert worker.ask(b"two") == b"two\n"
+        assert worker.alive
 
 
 def test_a_worker_has_its_own_environment_and_one_order_of_hashes(worker: Worker) -> None:

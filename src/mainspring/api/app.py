@@ -25,7 +25,7 @@ from mainspring.api.browsers import OwnPagesOnly
 from mainspring.api.cards import CARDS
 from mainspring.api.datasets import DATASETS
 from mainspring.api.lineage import LINEAGE
-from mainspring.api.mlflow import mlflow_routes, no_method
+from mainspring.api.mlflow import mlflow_methods, mlflow_routes, no_method
 from mainspring.api.openapi import describe
 from mainspring.api.operation import Operation, actor_of, body_of, product_of
 from mainspring.api.problem import Problem, problem_of, respond
@@ -336,7 +336,7 @@ def build_app(workspace: Workspace, pages: Sequence[BaseRoute] = ()) -> Starlett
     pages : sequence of starlette.routing.BaseRoute
         Pages for people, mounted beside the API.
     """
-    description = msgspec.json.encode(describe(OPERATIONS, version("mainspring")))
+    description = msgspec.json.encode(describe(OPERATIONS, mlflow_methods(workspace), version("mainspring")))
 
     async def openapi(request: Request) -> Response:
         return Response(description, media_type="application/json")

@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from mainspring.errors import MainspringError
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
+
+T = TypeVar("T")
 
 _TAIL = 2000
 _STDERR = 2
@@ -147,16 +150,33 @@ class LocalEngine:
     def start(self) -> Worker:
         """Start a fresh worker."""
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-        process = subprocess.Popen(
-            [sys.executable, "-m", self.module, *self.arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=self.folder,
-            # A hash seed of its own would let the order of a set reach a model.
-            env=os.environ | {"PYTHONHASHSEED": "0", _PARENT: str(os.getpid())} | self.environment,
+        # A hash seed of its own would let the order of a set reach a model.
+        environment = os.environ | {"PYTHONHASHSEED": "0", _PARENT: str(os.getpid())} | self.environment
+        process = _in_a_thread_that_stays(
+            lambda: subprocess.Popen(
+                [sys.executable, "-m", self.module, *self.arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=self.folder,
+                env=environment,
+            )
         )
         return Worker(process, errors)
+
+
+_starters: dict[int, ThreadPoolExecutor] = {}
+"""Of this process; one that it is forked from had another."""
+
+
+def _in_a_thread_that_stays(start: Callable[[], T]) -> T:
+    """Start a process in the one thread of ours that never ends before this process does.
+
+    The kernel keeps a child that asks to end with its parent to the very thread that has started it, and threads of a
+    server's pool come and go.
+    """
+    starter = _starters.setdefault(os.getpid(), ThreadPoolExecutor(1, "starts-workers"))
+    return starter.submit(start).result()
 
 
 def answer_lines(answer: Callable[[bytes], bytes]) -> None:

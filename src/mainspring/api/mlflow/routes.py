@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["METHODS", "mlflow_routes", "no_method"]
+__all__ = ["METHODS", "mlflow_methods", "mlflow_routes", "no_method"]
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -53,11 +53,16 @@ class ServerInfo(Message, frozen=True, kw_only=True):
     trace_archival_enabled: bool = False
 
 
+def mlflow_methods(workspace: Workspace) -> tuple[Method, ...]:
+    """Give the methods that are asked under `/api/2.0/mlflow`, but for those of files."""
+    return (*METHODS, *webhook_methods(workspace.settings.webhook_hosts))
+
+
 def mlflow_routes(workspace: Workspace) -> list[BaseRoute]:
     """Give the routes of MLflow's interface to a workspace."""
     writes = Writes(workspace.database)
     by_path: dict[str, dict[str, Method]] = defaultdict(dict)
-    for method in (*METHODS, *webhook_methods(workspace.settings.webhook_hosts)):
+    for method in mlflow_methods(workspace):
         by_path[method.path][method.verb] = method
     routes: list[BaseRoute] = []
     for path, methods in by_path.items():

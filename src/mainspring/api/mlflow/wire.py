@@ -107,6 +107,13 @@ class Method:
     call: Callable[[Transaction, Any, int], msgspec.Struct | None]
     writes: bool = True
 
+    @property
+    def gives(self) -> type[msgspec.Struct] | None:
+        """The struct of its answer, which its call names; None for an empty one."""
+        named: str = self.call.__annotations__["return"]
+        found: type[msgspec.Struct] | None = None if named == "None" else self.call.__globals__[named]
+        return found
+
 
 def encode(answer: msgspec.Struct | None) -> Response:
     """Answer with a message."""
