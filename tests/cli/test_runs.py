@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from time import sleep
 
 import pytest
 from tests.cli.conftest import Command
+from tests.products.tiny.orders import FIRST, orders, parquet
 
+from mainspring.operate.controller import turn
+from mainspring.operate.data.publish import add_batch
 from mainspring.operate.log_runs import NewRun, create_experiment, create_run, log
+from mainspring.operate.request import request_training
 from mainspring.tracking.record import Metric, RunStatus
 from mainspring.workspace import open_workspace
 
@@ -79,6 +84,22 @@ def test_two_runs_are_compared_in_what_differs(logged: list[str], mainspring: Co
     assert mainspring("runs", "compare", "1000", "1000").out.startswith("They differ in nothing")
     differences = mainspring("runs", "compare", "1000", "2000", "--json").json["differences"]
     assert {"kind": "param", "name": "depth", "values": ["3", "5"]} in differences
+
+
+def test_of_two_runs_it_is_told_what_differs_in_their_rows(root: Path, mainspring: Command) -> None:
+    with open_workspace(root) as workspace:
+        newer = orders(FIRST + timedelta(days=30), days=2)
+        assert add_batch(workspace, "orders", parquet(newer), actor="ana").version == 2
+        request_training(workspace, "tiny", request_id="2", actor="ana", reason="to see")
+        turn(workspace)
+    runs = mainspring("runs", "find", "tags.mainspring.cycle LIKE '%'", "--json").json
+    ids = {run["name"]: run["run_id"] for run in runs}
+    said = mainspring("runs", "compare", ids["tiny/1"], ids["tiny/2"])
+    assert (
+        "orders@v1 → orders@v2: 3,000 → 3,200 rows; 200 added, 0 changed, 0 removed by order_id" in said.out
+    )
+    (found,) = mainspring("runs", "compare", ids["tiny/1"], ids["tiny/2"], "--json").json["data"]
+    assert (found["rows_added"], found["rows_changed"]) == (200, 0)
 
 
 def test_a_run_that_has_ended_is_told_once(logged: list[str], mainspring: Command) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["checkout", "diff"]
+__all__ = ["checkout", "diff", "show_diff"]
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,10 +57,11 @@ def compare_versions(
     if options.json:
         print_json(found)
     else:
-        _show(found)
+        show_diff(found)
 
 
-def _show(found: DataDiff) -> None:
+def show_diff(found: DataDiff) -> None:
+    """Print in what two data versions differ."""
     from mainspring.cli.profiles import show_profile
 
     display(

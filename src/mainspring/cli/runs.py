@@ -232,7 +232,7 @@ def show(run: str, /, *, options: Options = HERE) -> None:
 
 @runs.command(help_epilogue="Examples:\n  mainspring runs compare 3f2a91 77c0de --all-of-it")
 def compare(first: str, second: str, /, *, all_of_it: bool = False, options: Options = HERE) -> None:
-    """Show in what two runs differ: params, metrics, data, code, environment and tags.
+    """Show in what two runs differ: params, metrics, data and its rows, code, environment and tags.
 
     Parameters
     ----------
@@ -241,10 +241,11 @@ def compare(first: str, second: str, /, *, all_of_it: bool = False, options: Opt
     all_of_it : bool
         What they have in common as well.
     """
+    from mainspring.cli.data_files import show_diff
     from mainspring.operate.find_runs import compare_runs
 
-    with opened(options) as workspace:
-        found = compare_runs(workspace, first, second)
+    with working("Comparing…"), opened(options) as workspace:
+        found = compare_runs(workspace, first, second, rows=True)
     if options.json:
         print_json(found)
         return
@@ -261,6 +262,8 @@ def compare(first: str, second: str, /, *, all_of_it: bool = False, options: Opt
             ),
         )
     )
+    for each in found.data:
+        show_diff(each)
     if found.packages:
         versions = ((name, *(each or "–" for each in both)) for name, both in found.packages.items())
         display(table(("Package", *found.names), versions))

@@ -16,6 +16,7 @@ __all__ = [
 
 import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,9 @@ import msgspec
 
 from mainspring.digest import Digest
 from mainspring.errors import Invalid, MainspringError
+from mainspring.operate.data.datasets import VersionRetired
+from mainspring.operate.data.diff import DataDiff, diff_versions
+from mainspring.ref import DataAddress, DataRef
 from mainspring.search import (
     RUNS,
     AllOf,
@@ -35,12 +39,13 @@ from mainspring.search import (
     parse_filter,
     parse_order,
 )
+from mainspring.stores.tables import FilesGone
 from mainspring.tracking.compare import Difference, changed_files, changed_packages, compare, thin
 from mainspring.tracking.record import Run
 from mainspring.tracking.store import RunNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mainspring.stores.sql.database import Transaction
     from mainspring.tracking.record import Metric
@@ -108,6 +113,9 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         What differs between the product files that they ran with, as a unified diff; of runs of the loop.
     packages : dict of str to tuple
         The versions of the packages that differ between their environments, None where one is missing; likewise.
+    data : list of DataDiff
+        What differs in the rows of each dataset of which the runs have read two versions; where that was asked for, and
+        both versions are still here.
     """
 
     runs: tuple[str, str]
@@ -115,6 +123,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     differences: list[Difference]
     code: str = ""
     packages: dict[str, tuple[str | None, str | None]] = {}
+    data: list[DataDiff] = []
 
 
 def find_runs(
@@ -190,10 +199,11 @@ def one_run(workspace: Workspace, given: str) -> ShownRun:
     )
 
 
-def compare_runs(workspace: Workspace, first: str, second: str) -> Compared:
-    """Hold two runs side by side; raises `RunNotFound` or `AmbiguousRun`."""
+def compare_runs(workspace: Workspace, first: str, second: str, *, rows: bool = False) -> Compared:
+    """Hold two runs side by side, and with `rows` what they have read; raises `RunNotFound` or `AmbiguousRun`."""
     with workspace.database.read() as tx:
         one, other = run_named(tx, first), run_named(tx, second)
+        read = [_versions_read(tx, run) for run in (one, other)] if rows else []
     codes = [_kept(workspace, run, "mainspring.code", dict[str, str]) for run in (one, other)]
     environments = [_packages(workspace, run) for run in (one, other)]
     return Compared(
@@ -202,7 +212,25 @@ def compare_runs(workspace: Workspace, first: str, second: str) -> Compared:
         differences=list(compare(one, other)),
         code=changed_files(codes[0], codes[1]) if codes[0] and codes[1] else "",
         packages=changed_packages(*environments) if all(environments) else {},
+        data=list(_changed_rows(workspace, *read)) if read else [],
     )
+
+
+def _versions_read(tx: Transaction, run: Run) -> dict[str, DataRef]:
+    """The data versions that a run has read, by dataset; what a client has read is one where the digests are alike."""
+    found = [tx.lineage.data_of_digest(each.dataset.digest, each.dataset.name) for each in run.datasets]
+    return {each.dataset: each for each in found if each is not None}
+
+
+def _changed_rows(
+    workspace: Workspace, before: Mapping[str, DataRef], after: Mapping[str, DataRef]
+) -> Iterator[DataDiff]:
+    for dataset in sorted(before.keys() & after.keys()):
+        older, newer = (DataAddress.parse(str(side[dataset])) for side in (before, after))
+        if older != newer:
+            # Rows that were given up cannot be compared; that the digests differ is told in any case.
+            with suppress(VersionRetired, FilesGone):
+                yield diff_versions(workspace, newer, older)
 
 
 def _packages(workspace: Workspace, run: Run) -> list[str]:
