@@ -19,6 +19,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 POSTGRESQL = os.environ.get("MAINSPRING_TEST_POSTGRES", "postgresql://127.0.0.1:5432/test")
+REDIS = os.environ.get("MAINSPRING_TEST_REDIS", "redis://127.0.0.1:6379/9")
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,18 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
             yield urlsplit(postgresql_server)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """URL of a Redis in which tests have names of their own; the test carries `server("redis")`."""
+    redis = pytest.importorskip("redis")
+    try:
+        with redis.Redis.from_url(REDIS, socket_connect_timeout=3) as client:
+            client.ping()
+    except redis.RedisError as error:
+        pytest.skip(f"Redis does not answer (name one in MAINSPRING_TEST_REDIS): {error}")
+    return REDIS
 
 
 class ServerTests:

@@ -169,9 +169,10 @@ class FeatureView:
     hindsight : bool
         Whether a row is used from its event time on although its source says that it became known later, at the
         source's `known_at`. Without it a model learns from nothing that was not known at the moment of prediction.
-    online : bool
-        Whether a caller may send the entity in place of the features: the gateway then looks them up. Not for means,
-        which have no one value per entity.
+    online : bool or "store"
+        Whether a caller may send the entity in place of the features: the gateway then looks them up, in its own
+        memory, or with "store" in the online store, which takes rows as they come and holds more entities than fit
+        into memory. Not for means, which have no one value per entity.
     """
 
     name: str
@@ -180,7 +181,7 @@ class FeatureView:
     event_time: str
     ttl: str
     features: Sequence[str | Mean]
-    online: bool = False
+    online: bool | Literal["store"] = False
     hindsight: bool = False
 
     @property
@@ -192,6 +193,8 @@ class FeatureView:
     def __post_init__(self) -> None:
         check_name(self.name)
         parse_duration(self.ttl)
+        of = f"The `online` of feature view {self.name!r}"
+        need(self.online in (True, False, "store"), of, self.online, 'it is True, False or "store"')
 
 
 # --- steps -------------------------------------------------------------------------------------------------------
@@ -473,7 +476,7 @@ class FeatureViewSpec(Value, frozen=True):
     event_time: str
     ttl: str
     features: tuple[str | Mean, ...]
-    online: bool = False
+    online: bool | Literal["store"] = False
     known_at: str | None = None
 
     @property

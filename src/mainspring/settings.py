@@ -6,6 +6,7 @@ __all__ = ["Settings"]
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -19,6 +20,7 @@ from mainspring.sinks.route import Route, read_routes
 
 FILE = "mainspring.toml"
 STATE = ".mainspring"
+_ONLINE = ("sqlite:///", "postgresql://", "redis://", "rediss://")
 _KINDS: dict[type, str] = {str: "text", int: "whole number", float: "number"}
 
 
@@ -37,6 +39,9 @@ class Settings:
         place of its own beside that of the workspace.
     database : str
         URL of the database; empty for SQLite in the workspace's state folder.
+    online_store : str
+        URL of what feature views with `online="store"` are looked up in: `sqlite:///FILE`, `postgresql://…`, or
+        `redis://…`, a database that no other workspace uses. Empty for SQLite in the workspace's state folder.
     host : str
         Address that the servers bind.
     port, gateway_port : int
@@ -87,6 +92,7 @@ class Settings:
     root: Path
     place: Path | None = None
     database: str = ""
+    online_store: str = ""
     host: str = "127.0.0.1"
     port: int = 8500
     gateway_port: int = 8600
@@ -177,6 +183,11 @@ class Settings:
         """URL of the database."""
         return self.database or f"sqlite:///{self.state / 'state.db'}"
 
+    @property
+    def online_url(self) -> str:
+        """URL of the online store."""
+        return self.online_store or f"sqlite:///{self.state / 'online.db'}"
+
     def allows_code(self, product: str) -> bool:
         """Whether a product's model may be code of its own."""
         return product in (name.strip() for name in self.allow_code.split(","))
@@ -206,6 +217,10 @@ class Settings:
         return (single, *many) if single.exists() or not many else tuple(many)
 
 
+def _without_password(url: str) -> str:
+    return re.sub(r":[^:@/]*@", ":…@", url)
+
+
 def _read(name: str, value: object, kind: type) -> Any:
     """Read a setting; from the environment every value is a text, and a moment in TOML need not be one."""
     if isinstance(value, datetime):
@@ -230,6 +245,11 @@ def _read(name: str, value: object, kind: type) -> Any:
             raise Invalid(f"is {value!r}, but a time lasts longer than 0 seconds.")
         case "page_url" | "openlineage_url" if read and not read.startswith(("http://", "https://")):
             raise Invalid(f"is {value!r}, but an address begins with https:// or http://.")
+        case "online_store" if read and not read.startswith(_ONLINE):
+            told = ", ".join(_ONLINE)
+            raise Invalid(
+                f"is {_without_password(read)!r}, but an online store's address begins with one of {told}."
+            )
         case "engine" if read not in ("local", "ray"):
             raise Invalid(f"is {value!r}, but there are the engines 'local' and 'ray'.")
         case "clock" if read != "system":

@@ -16,6 +16,7 @@ from mainspring.product import ProductSpec
 from mainspring.settings import Settings
 from mainspring.stores.artifacts import FileArtifacts
 from mainspring.stores.blobs import FileBlobs
+from mainspring.stores.online import open_online
 from mainspring.stores.sql.database import Database
 from mainspring.stores.tables import DeltaTables
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from mainspring.features.store import OnlineStore
     from mainspring.stores.sql.database import Transaction
 
 
@@ -65,6 +67,8 @@ class Workspace:
         Datasets.
     predictions : DeltaTables
         The prediction log, and its labels.
+    online : OnlineStore
+        Features by entity, for lookups during a prediction.
     workers : Workers
         Where a user's code runs.
     secret : bytes
@@ -78,6 +82,7 @@ class Workspace:
     artifacts: FileArtifacts
     tables: DeltaTables
     predictions: DeltaTables
+    online: OnlineStore
     workers: Workers
     secret: bytes
 
@@ -119,6 +124,7 @@ class Workspace:
     def close(self) -> None:
         """End the workers and let go of the database."""
         self.workers.close()
+        self.online.close()
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -164,6 +170,7 @@ def open_workspace(root: Path, settings: Settings | None = None, workers: Worker
         artifacts=FileArtifacts(settings.state / "artifacts"),
         tables=DeltaTables(settings.state / "tables"),
         predictions=DeltaTables(settings.state / "predictions"),
+        online=open_online(settings.online_url),
         workers=workers or Workers(settings),
         secret=_secret(settings, database),
     )

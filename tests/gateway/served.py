@@ -19,6 +19,7 @@ from mainspring.gateway import Limits, serve
 from mainspring.gateway.admission import USUAL
 from mainspring.product import ProductSpec
 from mainspring.rollouts.route import Route
+from mainspring.stores.online import open_online
 
 
 class FileSource:
@@ -71,4 +72,5 @@ if __name__ == "__main__":
         log_window_s=windows[0] if windows else 0.0,
         grpc_port=ports[0] if ports else None,
         limits=Limits(timeout_s=timeouts[0]) if timeouts else USUAL,
+        online=open_online(f"sqlite:///{folder}/online.db"),
     )

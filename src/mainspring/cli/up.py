@@ -99,10 +99,14 @@ def gateway(root: Path, name: str = "gateway-0") -> None:
     from mainspring.gateway import Limits, serve
     from mainspring.operate.serving import ServingSource
     from mainspring.ref import check_name
+    from mainspring.stores.online import open_online
 
     _die_with_parent()
     settings = Settings.load(root)
-    with ServingSource.open(settings) as source:
+    with (
+        ServingSource.open(settings) as source,
+        contextlib.closing(open_online(settings.online_url)) as online,
+    ):
         serve(
             source,
             log=settings.state / "log" / check_name(name),
@@ -118,6 +122,7 @@ def gateway(root: Path, name: str = "gateway-0") -> None:
             log_window_s=settings.log_window_s,
             shared=settings.gateways > 1,
             grpc_port=settings.grpc_port,
+            online=online,
         )
 
 

@@ -7,7 +7,18 @@ point-in-time join gives on that version, of the rows that were known at `until`
 
 from __future__ import annotations
 
-__all__ = ["Entity", "Found", "Known", "Snapshot", "Status", "look_up", "pack", "snapshot_name"]
+__all__ = [
+    "Entity",
+    "Found",
+    "Known",
+    "Snapshot",
+    "Status",
+    "Value",
+    "look_up",
+    "pack",
+    "snapshot_name",
+    "use",
+]
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -211,14 +222,30 @@ def look_up(view: FeatureViewSpec, snapshot: Snapshot, entities: Sequence[Value]
     >>> look_up(view, snapshot, ["EWR", "LGA"], ten).statuses
     [<Status.OUTSIDE_MAX_AGE: 'OUTSIDE_MAX_AGE'>, <Status.NOT_FOUND: 'NOT_FOUND'>]
     """
+    rows = [snapshot.newest(entity, now) for entity in entities]
+    return use(view, entities, rows, now, features=snapshot.features)
+
+
+def use(
+    view: FeatureViewSpec,
+    entities: Sequence[Value],
+    newest: Sequence[Known | None],
+    now: datetime,
+    *,
+    features: Sequence[str] = (),
+) -> Found:
+    """Say what may be used at an instant of the newest rows of entities, whose values are of `features`.
+
+    By default these are those of the view.
+    """
+    features = features or view.feature_names
     oldest = _before(now, view.ttl)
-    places = [snapshot.features.index(name) for name in view.feature_names]
-    nothing: tuple[Value, ...] = (None,) * len(snapshot.features)
+    places = [features.index(name) for name in view.feature_names]
+    nothing: tuple[Value, ...] = (None,) * len(features)
     statuses: list[Status] = []
     at: list[datetime | None] = []
     rows: list[tuple[Value, ...]] = []
-    for entity in entities:
-        known = snapshot.newest(entity, now)
+    for known in newest:
         if known is None:
             status, values = Status.NOT_FOUND, nothing
         elif known.at < oldest:

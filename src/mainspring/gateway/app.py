@@ -45,6 +45,7 @@ from mainspring.monitoring.record import LabelRecord
 
 if TYPE_CHECKING:
     from mainspring.clock import Clock
+    from mainspring.features.store import OnlineStore
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.ids import PredictionIds
     from mainspring.gateway.inputs import Inputs
@@ -80,6 +81,8 @@ class Gateway:
         How much may be in progress.
     siblings : Siblings, optional
         The others there, whose metrics are told with its own.
+    online : OnlineStore, optional
+        Where features are looked up of views that say so.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Gateway:
         name: str = "gateway-0",
         limits: Limits = USUAL,
         siblings: Siblings | None = None,
+        online: OnlineStore | None = None,
     ) -> None:
         self.name = name
         self._siblings = siblings
@@ -99,7 +103,7 @@ class Gateway:
         self.follower = Follower(source, limits)
         self.metrics = Metrics()
         self.models = Models(self.follower, self.metrics, log)
-        self.predictor = Predictor(log, ids, clock, self.metrics)
+        self.predictor = Predictor(log, ids, clock, self.metrics, online)
         self._log, self._ids, self._clock = log, ids, clock
         self._drive = clock.advance if isinstance(clock, DrivenClock) else None
         self._moved = True
@@ -124,6 +128,7 @@ class Gateway:
             await self._siblings.close()
         await self.admission.close()
         await self.follower.close()
+        self.predictor.close()
         await self._log.close()
         if self.tracer:
             self.tracer.close()

@@ -270,7 +270,7 @@ class Follower:
     async def _read_snapshots(self, routes: tuple[Route, ...], named: Mapping[str, Digest]) -> bool:
         """Read the snapshots that routes need, and say whether all could be; else the one before stays."""
         held = [serving.route for serving in self.servings.values()]  # one of them may have to stay
-        needed = {snapshot_name(view) for route in (*routes, *held) for view in route.online}
+        needed = {snapshot_name(view) for route in (*routes, *held) for view in _in_memory(route)}
         unread = set()
         for name in sorted(needed & named.keys()):
             if name in self._snapshots and self._snapshots[name][0] == named[name]:
@@ -289,7 +289,7 @@ class Follower:
         return not unread
 
     def _snapshots_of(self, route: Route) -> dict[str, Snapshot]:
-        held = {view.name: self._snapshots.get(snapshot_name(view)) for view in route.online}
+        held = {view.name: self._snapshots.get(snapshot_name(view)) for view in _in_memory(route)}
         return {name: each[1] for name, each in held.items() if each is not None}
 
     async def _model(self, variant: Variant, registered: Registered) -> Model:
@@ -329,6 +329,11 @@ def _inputs(
 ) -> Inputs:
     """What requests must hold; the same for products that ask for the same, so that their forms are read alike."""
     return Inputs(columns, online, entities, answer)
+
+
+def _in_memory(route: Route) -> list[FeatureViewSpec]:
+    """The views of a route that are looked up in snapshots; the others are in the online store."""
+    return [view for view in route.online if view.online != "store"]
 
 
 async def _let_go(model: Model) -> None:

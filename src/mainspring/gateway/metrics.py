@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.log import PredictionLog
     from mainspring.gateway.score import Scored, Served
+    from mainspring.product import FeatureViewSpec
 
 _UP = "mainspring_gateway_up"
 _BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
@@ -151,6 +152,10 @@ class Metrics:
         for each in found:
             for status in each.statuses:
                 self._looked_up[product, each.view.name, status] += 1
+
+    def store_away(self, product: str, view: FeatureViewSpec, rows: int) -> None:
+        """Count the rows for which features could not be looked up, since the online store was away."""
+        self._looked_up[product, view.name, "STORE_AWAY"] += rows
 
     def text(self, servings: Collection[Serving], log: PredictionLog, pending: int) -> str:
         """Print everything; `pending` requests have no answer yet."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ModelFailed", "Prediction", "Predictor"]
+__all__ = ["LookupFailed", "ModelFailed", "Prediction", "Predictor"]
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mainspring.errors import Fault, MainspringError
-from mainspring.features.online import look_up
+from mainspring.features.online import look_up, snapshot_name, use
+from mainspring.features.store import NothingPublished
 from mainspring.gateway.follow import NotYetServed
 from mainspring.gateway.inputs import BadRequest, as_text
 from mainspring.gateway.policy import LogPolicy
@@ -20,19 +23,26 @@ from mainspring.gateway.score import ChampionFailed, Scored, ask_shadow, score
 from mainspring.gateway.together import Request, Together
 from mainspring.monitoring.record import Fetched, PredictionRecord
 from mainspring.rollouts.split import CHAMPION
+from mainspring.stores.errors import StoreUnavailable
 from mainspring.task import BinaryClassification
+
+_LOOKUPS = 4
+"""How many lookups in the online store run at once; the others wait."""
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from mainspring.clock import Clock
+    from mainspring.features.online import Known, Value
+    from mainspring.features.store import OnlineStore
     from mainspring.gateway.follow import Serving
     from mainspring.gateway.ids import PredictionIds
     from mainspring.gateway.inputs import Rows
     from mainspring.gateway.log import PredictionLog
     from mainspring.gateway.metrics import Metrics
     from mainspring.gateway.score import Served
+    from mainspring.product import FeatureViewSpec
     from mainspring.rollouts import Route
 
 
@@ -45,6 +55,20 @@ class ModelFailed(MainspringError):
 
     def __str__(self) -> str:
         return f"The model failed on {self.failed} of {self.rows} rows: {self.why}."
+
+
+class LookupFailed(MainspringError):
+    """Features that could not be looked up, through no fault of the caller."""
+
+    def __init__(self, view: FeatureViewSpec, where: str, why: str) -> None:
+        super().__init__(view, where, why)
+        self.view, self.where, self.why = view, where, why
+
+    def __str__(self) -> str:
+        return (
+            f"The values of feature view {self.view.name} cannot be looked up: {self.where} is away ({self.why}). "
+            f"Send {', '.join(self.view.feature_names)}, or ask again in a moment."
+        )
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -88,10 +112,20 @@ class Predictor:
     clock : Clock
     metrics : Metrics
         Where rows, failures and durations are counted.
+    online : OnlineStore, optional
+        Where features are looked up of views that say so.
     """
 
-    def __init__(self, log: PredictionLog, ids: PredictionIds, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        log: PredictionLog,
+        ids: PredictionIds,
+        clock: Clock,
+        metrics: Metrics,
+        online: OnlineStore | None = None,
+    ) -> None:
         self._log, self._ids, self._clock, self._metrics = log, ids, clock, metrics
+        self._online, self._lookups = online, ThreadPoolExecutor(_LOOKUPS, "lookups")
         self._process, self._requests = token_hex(12), count()
         self._policies: dict[str, tuple[Route, LogPolicy]] = {}
         self._together = Together(self._keep)
@@ -128,6 +162,8 @@ class Predictor:
             A null where no version has met one, sent or looked up.
         NotYetServed
             Features are to be looked up, and nothing to look in is there yet.
+        LookupFailed
+            Features are to be looked up in the online store, which is away.
         ModelFailed
             The champion, or the pinned version, failed on a row. That is in the log.
         LogUnwritable
@@ -135,7 +171,7 @@ class Predictor:
         """
         arrived = perf_counter()
         if rows.left_out:
-            rows = self._looked_up(serving, rows)
+            rows = await self._looked_up(serving, rows)
         # A random number of the process and a count: to ask the kernel for chance each time is a cost.
         ids = self._ids.issue(request or f"{self._process}{next(self._requests):08x}", rows.count)
         units = _units(serving.route.split_by, rows, [unit] * rows.count if unit else ids)
@@ -252,19 +288,38 @@ class Predictor:
             features={each.view.name: Fetched(each.at, each.columns) for each in found} if found else {},
         )
 
-    def _looked_up(self, serving: Serving, rows: Rows) -> Rows:
+    async def _looked_up(self, serving: Serving, rows: Rows) -> Rows:
         """Look up the features that were left out, as of now."""
         now, found = self._clock.now(), []
         for view in rows.left_out:
-            snapshot = serving.snapshots.get(view.name)
-            if snapshot is None:
-                raise NotYetServed(
-                    f"There are no values of feature view {view.name} to look up yet: send "
-                    f"{', '.join(view.feature_names)}, or add data to {view.source} and ask again."
-                )
-            found.append(look_up(view, snapshot, rows.values(view.entity), now))
+            entities = rows.values(view.entity)
+            if view.online == "store":
+                found.append(use(view, entities, await self._newest(serving, view, entities, now), now))
+            elif (snapshot := serving.snapshots.get(view.name)) is not None:
+                found.append(look_up(view, snapshot, entities, now))
+            else:
+                raise _nothing_yet(view)
         self._metrics.looked_up(serving.route.product, found)
         return serving.inputs.with_found(rows, found, now)
+
+    async def _newest(
+        self, serving: Serving, view: FeatureViewSpec, entities: Sequence[Value], now: datetime
+    ) -> list[Known | None]:
+        """Ask the online store, in a thread: it is a file, or another machine."""
+        if self._online is None:
+            raise _nothing_yet(view)
+        ask = asyncio.get_running_loop().run_in_executor
+        try:
+            return await ask(self._lookups, self._online.read, snapshot_name(view), entities, now)
+        except NothingPublished as error:
+            raise _nothing_yet(view) from error
+        except StoreUnavailable as error:
+            self._metrics.store_away(serving.route.product, view, len(entities))
+            raise LookupFailed(view, error.where, error.why) from error
+
+    def close(self) -> None:
+        """Wait for the lookups to end."""
+        self._lookups.shutdown()
 
     def _policy(self, route: Route) -> LogPolicy:
         of, policy = self._policies.get(route.product, (None, None))
@@ -272,6 +327,13 @@ class Predictor:
             policy = LogPolicy.of(route, self._ids.pseudonym)
             self._policies[route.product] = route, policy
         return policy
+
+
+def _nothing_yet(view: FeatureViewSpec) -> NotYetServed:
+    return NotYetServed(
+        f"There are no values of feature view {view.name} to look up yet: send "
+        f"{', '.join(view.feature_names)}, or add data to {view.source} and ask again."
+    )
 
 
 def _sole(asked: Request) -> Served | None:

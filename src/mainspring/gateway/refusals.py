@@ -10,7 +10,7 @@ from mainspring.errors import Invalid, NotFound, Refused
 from mainspring.gateway.admission import Overloaded
 from mainspring.gateway.follow import NotYetServed
 from mainspring.gateway.http import ClientGone, Refusal
-from mainspring.gateway.predict import ModelFailed
+from mainspring.gateway.predict import LookupFailed, ModelFailed
 from mainspring.stores.segments import LogUnwritable
 
 _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
@@ -19,6 +19,7 @@ _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (Refused, HTTPStatus.CONFLICT),
     (Overloaded, HTTPStatus.TOO_MANY_REQUESTS),
     (NotYetServed, HTTPStatus.SERVICE_UNAVAILABLE),
+    (LookupFailed, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogUnwritable, HTTPStatus.SERVICE_UNAVAILABLE),
     (ModelFailed, HTTPStatus.INTERNAL_SERVER_ERROR),
 )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mainspring.clock import Clock
+    from mainspring.features.store import OnlineStore
     from mainspring.gateway.source import GatewaySource
 
 _DRAIN_S = 10
@@ -69,6 +70,7 @@ def serve(
     shared: bool = False,
     log_window_s: float = 0.0,
     grpc_port: int | None = None,
+    online: OnlineStore | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what has been asked, and return.
 
@@ -93,6 +95,8 @@ def serve(
         many seconds.
     grpc_port : int, optional
         Where to listen for gRPC; without it there is none.
+    online : OnlineStore, optional
+        Where features are looked up of views that say so.
 
     Raises
     ------
@@ -108,7 +112,9 @@ def serve(
     for each in (port, grpc_port):
         if each is not None and not shared:
             need_port(host, each)
-    uvloop.run(_serve(source, log, secret, clock, host, port, limits, shared, log_window_s, grpc_port))
+    uvloop.run(
+        _serve(source, log, secret, clock, host, port, limits, shared, log_window_s, grpc_port, online)
+    )
     atexit.register(_leave)
 
 
@@ -134,6 +140,7 @@ async def _serve(
     shared: bool,
     log_window_s: float,
     grpc_port: int | None,
+    online: OnlineStore | None,
 ) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
@@ -142,7 +149,9 @@ async def _serve(
     written = PredictionLog(SegmentWriter(log), window_s=log_window_s)
     siblings = Siblings(log) if shared else None
     ids = PredictionIds(secret)
-    gateway = Gateway(source, written, ids, clock, name=log.name, limits=limits, siblings=siblings)
+    gateway = Gateway(
+        source, written, ids, clock, name=log.name, limits=limits, siblings=siblings, online=online
+    )
     await gateway.start()
     grpc_door = None
     if grpc_port is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 __all__ = [
     "TakenSnapshot",
+    "in_memory",
     "name_snapshots",
     "online_views",
+    "plain_values",
     "snapshots_in_force",
     "take_snapshot",
     "take_snapshots",
@@ -71,7 +73,9 @@ def take_snapshot(
     newest = rows.filter(time <= until).unique(view.entity, keep="last", maintain_order=True)
     found = pl.concat([newest, rows.filter(time > until)]).select(view.entity, view.event_time, *features)
     frame = found.collect()
-    frame = frame.select(_plain(column) if column.name != view.event_time else column for column in frame)
+    frame = frame.select(
+        plain_values(column) if column.name != view.event_time else column for column in frame
+    )
     columns = [frame[name].to_list() for name in features]
     return pack(features, until, frame[view.entity].to_list(), frame[view.event_time].to_list(), columns)
 
@@ -115,7 +119,12 @@ def online_views(tx: Transaction, specs: Iterable[ProductSpec]) -> list[FeatureV
     return [*served, *(view for spec in specs for view in spec.online)]
 
 
-def _plain(column: pl.Series) -> pl.Series:
+def in_memory(views: Iterable[FeatureViewSpec]) -> list[FeatureViewSpec]:
+    """Give those of some views that are looked up in snapshots; the others are in the online store."""
+    return [view for view in views if view.online != "store"]
+
+
+def plain_values(column: pl.Series) -> pl.Series:
     """A column's values as a request would bring them; NaN, and what no model can take, is null."""
     import polars as pl
 

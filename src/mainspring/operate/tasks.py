@@ -17,6 +17,8 @@ __all__ = [
     "JudgeCandidate",
     "JudgeTable",
     "Judged",
+    "Materialize",
+    "Materialized",
     "PackageOffer",
     "Probe",
     "ProbeModel",
@@ -116,6 +118,29 @@ class Taken(_Message, frozen=True):
     """The digest of a snapshot in the blob store."""
 
     snapshot: str
+
+
+class Materialize(_Message, frozen=True):
+    """Write rows of a view into a space of the store at a URL: those of a table version that one before does not have.
+
+    `since` and `until` are bounds of event times, both included. `now` is the instant of writing.
+    """
+
+    view: FeatureViewSpec
+    store: str
+    space: str
+    table_version: int
+    before: int | None
+    since: datetime | None
+    until: datetime | None
+    now: datetime
+
+
+class Materialized(_Message, frozen=True):
+    """How many rows were written, and how many could never count, since a newer one does."""
+
+    written: int
+    older: int
 
 
 class BuildExamples(_Message, frozen=True):
@@ -245,6 +270,14 @@ Probe: TypeAlias = ProbeModel | AskModel
 """The tasks for a clean process."""
 
 Task: TypeAlias = (
-    Describe | AddBatch | JudgeTable | TakeSnapshot | BuildExamples | RunStep | PackageOffer | JudgeCandidate
+    Describe
+    | AddBatch
+    | JudgeTable
+    | TakeSnapshot
+    | Materialize
+    | BuildExamples
+    | RunStep
+    | PackageOffer
+    | JudgeCandidate
 )
-Answer: TypeAlias = Described | Added | Taken | Built | Judged | Probed | Asked | Failed
+Answer: TypeAlias = Described | Added | Taken | Materialized | Built | Judged | Probed | Asked | Failed

@@ -38,6 +38,8 @@ from mainspring.operate.tasks import (
     Failed,
     JudgeCandidate,
     JudgeTable,
+    Materialize,
+    Materialized,
     PackageOffer,
     RunStep,
     Taken,
@@ -92,6 +94,8 @@ class TaskRunner:
                 return self._add(task)
             case TakeSnapshot():
                 return self._take(task)
+            case Materialize():
+                return self._materialize(task)
             case BuildExamples():
                 return _with_usage(lambda: self._build(task))
             case RunStep():
@@ -169,6 +173,11 @@ class TaskRunner:
             until=task.until,
         )
         return Taken(snapshot=self.blobs.put(content))
+
+    def _materialize(self, task: Materialize) -> Materialized:
+        from mainspring.operate.online_rows import write_rows
+
+        return write_rows(task, key=self._dataset(task.view.source).key_columns, tables=self.tables)
 
     def _build(self, task: BuildExamples) -> Built:
         import polars as pl

@@ -166,6 +166,7 @@ def _workspace(workspace: Workspace, history: History, policy: Path | None, fold
         workspace.settings,
         place=folder,
         database="",
+        online_store="",
         clock=time_text(begin),
         gateways=1,
         log_window_s=0.0,

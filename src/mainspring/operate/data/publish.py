@@ -28,8 +28,10 @@ from mainspring.operate.data.datasets import (
     record_plain,
 )
 from mainspring.operate.data.incoming import kept
+from mainspring.operate.materialize import keep_up
 from mainspring.operate.snapshots import (
     TakenSnapshot,
+    in_memory,
     name_snapshots,
     online_views,
     snapshots_in_force,
@@ -123,6 +125,15 @@ def add_batch(
     SourceUnreadable, SourceChanged
         The file cannot be read as it is.
     """
+    batch = _add_batch(workspace, dataset, content, actor, reason, adding)
+    if batch.version is not None and adding.branch == MAIN:
+        keep_up(workspace, dataset)
+    return batch
+
+
+def _add_batch(
+    workspace: Workspace, dataset: str, content: bytes | Path, actor: str, reason: str, adding: Adding
+) -> Batch:
     with workspace.database.read() as tx:
         plain = target(workspace, tx, check_name(dataset), adding)
         key = dataset_key(workspace, tx, dataset) if plain is None else plain.key
@@ -226,7 +237,7 @@ def _snapshots(workspace: Workspace, added: Added, newest: int, dataset: str) ->
     if added.table_version is None:
         return {}
     with workspace.database.read() as tx:
-        views = online_views(tx, workspace.specs(tx).values())
+        views = in_memory(online_views(tx, workspace.specs(tx).values()))
     return take_snapshots(
         workspace,
         [view for view in views if view.source == dataset],
@@ -330,7 +341,11 @@ def _told(adding: Adding) -> dict[str, str]:
 
 
 def renew_snapshots(workspace: Workspace, specs: Sequence[ProductSpec]) -> None:
-    """Make the snapshots that are missing, or older than the newest version of their source."""
+    """Make the snapshots that are missing, or older than the newest version of their source.
+
+    What the online store lacks is written into it.
+    """
+    keep_up(workspace)
     if not _outdated(workspace, specs):
         return
     with one_at_a_time(workspace):  # so that no version is published meanwhile
@@ -348,7 +363,7 @@ def renew_snapshots(workspace: Workspace, specs: Sequence[ProductSpec]) -> None:
 def _outdated(workspace: Workspace, specs: Sequence[ProductSpec]) -> dict[str, list[FeatureViewSpec]]:
     found: dict[str, list[FeatureViewSpec]] = {}
     with workspace.database.read() as tx:
-        views = online_views(tx, specs)
+        views = in_memory(online_views(tx, specs))
         known = snapshots_in_force(tx) if views else {}
         for view in views:
             newest, taken = tx.data.newest(view.source), known.get(snapshot_name(view))

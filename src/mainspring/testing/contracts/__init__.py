@@ -5,6 +5,7 @@ from mainspring.testing.contracts.data import DataNameStoreContract, DataStoreCo
 from mainspring.testing.contracts.ledger import LedgerContract
 from mainspring.testing.contracts.loop import LoopStoreContract
 from mainspring.testing.contracts.monitoring import MonitoringStoreContract
+from mainspring.testing.contracts.online import OnlineStoreContract
 from mainspring.testing.contracts.registered import RegisteredStoreContract
 from mainspring.testing.contracts.registry import RegistryStoreContract
 from mainspring.testing.contracts.rollouts import RolloutStoreContract
@@ -18,6 +19,7 @@ __all__ = [
     "LedgerContract",
     "LoopStoreContract",
     "MonitoringStoreContract",
+    "OnlineStoreContract",
     "RegisteredStoreContract",
     "RegistryStoreContract",
     "RolloutStoreContract",
