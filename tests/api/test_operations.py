@@ -39,6 +39,7 @@ NAMES = {
     "rollout": "none",
     "alarm": "none",
     "model": "tiny",
+    "view": "none",
 }
 QUERIES = {"/v1/lineage": {"ref": "tiny@1"}, "/v1/impact": {"ref": "orders@v1"}}
 OF_A_ROLLOUT = ("/v1/products/{product}/rollout", "/v1/products/{product}/rollouts/{rollout}")

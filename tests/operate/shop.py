@@ -23,7 +23,7 @@ profile = ms.FeatureView(
 """
 
 
-def declaration(*, online: bool = True, pii: bool = True) -> str:
+def declaration(*, online: bool | str = True, pii: bool = True) -> str:
     """The tiny product, whose amount is a feature of the customer."""
     text = (PRODUCT / "product.py").read_text()
     for old, new in (
@@ -31,7 +31,7 @@ def declaration(*, online: bool = True, pii: bool = True) -> str:
             "    amount: float = pa.Field(ge=0, le=1_000)\n",
             f"    customer: str{' = pa.Field(metadata=ms.pii())' if pii else ''}\n",
         ),
-        ("@ms.step\ndef recent", f"{CUSTOMERS.replace('ONLINE', str(online))}\n\n@ms.step\ndef recent"),
+        ("@ms.step\ndef recent", f"{CUSTOMERS.replace('ONLINE', repr(online))}\n\n@ms.step\ndef recent"),
         ("    data=orders,\n", "    data=orders,\n    features=[profile],\n"),
     ):
         assert text.count(old) == 1

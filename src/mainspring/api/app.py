@@ -24,6 +24,7 @@ from mainspring.api.alarms import ALARMS
 from mainspring.api.browsers import OwnPagesOnly
 from mainspring.api.cards import CARDS
 from mainspring.api.datasets import DATASETS
+from mainspring.api.features import FEATURES
 from mainspring.api.lineage import LINEAGE
 from mainspring.api.mlflow import mlflow_methods, mlflow_routes, no_method
 from mainspring.api.openapi import describe
@@ -310,6 +311,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *LINEAGE,
     *CARDS,
     *DATASETS,
+    *FEATURES,
     Operation(
         "GET",
         "/v1/events",

@@ -22,6 +22,7 @@ from mainspring.cli import (
     data_keep,
     data_names,
     database,
+    features,
     folders,
     gc,
     init,
@@ -82,7 +83,7 @@ _SEE = Group("See", sort_key=2)
 _MAINTAIN = Group("Maintain", sort_key=3)
 
 for group, commands in {
-    _WORK: (init.init, processes.up, data.app, runs.train, score.score),
+    _WORK: (init.init, processes.up, data.app, features.app, runs.train, score.score),
     _SEE: (
         status.status,
         runs.runs,

@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class UnknownView(NotFound):
-    """A name under which the online store holds no view."""
+    """A name that no feature view has, or none in the online store where that is asked for."""
 
     def __init__(self, view: str, known: tuple[str, ...]) -> None:
         super().__init__(view, known)
@@ -45,7 +45,7 @@ class UnknownView(NotFound):
 
     def __str__(self) -> str:
         known = ", ".join(self.known) or 'none yet: declare one with `online="store"`'
-        return f"There is no feature view {self.view[:100]!r} in the online store. Those that are: {known}."
+        return f"There is no feature view {self.view[:100]!r} here. Those that there are: {known}."
 
 
 class Overtaken(MainspringError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["join_days"]
+__all__ = ["join_days", "same_value"]
 
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -117,11 +117,12 @@ def _used(view: FeatureViewSpec, served: set[str]) -> FeatureViewSpec:
 
 def _compared(served: list[Any], learned: pl.Series) -> tuple[int, int]:
     """Count the rows whose two values are the same, and those whose are not; NaN is a null."""
-    same = sum(_same(one, other) for one, other in zip(served, learned.to_list(), strict=True))
+    same = sum(same_value(one, other) for one, other in zip(served, learned.to_list(), strict=True))
     return same, len(served) - same
 
 
-def _same(one: object, other: object) -> bool:
+def same_value(one: object, other: object) -> bool:
+    """Whether two values are the same to a model: NaN is a null, and floats may have been sent in 32 bits."""
     one, other = (None if isinstance(each, float) and each != each else each for each in (one, other))
     if isinstance(one, int | float) and isinstance(other, int | float):
         return abs(one - other) <= _EQUAL * max(abs(one), abs(other), _EQUAL)

@@ -71,7 +71,7 @@ class AddBatch(_Message, frozen=True):
     `table_version` is that of the data version which the new one follows, None before the first. What stands in the
     table beyond it was never published, or on another branch: it is taken back first. `key` names a row, `plain` says
     that no product has a schema for it, `change` what becomes of the rows of before, and `time_zone` is that of moments
-    that have none.
+    that have none. `known` is when rows became known that do not say so themselves.
     """
 
     dataset: str
@@ -81,6 +81,7 @@ class AddBatch(_Message, frozen=True):
     plain: bool = False
     change: Change = Change.APPEND
     time_zone: str = ""
+    known: datetime | None = None
 
 
 class Added(_Message, frozen=True):

@@ -16,6 +16,7 @@ from mainspring.stores.tables import DeltaTables, TableRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     import polars as pl
 
@@ -55,6 +56,8 @@ def add_data(task: AddBatch, declared: Dataset | None, tables: DeltaTables) -> A
     if failures:
         why = "; ".join(f"{each.column}: {each.check}" for each in failures)
         return _refused(BatchReport(batch.height, 0, tuple(failures), why))
+    if task.known is not None and declared is not None and declared.known_at is not None:
+        batch = _known_since(batch, declared.known_at, task.known)
     key, published = list(task.key), None
     if held is not None and key and task.change is Change.APPEND:
         published = _same_keys(held, batch, key)
@@ -73,6 +76,18 @@ def add_data(task: AddBatch, declared: Dataset | None, tables: DeltaTables) -> A
     except TableRefused as error:
         why = "; ".join(map(str, error.faults))
         return _refused(BatchReport(report.rows, 0, report.failures, f"it does not fit the table: {why}"))
+
+
+def _known_since(batch: pl.DataFrame, column: str, known: datetime) -> pl.DataFrame:
+    """Say of rows that do not that they became known at an instant."""
+    import polars as pl
+
+    since = pl.lit(known, pl.Datetime("us", "UTC"))
+    if column not in batch.columns or batch[column].null_count() == batch.height:
+        return batch.with_columns(since.alias(column))
+    if not isinstance(batch.schema[column], pl.Datetime):
+        return batch  # which validation tells of
+    return batch.with_columns(pl.col(column).fill_null(since))
 
 
 def _refused(report: BatchReport) -> Added:

@@ -69,6 +69,8 @@ class Adding:
         Of moments that have none, such as Europe/Berlin.
     source : str
         Where the rows came from, for people.
+    pushed : bool
+        Whether rows that do not say when they became known, where the dataset has a column for that, did so now.
     """
 
     change: Change = Change.APPEND
@@ -78,6 +80,7 @@ class Adding:
     key: tuple[str, ...] = ()
     time_zone: str = ""
     source: str = ""
+    pushed: bool = False
 
 
 class CannotAdd(Invalid):
@@ -156,6 +159,7 @@ def _add_batch(
             plain=plain is not None,
             change=adding.change,
             time_zone=adding.time_zone,
+            known=workspace.clock.now() if adding.pushed else None,
         )
         # Where no code of a user's has a say, no worker is needed, which takes seconds to begin.
         added = (
