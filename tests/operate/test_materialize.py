@@ -23,6 +23,7 @@ from tests.products.tiny.orders import FIRST
 from mainspring.data import Change
 from mainspring.features.online import Value, snapshot_name, use
 from mainspring.operate.data.publish import Adding, add_batch
+from mainspring.operate.declare import declare
 from mainspring.operate.joining import join_features
 from mainspring.operate.materialize import MaterializedView, UnknownView, materialize
 from mainspring.operate.online_rows import write_rows
@@ -207,3 +208,11 @@ def test_a_store_that_stayed_behind_or_was_lost_is_filled_with_what_it_lacks(
     file.rmdir()
     assert materialize(workspace) == [profile(3, whole=True, written=3, older=1)]
     assert amounts(workspace, "ann", "bob", "eve") == [10.0, 30.0, 7.0]
+    root = workspace.settings.root
+    (root / "product.py").write_text(declaration(online=True))
+    for _ in range(2):  # until the second, the declaration of before is in force
+        declare(workspace, actor="test")
+    assert workspace.online.published(name) is None  # nobody looks there any more
+    (root / "product.py").write_text(declaration(online="store"))
+    declare(workspace, actor="test")
+    assert amounts(workspace, "ann") == [10.0]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from tests.stores.conftest import postgresql_database
@@ -55,6 +56,15 @@ class TestRedis(OnlineStoreContract):
         store = open_online(redis_url)
         yield store
         store.close()
+
+    @pytest.fixture
+    def name(self, redis_url: str) -> Iterator[str]:
+        import redis
+
+        name = uuid4().hex
+        yield name
+        with redis.Redis.from_url(redis_url) as client:
+            client.delete(*client.scan_iter(f"mainspring:{{{name}*"))
 
     def test_a_view_that_redis_has_lost_is_not_one_without_entities(
         self, store: OnlineStore, name: str, redis_url: str

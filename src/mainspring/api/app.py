@@ -24,6 +24,7 @@ from mainspring.api.alarms import ALARMS
 from mainspring.api.browsers import OwnPagesOnly
 from mainspring.api.cards import CARDS
 from mainspring.api.datasets import DATASETS
+from mainspring.api.feast import feast_routes
 from mainspring.api.features import FEATURES
 from mainspring.api.lineage import LINEAGE
 from mainspring.api.mlflow import mlflow_methods, mlflow_routes, no_method
@@ -371,7 +372,13 @@ def build_app(workspace: Workspace, pages: Sequence[BaseRoute] = ()) -> Starlett
         for path in paths
     ]
     return Starlette(
-        routes=[*routes, Route("/v1/openapi.json", openapi), *mlflow_routes(workspace), *pages],
+        routes=[
+            *routes,
+            Route("/v1/openapi.json", openapi),
+            *mlflow_routes(workspace),
+            *feast_routes(workspace),
+            *pages,
+        ],
         exception_handlers={MainspringError: refuse, HTTPException: http_problem, Exception: fail},
         middleware=[Middleware(OwnPagesOnly, workspace.settings.pages)],
     )

@@ -104,6 +104,10 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def drop(self, name: str) -> None:
+        """Forget all that is read under a name, and its spaces; fine where there is nothing."""
+        ...
+
     def close(self) -> None:
         """Let go of what is open; the store opens again when it is asked."""
         ...

@@ -6,7 +6,7 @@ however old it is: there is no window of lateness to choose.
 
 from __future__ import annotations
 
-__all__ = ["MaterializedView", "UnknownView", "keep_up", "materialize", "stored_views"]
+__all__ = ["MaterializedView", "UnknownView", "keep_up", "materialize"]
 
 import logging
 from typing import TYPE_CHECKING
@@ -23,14 +23,16 @@ from mainspring.ref import DataRef
 from mainspring.stores.errors import StoreUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from mainspring.data import DataVersion
     from mainspring.features.store import Published
-    from mainspring.product import FeatureViewSpec
+    from mainspring.product import FeatureViewSpec, ProductSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
 
+_KNOWN = "online:"
 _TRIES = 5
 
 _log = logging.getLogger(__name__)
@@ -81,14 +83,34 @@ class MaterializedView(msgspec.Struct, frozen=True, kw_only=True):
     older: int = 0
 
 
-def keep_up(workspace: Workspace, source: str | None = None) -> None:
-    """Write what the store lacks, of one source or of all; what cannot be written now is told of, and written later."""
-    for view in _stored(workspace):
+def keep_up(workspace: Workspace, source: str | None = None, specs: Sequence[ProductSpec] = ()) -> None:
+    """Write what the store lacks, of one source or of all; what cannot be written now is told of, and written later.
+
+    `specs` are declarations that are about to be in force. Where all sources are looked at, what no view is looked up
+    in any more is dropped.
+    """
+    views = _stored(workspace, specs)
+    for view in views:
         if source in (None, view.source):
             try:
                 _catch_up(workspace, view)
             except (StoreUnavailable, TaskFailed, Overtaken) as error:
                 _log.warning("The online store stays behind with feature view %s: %s", view.name, error)
+    if source is None:
+        _drop_others(workspace, {snapshot_name(view) for view in views})
+
+
+def _drop_others(workspace: Workspace, wanted: set[str]) -> None:
+    with workspace.database.read() as tx:
+        known = tx.values.items(_KNOWN)
+    for name in sorted({key.removeprefix(_KNOWN) for key in known} - wanted):
+        try:
+            workspace.online.drop(name)
+        except StoreUnavailable as error:
+            _log.warning("The online store keeps what no feature view needs: %s", error)
+            return
+        with workspace.database.write() as tx:
+            tx.values.remove(_KNOWN + name)
 
 
 def materialize(
@@ -126,16 +148,12 @@ def materialize(
     return done
 
 
-def stored_views(tx: Transaction, workspace: Workspace) -> list[FeatureViewSpec]:
-    """Give the views that are looked up in the store, each with other contents once, in the order of names."""
-    views = online_views(tx, workspace.specs(tx).values())
+def _stored(workspace: Workspace, specs: Sequence[ProductSpec] = ()) -> list[FeatureViewSpec]:
+    """Give the views that are looked up in the store, of those with the same contents one, in the order of names."""
+    with workspace.database.read() as tx:
+        views = online_views(tx, [*workspace.specs(tx).values(), *specs])
     found = {snapshot_name(view): view for view in views if view.online == "store"}
     return sorted(found.values(), key=lambda view: view.name)
-
-
-def _stored(workspace: Workspace) -> list[FeatureViewSpec]:
-    with workspace.database.read() as tx:
-        return stored_views(tx, workspace)
 
 
 def _catch_up(workspace: Workspace, view: FeatureViewSpec) -> MaterializedView:
@@ -154,6 +172,9 @@ def _catch_up(workspace: Workspace, view: FeatureViewSpec) -> MaterializedView:
             return done
         # Until all of it is there, what was published before is read.
         space = published.space if before and published else f"{name}:{newest.number}"
+        if before is None:  # known before it is there, so that it is dropped one day
+            with workspace.database.write() as tx:
+                tx.values.put(_KNOWN + name, view.name)
         wrote = _write(workspace, view, space, newest, before)
         if workspace.online.publish(name, space, newest.number, after=published):
             return msgspec.structs.replace(done, written=wrote.written, older=wrote.older)

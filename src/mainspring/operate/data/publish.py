@@ -349,7 +349,7 @@ def renew_snapshots(workspace: Workspace, specs: Sequence[ProductSpec]) -> None:
 
     What the online store lacks is written into it.
     """
-    keep_up(workspace)
+    keep_up(workspace, specs=specs)
     if not _outdated(workspace, specs):
         return
     with one_at_a_time(workspace):  # so that no version is published meanwhile

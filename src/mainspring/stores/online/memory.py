@@ -65,5 +65,12 @@ class MemoryOnline:
                 found.append(None if stamp is None else to_known(stamp, cell[stamp]))
         return found
 
+    def drop(self, name: str) -> None:
+        """Forget all that is read under a name."""
+        with self._lock:
+            self._published.pop(name, None)
+            for each in [space for space in self._spaces if space.startswith(f"{name}:")]:
+                del self._spaces[each]
+
     def close(self) -> None:
         """Keep everything."""

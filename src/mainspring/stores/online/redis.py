@@ -145,6 +145,11 @@ class RedisOnline:
             ]
         return found
 
+    def drop(self, name: str) -> None:
+        """Forget all that is read under a name."""
+        with self._asking():
+            self._client.unlink(_key(name), _spaces(name), *self._client.smembers(_spaces(name)))
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

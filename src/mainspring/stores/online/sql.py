@@ -13,7 +13,7 @@ import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mainspring.features.online import Known, Value
     from mainspring.features.store import Row
 
-_AT_ONCE = 2_000
+_AT_ONCE, _TOGETHER = 2_000, 500
 _WAIT_S = 5
 
 _TABLES = """
@@ -90,12 +90,14 @@ class SqlOnline:
             new += [(space, entity, *stamp, values) for stamp, values in more.items() if stamp in left]
             gone += [(space, entity, *stamp) for stamp in held[entity] if stamp not in left]
             older += len(more.keys() - left.keys())
-        if new:
-            cursor.executemany(
-                f"INSERT INTO online_rows_1 (space, entity, at, known, feature_values) "
-                f"VALUES ({self._dialect.marks(5)}) ON CONFLICT (space, entity, at, known) "
-                "DO UPDATE SET feature_values = excluded.feature_values",
-                new,
+        for first in range(0, len(new), _TOGETHER):
+            some = new[first : first + _TOGETHER]
+            # In one statement, since PostgreSQL would take as long for each of them.
+            cursor.execute(
+                "INSERT INTO online_rows_1 (space, entity, at, known, feature_values) "
+                f"VALUES {','.join([f'({self._dialect.marks(5)})'] * len(some))} "
+                "ON CONFLICT (space, entity, at, known) DO UPDATE SET feature_values = excluded.feature_values",
+                [*chain.from_iterable(some)],
             )
         if gone:
             cursor.executemany(
@@ -167,6 +169,15 @@ class SqlOnline:
             stamp = newest(cell, instant)
             looked_up[key] = None if stamp is None else to_known(stamp, cell[stamp])
         return [None if key is None else looked_up.get(key) for key in keys]
+
+    def drop(self, name: str) -> None:
+        """Forget all that is read under a name."""
+        mark = self._dialect.mark
+        with self._transaction() as cursor:
+            cursor.execute(f"DELETE FROM online_published_1 WHERE name = {mark}", [name])
+            cursor.execute(
+                f"DELETE FROM online_rows_1 WHERE space > {mark} AND space < {mark}", [f"{name}:", f"{name};"]
+            )
 
     def close(self) -> None:
         """Close the connections that nobody uses."""

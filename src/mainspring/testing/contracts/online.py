@@ -145,11 +145,23 @@ class OnlineStoreContract:
         assert self.value(store, name) == "a"
 
     def test_what_one_view_has_is_no_matter_of_another(self, store: OnlineStore, name: str) -> None:
-        other = uuid4().hex
+        other = f"{name}-other"
         self.write(store, name, _row("this", 0))
         self.write(store, other, _row("that", 0))
         self.publish(store, other, 2)
         assert self.value(store, name) == "this"
+
+    def test_what_was_dropped_is_gone_and_may_be_written_anew(self, store: OnlineStore, name: str) -> None:
+        other = f"{name}-other"
+        self.write(store, other, _row("that", 0))
+        self.write(store, name, _row("this", 0))
+        store.write(f"{name}:2", [_row("begun", 0)], _NOON)
+        for _ in range(2):
+            store.drop(name)
+        assert store.published(name) is None
+        assert self.value(store, other) == "that"
+        self.publish(store, name, 2)
+        assert self.value(store, name) is None
 
     def test_of_many_writers_at_once_the_newest_row_wins(self, store: OnlineStore, name: str) -> None:
         self.write(store, name)
