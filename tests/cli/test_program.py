@@ -54,6 +54,7 @@ def test_what_prints_can_print_json(called: tuple[str, ...], mainspring: Command
         ("alarms",),
         ("alerts",),
         ("export",),
+        ("features",),
         ("import",),
         ("labels",),
         ("triggers",),

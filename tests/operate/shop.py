@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 from tests.operate.tiny import PRODUCT
 from tests.products.tiny.orders import FIRST, parquet
@@ -39,11 +41,11 @@ def declaration(*, online: bool | str = True, pii: bool = True) -> str:
     return text
 
 
-def customers(first: int, **amounts: float) -> bytes:
+def customers(first: int, *, at: datetime = FIRST, **amounts: float) -> bytes:
     rows = {
         "row_id": range(first, first + len(amounts)),
         "customer": [*amounts],
         "amount": [*amounts.values()],
     }
-    times = pl.Series("at", [FIRST] * len(amounts), MOMENT)
+    times = pl.Series("at", [at] * len(amounts), MOMENT)
     return parquet(pl.DataFrame(rows).with_columns(times))

@@ -1,0 +1,57 @@
+"""Commands on features: what each prints, as JSON, and with which exit code."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Command
+from tests.operate.shop import customers, declaration
+from tests.operate.test_online_skew import ask
+from tests.operate.tiny import begin
+from tests.products.tiny.orders import FIRST
+
+from mainspring.workspace import open_workspace
+
+SEEN = FIRST + timedelta(days=20)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    begin(tmp_path, lambda _: declaration(online="store", pii=False)).close()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_rows_are_pushed_written_and_compared_with_what_was_looked_up(
+    shop: Path, mainspring: Command
+) -> None:
+    assert "no data yet" in mainspring("features", "materialize").out
+    none = mainspring("features", "skew", "--json")
+    assert (none.code, none.json["sound"]) == (1, False)
+    assert "no prediction has looked it up" in none.json["features"][0]["why"]
+    Path("rows.parquet").write_bytes(customers(0, at=SEEN, ann=10.0, bob=20.0))
+    said = mainspring("features", "push", "profile", "rows.parquet", "--reason", "the first day")
+    assert (said.code, said.out) == (0, "customers@v1: 2 rows added, 0 set aside.\n")
+    assert mainspring("features", "push", "profil", "rows.parquet").code == 3
+    assert mainspring("features", "push", "profile", "none.parquet").code == 3
+    Path("bad.csv").write_text("row_id,customer\n1,ann\n")
+    bad = mainspring("features", "push", "profile", "bad.csv")
+    assert bad.code == 1
+    assert "were refused, and nothing of them is kept" in bad.err
+    assert mainspring("features", "materialize", "--json").json == [
+        {"view": "profile", "source": "customers", "version": 1, "whole": False, "written": 0, "older": 0}
+    ]
+    assert mainspring("features", "materialize", "none").code == 3
+    assert mainspring("features", "materialize", "--since", "yesterday").code == 2
+    with open_workspace(shop) as workspace:
+        ask(workspace, "ann", "eve")
+    sound = mainspring("features", "skew", "tiny")
+    assert sound.code == 0
+    assert "profile" in sound.out
+    Path("late.parquet").write_bytes(customers(5, at=SEEN, eve=7.0))
+    assert mainspring("features", "push", "profile", "late.parquet").code == 0
+    late = mainspring("features", "skew")
+    assert late.code == 1
+    assert all(word in late.out for word in ("1 late", "eve", "7"))
