@@ -194,7 +194,12 @@ class FeatureView:
         check_name(self.name)
         parse_duration(self.ttl)
         of = f"The `online` of feature view {self.name!r}"
-        need(self.online in (True, False, "store"), of, self.online, 'it is True, False or "store"')
+        need(
+            isinstance(self.online, bool) or self.online == "store",
+            of,
+            self.online,
+            'it is True, False or "store"',
+        )
 
 
 # --- steps -------------------------------------------------------------------------------------------------------

@@ -40,8 +40,9 @@ class Settings:
     database : str
         URL of the database; empty for SQLite in the workspace's state folder.
     online_store : str
-        URL of what feature views with `online="store"` are looked up in: `sqlite:///FILE`, `postgresql://…`, or
-        `redis://…`, a database that no other workspace uses. Empty for SQLite in the workspace's state folder.
+        URL of what feature views with `online="store"` are looked up in: `sqlite:///FILE`, relative to the root,
+        `postgresql://…`, or `redis://…`, a database that no other workspace uses. Empty for SQLite in the workspace's
+        state folder.
     host : str
         Address that the servers bind.
     port, gateway_port : int
@@ -186,7 +187,8 @@ class Settings:
     @property
     def online_url(self) -> str:
         """URL of the online store."""
-        return self.online_store or f"sqlite:///{self.state / 'online.db'}"
+        kind, _, file = self.online_store.partition("sqlite:///")
+        return kind or f"sqlite:///{self.root / file if file else self.state / 'online.db'}"
 
     def allows_code(self, product: str) -> bool:
         """Whether a product's model may be code of its own."""

@@ -170,6 +170,8 @@ def test_rows_that_are_refused_are_not_looked_up(shop: tuple[Workspace, Api]) ->
     found = api.post("/get-online-features", json=asked("dan")).json()["results"][1]
     assert found["statuses"] == ["NOT_FOUND"]
     assert api.post("/v1/features/none/rows", content=rows(1)).status_code == 404
+    [written] = api.post("/v1/features/profile/materialization").json()
+    assert (written["view"], written["written"]) == ("profile", 0)
 
 
 def test_views_in_memory_are_looked_up_too(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -28,6 +28,7 @@ def test_rows_are_pushed_written_and_compared_with_what_was_looked_up(
     shop: Path, mainspring: Command
 ) -> None:
     assert "no data yet" in mainspring("features", "materialize").out
+    assert mainspring("features", "materialize", "profile", "--json").json[0]["version"] is None
     none = mainspring("features", "skew", "--json")
     assert (none.code, none.json["sound"]) == (1, False)
     assert "no prediction has looked it up" in none.json["features"][0]["why"]

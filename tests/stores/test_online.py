@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.stores.conftest import postgresql_database
 
 from mainspring.features.store import NothingPublished, OnlineStore, Row
 from mainspring.stores.errors import StoreUnavailable
 from mainspring.stores.online import MemoryOnline, open_online
+from mainspring.stores.online.cells import Cell, merged, newest
 from mainspring.testing.contracts import OnlineStoreContract
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -97,6 +101,26 @@ def test_of_processes_that_write_at_once_none_loses_a_row(tmp_path: Path) -> Non
     found = store.read("v", ["all", *(f"{own} {n}" for own in range(3) for n in range(50))], NOON)
     assert [each and each.values[0] for each in found] == [0, *[*range(50)] * 3]
     store.close()
+
+
+cells = st.lists(
+    st.dictionaries(st.tuples(st.integers(0, 9), st.integers(0, 9)), st.binary(max_size=1)), max_size=5
+)
+
+
+@given(cells=cells, now=st.integers(0, 9), later=st.integers(0, 9), order=st.randoms(use_true_random=False))
+def test_cells_that_are_merged_in_any_order_give_what_all_of_their_rows_would(
+    cells: list[dict[tuple[int, int], bytes]], now: int, later: int, order: random.Random
+) -> None:
+    everything = {stamp: b"" for cell in cells for stamp in cell}
+    shuffled = order.sample(cells, len(cells))
+    held: Cell = {}
+    for cell in shuffled:
+        held = merged(held, cell, now)
+        held = merged(held, cell, now)
+    at = max(now, later)
+    assert newest(held, at) == newest(everything, at)
+    assert len(held) <= 1 + sum(max(stamp) > now for stamp in everything)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -239,3 +240,14 @@ def test_two_steps_of_one_name_make_no_pipeline() -> None:
 
     with pytest.raises(Invalid, match="name of its own"):
         ms.Pipeline([train, train])
+
+
+@pytest.mark.parametrize("online", ["redis", "", 1, None])
+def test_a_view_is_looked_up_in_memory_in_the_store_or_not_at_all(online: Any) -> None:
+    seen = ms.Dataset("seen", key="k", event_time="at", schema=None)
+    view = ms.FeatureView(
+        "v", source=seen, entity="k", event_time="at", ttl="1d", features=["x"], online="store"
+    )
+    assert view.online == "store"
+    with pytest.raises(Invalid, match='it is True, False or "store"'):
+        replace(view, online=online)

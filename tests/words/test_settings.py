@@ -47,6 +47,19 @@ def test_a_replay_cannot_have_answers_ahead_of_the_log(tmp_path: Path) -> None:
     assert "a replay counts each answer" in faults(tmp_path, toml)["log_window_s"]
 
 
+def test_the_online_store_is_beside_the_state_or_where_its_address_says(tmp_path: Path) -> None:
+    root = tmp_path.resolve()
+    assert load(tmp_path, "").online_url == f"sqlite:///{root}/.mainspring/online.db"
+    assert (
+        load(tmp_path, 'online_store = "sqlite:///features.db"').online_url == f"sqlite:///{root}/features.db"
+    )
+    assert load(tmp_path, 'online_store = "sqlite:////data/x.db"').online_url == "sqlite:////data/x.db"
+    assert load(tmp_path, "", online_store="redis://cache/3").online_url == "redis://cache/3"
+    told = faults(tmp_path, "", online_store="mysql://ana:secret@host/x")["online_store"]
+    assert "begins with one of sqlite:///, postgresql://, redis://" in told
+    assert "secret" not in told
+
+
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     toml = 'prot = 8500\nport = "many"\nclock = "noon"\ninterval_s = 0\nhost = ["here"]\n'
     told = faults(tmp_path, toml, gateway_port="70000")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from mainspring.cli.options import HERE, Options, actor, declared
+from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.show import complain, display, moment, print_json, table, working
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def materialize(
     from mainspring.clock import parse_time
     from mainspring.operate import materialize as store
 
-    with working("Writing features…"), declared(options) as workspace:
+    with working("Writing features…"), opened(options) as workspace:
         done = store.materialize(
             workspace,
             view,

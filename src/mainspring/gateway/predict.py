@@ -290,13 +290,21 @@ class Predictor:
 
     async def _looked_up(self, serving: Serving, rows: Rows) -> Rows:
         """Look up the features that were left out, as of now."""
-        now, found = self._clock.now(), []
-        for view in rows.left_out:
-            entities = rows.values(view.entity)
-            if view.online == "store":
-                found.append(use(view, entities, await self._newest(serving, view, entities, now), now))
+        now, views = self._clock.now(), rows.left_out
+        entities = [rows.values(view.entity) for view in views]
+        # The store is asked for all views at once; what is in memory needs no turn of the loop.
+        asking = {
+            view.name: self._newest(serving, view, of, now)
+            for view, of in zip(views, entities, strict=True)
+            if view.online == "store"
+        }
+        newest = dict(zip(asking, await asyncio.gather(*asking.values()), strict=True)) if asking else {}
+        found = []
+        for view, of in zip(views, entities, strict=True):
+            if view.name in newest:
+                found.append(use(view, of, newest[view.name], now))
             elif (snapshot := serving.snapshots.get(view.name)) is not None:
-                found.append(look_up(view, snapshot, entities, now))
+                found.append(look_up(view, snapshot, of, now))
             else:
                 raise _nothing_yet(view)
         self._metrics.looked_up(serving.route.product, found)

@@ -36,6 +36,8 @@ _KNOWN = "online:"
 _TRIES = 5
 
 _log = logging.getLogger(__name__)
+_told: dict[tuple[str, str], str] = {}
+"""What was last said of a view in a store: it is tried again with every turn of the loop."""
 
 
 class UnknownView(NotFound):
@@ -92,10 +94,14 @@ def keep_up(workspace: Workspace, source: str | None = None, specs: Sequence[Pro
     views = _stored(workspace, specs)
     for view in views:
         if source in (None, view.source):
+            place, why = (workspace.settings.online_url, view.name), ""
             try:
                 _catch_up(workspace, view)
             except (StoreUnavailable, TaskFailed, Overtaken) as error:
-                _log.warning("The online store stays behind with feature view %s: %s", view.name, error)
+                why = str(error)
+            if why and why != _told.get(place):
+                _log.warning("The online store stays behind with feature view %s: %s", view.name, why)
+            _told[place] = why
     if source is None:
         _drop_others(workspace, {snapshot_name(view) for view in views})
 

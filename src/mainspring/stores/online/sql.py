@@ -235,7 +235,10 @@ def postgresql_online(url: str) -> SqlOnline:
         raise Invalid("The online store is PostgreSQL: run `pip install 'mainspring[postgres]'`.") from None
 
     def connect() -> psycopg.Connection[Any]:
-        connection = psycopg.connect(url, autocommit=True, connect_timeout=_WAIT_S)
+        # A server that has gone without a word is noticed, too, and does not hold the thread that asked.
+        connection = psycopg.connect(
+            url, autocommit=True, connect_timeout=_WAIT_S, tcp_user_timeout=1_000 * _WAIT_S
+        )
         # Of two that make a table at once, PostgreSQL would let one fail.
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('mainspring online store'))")
