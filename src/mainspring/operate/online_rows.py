@@ -54,7 +54,8 @@ def write_rows(task: Materialize, *, key: Sequence[str], tables: DeltaTables) ->
     frame = frame.sort(view.event_time, known, *key)
     has_come = (time <= task.now) & (known <= task.now)
     newest = frame.filter(has_come).unique(view.entity, keep="last", maintain_order=True)
-    wanted = pl.concat([newest, frame.filter(~has_come)])
+    # By entity, as stores have them in order: what is written at once then lies together.
+    wanted = pl.concat([newest, frame.filter(~has_come)]).sort(view.entity, maintain_order=True)
     written = Written(older=frame.height - wanted.height)
     with closing(open_online(task.store)) as store:
         for some in wanted.iter_slices(_AT_ONCE):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mainspring.features.online import Known, Value
     from mainspring.features.store import Row
 
-_AT_ONCE, _TOGETHER = 2_000, 500
+_AT_ONCE, _TOGETHER = 10_000, 500
 _WAIT_S = 5
 
 _TABLES = """

@@ -108,9 +108,9 @@ class OnlineStoreContract:
         assert [each and each.values[0] for each in found] == [*range(len(entities)), 2]
 
     def test_many_entities_are_written_and_read_at_once(self, store: OnlineStore, name: str) -> None:
-        self.write(store, name, *(_row(n, 0, entity=n) for n in range(2_500)))
-        found = store.read(name, [*range(2_600)], _NOON)
-        assert [each and each.values[0] for each in found] == [*range(2_500), *[None] * 100]
+        self.write(store, name, *(_row(n, 0, entity=n) for n in range(10_500)))
+        found = store.read(name, [*range(10_600)], _NOON)
+        assert [each and each.values[0] for each in found] == [*range(10_500), *[None] * 100]
         assert store.read(name, [], _NOON) == []
 
     def test_nothing_is_read_before_it_is_published(self, store: OnlineStore, name: str) -> None:
