@@ -155,11 +155,11 @@ def materialize(
 
 
 def _stored(workspace: Workspace, specs: Sequence[ProductSpec] = ()) -> list[FeatureViewSpec]:
-    """Give the views that are looked up in the store, of those with the same contents one, in the order of names."""
+    """Give the views that are looked up in the store, those of one name and the same contents once, in order."""
     with workspace.database.read() as tx:
         views = online_views(tx, [*workspace.specs(tx).values(), *specs])
-    found = {snapshot_name(view): view for view in views if view.online == "store"}
-    return sorted(found.values(), key=lambda view: view.name)
+    found = {(view.name, snapshot_name(view)): view for view in views if view.online == "store"}
+    return [found[key] for key in sorted(found)]
 
 
 def _catch_up(workspace: Workspace, view: FeatureViewSpec) -> MaterializedView:

@@ -34,12 +34,12 @@ _WAIT_S = 5
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS online_rows_1 (
-    space TEXT NOT NULL, entity {bytes} NOT NULL, at BIGINT NOT NULL, known BIGINT NOT NULL,
+    space {text} NOT NULL, entity {bytes} NOT NULL, at BIGINT NOT NULL, known BIGINT NOT NULL,
     feature_values {bytes} NOT NULL,
     PRIMARY KEY (space, entity, at, known)
 ){form};
 CREATE TABLE IF NOT EXISTS online_published_1 (
-    name TEXT PRIMARY KEY, space TEXT NOT NULL, version BIGINT NOT NULL
+    name {text} PRIMARY KEY, space {text} NOT NULL, version BIGINT NOT NULL
 );
 """
 
@@ -220,7 +220,7 @@ def sqlite_online(file: str) -> SqlOnline:
         connection = sqlite3.connect(file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(_TABLES.format(bytes="BLOB", form=" WITHOUT ROWID"))
+        connection.executescript(_TABLES.format(text="TEXT", bytes="BLOB", form=" WITHOUT ROWID"))
         return connection
 
     away = (sqlite3.Error, OSError)
@@ -242,7 +242,9 @@ def postgresql_online(url: str) -> SqlOnline:
         # Of two that make a table at once, PostgreSQL would let one fail.
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('mainspring online store'))")
-            for statement in _TABLES.format(bytes="BYTEA", form="").split(";")[:-1]:
+            # The spaces of a name are a range, which in the order of a language they need not be.
+            tables = _TABLES.format(text='TEXT COLLATE "C"', bytes="BYTEA", form="")
+            for statement in tables.split(";")[:-1]:
                 cursor.execute(statement.encode())
         return connection
 
