@@ -127,9 +127,7 @@ def online_skew(
     for name, spec in specs.items():
         if not spec.online or product not in (None, name):
             continue
-        rows, _ = prediction_log(workspace, name)
-        if since is not None:
-            rows = rows.filter(pl.col("at") >= since)
+        rows, _ = prediction_log(workspace, name, since=since)
         if until is not None:
             rows = rows.filter(pl.col("at") <= until)
         for view in spec.online:
