@@ -75,7 +75,7 @@ def task(url: str, version: int, before: int | None, now: datetime) -> Materiali
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(steps=steps, begin=moments)
 def test_at_every_instant_the_store_gives_what_the_join_gives(
     steps: list[tuple[list[tuple[tuple[object, ...], int | None]], bool, int]], begin: datetime
