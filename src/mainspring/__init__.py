@@ -71,6 +71,7 @@ __all__ = [
     "Threshold",
     "Traffic",
     "Weighted",
+    "computed",
     "known_at",
     "pii",
     "step",
@@ -79,6 +80,7 @@ __all__ = [
 from typing import TYPE_CHECKING
 
 from mainspring.approval import ApprovalPolicy
+from mainspring.computed import computed
 from mainspring.errors import MainspringError
 from mainspring.metric import Metric
 from mainspring.monitors import (

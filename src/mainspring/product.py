@@ -39,6 +39,7 @@ import msgspec
 
 from mainspring.approval import ApprovalPolicy
 from mainspring.clock import parse_duration
+from mainspring.computed import ComputedFeature, ComputedFeatureSpec
 from mainspring.declared import Value, need, need_margin
 from mainspring.digest import Digest, digest_of
 from mainspring.errors import Invalid
@@ -374,6 +375,10 @@ class Product:
         The product's own, which gates and monitors may name as they name others.
     features : sequence of FeatureView
         Features joined to the rows as of their event time.
+    computed : sequence of ComputedFeature
+        Features that functions compute from the inputs, for training and for each request. They are no inputs: steps
+        find them among the examples, and nobody sends them. A model that reads one is served with the functions, in a
+        process of its own; the operator must allow that, as for any code.
     rollout : Strategy
         How a judged version takes over.
     monitors : sequence of Monitor
@@ -419,6 +424,7 @@ class Product:
     gates: Sequence[Gate]
     metrics: Sequence[Metric] = ()
     features: Sequence[FeatureView] = ()
+    computed: Sequence[ComputedFeature] = ()
     rollout: Strategy = field(default_factory=Canary)
     monitors: Sequence[Monitor] = ()
     retrain: Sequence[Trigger] = (OnDemand(),)
@@ -523,6 +529,7 @@ class ProductSpec(Value, frozen=True, kw_only=True):
     train_on: TrainOn = AllHistory()
     refit: bool = False
     metrics: tuple[MetricSpec, ...] = ()
+    computed: tuple[ComputedFeatureSpec, ...] = ()
     approval: ApprovalPolicy | None = None
     owners: tuple[str, ...] = ()
     intended_use: str = ""

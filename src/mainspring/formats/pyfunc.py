@@ -57,8 +57,10 @@ def dump(model: Any, code: Mapping[str, str]) -> bytes:
     BadFit
         The object's class is in none of the files, or it cannot be pickled.
     """
+    from mainspring.formats.computed import ComputingModel
+
     kind = type(model)
-    if _Snapshot(code).file(kind.__module__) is None:
+    if not isinstance(model, ComputingModel) and _Snapshot(code).file(kind.__module__) is None:
         raise BadFit(
             "The fitted model",
             (

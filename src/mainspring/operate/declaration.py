@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainspring.clock import parse_duration
+from mainspring.computed import ComputedFeatureSpec
 from mainspring.data import columns_of
 from mainspring.errors import Fault, Faults, Invalid, MainspringError
 from mainspring.gates import METRICS
@@ -318,6 +319,10 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
             )
             for view in product.features
         ),
+        computed=tuple(
+            ComputedFeatureSpec(each.name, each.inputs, step_code(each.function, root))
+            for each in product.computed
+        ),
         rollout=product.rollout,
         monitors=tuple(product.monitors),
         retrain=tuple(product.retrain),
@@ -342,6 +347,21 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
         what, _, where = str(error).partition(" - at ")
         fault = Fault(where.strip("`$."), f"{what[:1].lower()}{what[1:]}.")
         raise Faults(f"Product {product.name!r} in {file.name}", (fault,)) from None
+
+
+def _computed_faults(product: Product, columns: Mapping[str, ColumnSpec]) -> Iterator[Fault]:
+    known = {*product.inputs}
+    for each in product.computed:
+        where = f"computed, {each.name!r}"
+        if each.name in columns or each.name in known:
+            yield Fault(
+                where, "has the name of a column or of another feature.", "Call its function otherwise."
+            )
+        for name in each.inputs:
+            if name not in known:
+                mend = "Name inputs of the product, or computed features that are declared before it."
+                yield Fault(where, f"is computed from {name!r}, which is none.", mend)
+        known.add(each.name)
 
 
 def _dataset_spec(dataset: Dataset) -> DatasetSpec:
@@ -398,6 +418,7 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
         if isinstance(gate, NotWorseThan) and gate.alias != "champion":
             yield Fault("gate NotWorseThan", f"knows no {gate.alias!r}.", "Only 'champion' is measured too.")
     yield from _metric_faults(product)
+    yield from _computed_faults(product, _available(product, own, sources))
     drawn = product.holdout if isinstance(product.holdout, ByGroup | Stratified) else None
     for name in ("cool_down",) if drawn else ("holdout", "cool_down"):
         try:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 __all__ = ["NotAlike", "Package", "package"]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from mainspring.digest import canonical_json
 from mainspring.errors import Fault, Faults, MainspringError
+from mainspring.formats.computed import ComputingModel, needed, sent
 from mainspring.formats.fitted import Fitted
 from mainspring.formats.native import NativeModel, format_named, format_of, one_thread, to_bytes
 from mainspring.formats.onnx import OnnxModel
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from mainspring.computed import ComputedFeature
     from mainspring.product import ProductSpec
     from mainspring.stores.blobs import BlobStore
     from mainspring.task import Task
@@ -105,6 +108,7 @@ def package(
     spec: ProductSpec,
     blobs: BlobStore,
     *,
+    computed: Sequence[ComputedFeature] = (),
     code: Mapping[str, str] | None = None,
     allow_code: bool = False,
 ) -> Built:
@@ -120,6 +124,8 @@ def package(
         Whose inputs a caller will send.
     blobs : BlobStore
         Where to.
+    computed : sequence of ComputedFeature
+        The features that are computed from what is sent.
     code : mapping of str to str
         The product's files, for a model that is code.
     allow_code : bool
@@ -133,8 +139,9 @@ def package(
         Written and read again, it answers otherwise.
     """
     fitted = _fitted(made, spec)
-    signature = Signature.infer(rows, fitted.inputs, spec.task.answer, fitted.encodings)
-    native_bytes = to_bytes(fitted, signature, code)
+    served = _computing(fitted, rows, spec, needed(fitted.inputs, computed), code)
+    signature = Signature.infer(rows, served.inputs, spec.task.answer, served.encodings)
+    native_bytes = to_bytes(served, signature, code)
     native = NativeModel.load(native_bytes, allow_code=allow_code)
     # Rows spread over all of the data, not its first ones: old rows lack the newest categories.
     asked = rows.gather_every(max(1, rows.height // _PARITY_ROWS))
@@ -143,7 +150,7 @@ def package(
     if not form.parity.passed:
         raise NotAlike(form.parity)
     _need_kind(fitted, trained, spec.task)
-    onnx, why_native = _to_onnx(fitted, native, trained, asked)
+    onnx, why_native = _to_onnx(served, native, trained, asked)
     quantised = ""
     if onnx is not None:
         form = onnx
@@ -181,8 +188,8 @@ def _fitted(made: object, spec: ProductSpec) -> Fitted:
         raise MainspringError(
             f"The last step, {spec.steps[-1].name!r}, gave a {type(made).__name__}: it must give ms.Fitted(...)."
         )
-    sent = [column.name for column in spec.inputs]
-    if unknown := [name for name in made.inputs if name not in sent]:
+    known = {*(column.name for column in spec.inputs), *(feature.name for feature in spec.computed)}
+    if unknown := [name for name in made.inputs if name not in known]:
         raise Faults(
             "The fitted model",
             tuple(
@@ -195,6 +202,21 @@ def _fitted(made: object, spec: ProductSpec) -> Fitted:
             ),
         )
     return made
+
+
+def _computing(
+    fitted: Fitted,
+    rows: pl.DataFrame,
+    spec: ProductSpec,
+    features: Sequence[ComputedFeature],
+    code: Mapping[str, str] | None,
+) -> Fitted:
+    """What is served: the model itself, or one that computes the features that it reads from what is sent."""
+    if not features:
+        return fitted
+    signature = Signature.infer(rows, fitted.inputs, spec.task.answer, fitted.encodings)
+    model = ComputingModel(features, to_bytes(fitted, signature, code))
+    return replace(fitted, model=model, inputs=sent(fitted.inputs, features), encodings={})
 
 
 def _need_kind(fitted: Fitted, answers: NDArray[np.floating[Any]], task: Task) -> None:

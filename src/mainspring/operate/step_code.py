@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
+from mainspring.computed import ComputedFeature
 from mainspring.digest import Digest, digest_of_file, digest_of_json
 from mainspring.product import Step
 
@@ -103,7 +104,7 @@ class _Code:
 
     def _object(self, name: str, value: object) -> None:
         match value:
-            case Step():
+            case Step() | ComputedFeature():
                 self.use(name, value.function)
             case FunctionType():
                 self._function(value)

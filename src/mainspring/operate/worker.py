@@ -23,6 +23,7 @@ from mainspring.data import PLACE, Split, places, split, split_by_place, unsplit
 from mainspring.digest import Digest, canonical_json
 from mainspring.engines import answer_lines, deadline, measured
 from mainspring.errors import MainspringError
+from mainspring.formats.computed import with_computed
 from mainspring.operate.declaration import load_all
 from mainspring.operate.joining import join_features
 from mainspring.operate.step_code import is_own
@@ -182,7 +183,7 @@ class TaskRunner:
     def _build(self, task: BuildExamples) -> Built:
         import polars as pl
 
-        _, spec = self._product(task)
+        product, spec = self._product(task)
         own, label = spec.data, spec.task.label
         rows = self.tables.scan(own.name, task.tables[own.name]).filter(
             pl.col(own.known_at or own.event_time) <= task.as_of
@@ -213,7 +214,7 @@ class TaskRunner:
             *(column.name for column in spec.inputs),
             *([_places(frame, drawn, salt=f"{spec.name} {spec.seed}")] if drawn else []),
         )
-        return Built(output=self._keep(frame))
+        return Built(output=self._keep(with_computed(frame, product.computed)))
 
     def _split(
         self,
@@ -281,7 +282,15 @@ class TaskRunner:
 
         allow_code = self.settings.allows_code(spec.name)
         with deadline(self.settings.batch_timeout_s):
-            return package(made, given, spec, self.blobs, code=self._code(), allow_code=allow_code)
+            return package(
+                made,
+                given,
+                spec,
+                self.blobs,
+                computed=product.computed,
+                code=self._code(),
+                allow_code=allow_code,
+            )
 
     def _package_offer(self, task: PackageOffer) -> Built:
         from mainspring.formats.mlmodel import fitted_from, form_of

@@ -64,6 +64,7 @@ def run_steps(stage: Stage, cycle: Cycle, ask: Ask, *, whole: bool = False) -> l
     as_of = max(version.published_at for version in versions.values())
     inputs = {name: version.digest for name, version in versions.items()} | {"as_of": as_of.isoformat()}
     views = [msgspec.structs.replace(view, online=False) for view in spec.features]  # no matter of training
+    computed = {"computed": digest_of_json(msgspec.to_builtins(spec.computed))} if spec.computed else {}
     declared = msgspec.to_builtins((spec.data, spec.sources, spec.inputs, views, spec.task))
     key = StepKey(
         step="examples",
@@ -71,7 +72,7 @@ def run_steps(stage: Stage, cycle: Cycle, ask: Ask, *, whole: bool = False) -> l
         environment=environment,
         params={},
         seed=0,
-        inputs=inputs,
+        inputs=inputs | computed,
     )
     tables = {name: version.table_version for name, version in versions.items()}
     build = BuildExamples(product=spec.name, declared=spec.digest, tables=tables, as_of=as_of)
@@ -111,7 +112,9 @@ def run_steps(stage: Stage, cycle: Cycle, ask: Ask, *, whole: bool = False) -> l
             params=step.params | changed,
             seed=spec.seed,
             inputs={before.key.step: before.output}
-            | (_cut(spec, began, whole=whole) if position == 0 else {}),
+            | (_cut(spec, began, whole=whole) if position == 0 else {})
+            # A model is written with these functions, whether or not their values are others now.
+            | computed,
         )
         task = RunStep(
             product=spec.name,
