@@ -196,3 +196,13 @@ def test_a_join_without_its_time_or_its_entity_says_so() -> None:
     with pytest.raises(BadJoin) as caught:
         as_of(pl.DataFrame({"other": [1]}), at="at", views=[BoundView(VIEW, seen([]))])
     assert [fault.where for fault in caught.value.faults] == ["rows", "rows"]
+
+
+def test_entities_and_times_that_fill_no_integer_together_join_as_others() -> None:
+    early, late = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+    names = list(range(100))
+    seen = pl.DataFrame({"id": names * 2, "seen": [early] * 100 + [late] * 100, "x": list(range(200))})
+    asked = pl.DataFrame({"id": names * 2, "at": [late] * 100 + [early] * 100})
+    view = FeatureViewSpec("v", "s", entity="id", event_time="seen", ttl="1h", features=("x",))
+    joined = as_of(asked, at="at", views=[BoundView(view, seen)])
+    assert joined["x"].to_list() == [*range(100, 200), *range(100)]

@@ -95,19 +95,29 @@ def _features(rows: pl.DataFrame, at: str, bound: BoundView) -> list[pl.Series]:
     since = view.known_at or time
     known = bound.frame.drop_nulls([entity, time, since])
     entities = known.select(pl.col(entity).unique(maintain_order=True)).with_row_index("__code")
-    known = _with_code(known, entity, entities).sort("__code", time, since, maintain_order=True)
+    # Only the keys are sorted: of values, which may be a thousand columns wide, no more is read than is asked for.
+    order = dict.fromkeys(("__code", time, since))
+    keys = _with_code(known.select(*dict.fromkeys((entity, time, since))), entity, entities)
+    keys = keys.with_row_index("__place").sort(*order, maintain_order=True)
     codes, moments = _keys(_with_code(rows.select(entity, at), entity, entities), at)
-    owners, times = _keys(known, time)
+    owners, times = _keys(keys, time)
     timeline = _Timeline(owners, times)
     end = timeline.rows_until(codes, moments)
-    seen = None if view.known_at is None else _Seen(owners, times, _keys(known, since)[1])
+    seen = None if view.known_at is None else _Seen(owners, times, _keys(keys, since)[1])
 
     features = []
+    found = None
     for feature in view.features:
         if isinstance(feature, Mean):
             begin = moments - _micros(feature.over)
             start = np.where(codes < 0, end, timeline.rows_until(codes, begin))
-            values = known[feature.column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            values = (
+                known[feature.column]
+                .gather(keys["__place"])
+                .cast(pl.Float64)
+                .fill_null(float("nan"))
+                .to_numpy()
+            )
             means = (
                 _window_means(values, start, end)
                 if seen is None
@@ -115,11 +125,13 @@ def _features(rows: pl.DataFrame, at: str, bound: BoundView) -> list[pl.Series]:
             )
             features.append(pl.Series(feature.name, means, nan_to_null=True))
         else:
-            # A closed window begins one tick before what an open one would begin with.
-            start = np.where(codes < 0, end, timeline.rows_until(codes, moments - _micros(view.ttl) - 1))
-            newest = end - 1 if seen is None else seen.newest(codes, moments)
-            place = pl.when(pl.lit(pl.Series(start <= newest))).then(pl.lit(pl.Series(newest)))
-            features.append(known[feature].gather(pl.select(place).to_series().cast(pl.get_index_type())))
+            if found is None:  # one lookup for all features of the view
+                # A closed window begins one tick before what an open one would begin with.
+                start = np.where(codes < 0, end, timeline.rows_until(codes, moments - _micros(view.ttl) - 1))
+                newest = end - 1 if seen is None else seen.newest(codes, moments)
+                place = pl.when(pl.lit(pl.Series(start <= newest))).then(pl.lit(pl.Series(newest)))
+                found = keys["__place"].gather(pl.select(place).to_series().cast(pl.get_index_type()))
+            features.append(known[feature].gather(found))
     return features
 
 
@@ -129,16 +141,28 @@ class _Timeline:
     def __init__(self, codes: Int64s, moments: Int64s) -> None:
         import numpy as np
 
-        # Entity and time as one integer, the time being its rank: no product of the two can overflow.
-        self._ticks = np.unique(moments)
-        self._keys = codes * (len(self._ticks) + 1) + np.searchsorted(self._ticks, moments)
+        first, last = (int(moments.min()), int(moments.max())) if len(moments) else (0, 0)
+        self._first, self._last, self._width = first, last, last - first + 2
+        self._ticks = None
+        if (int(codes.max(initial=0)) + 1) * self._width >= 2**63:
+            # Entity and time do not fit in one integer. With the time's rank in its place no product overflows.
+            self._ticks = np.unique(moments)
+            self._width = len(self._ticks) + 1
+        # What is not later than a row's own time ends one after it.
+        self._keys = codes * self._width + self._rank(moments) - 1
+
+    def _rank(self, moments: Int64s) -> Int64s:
+        import numpy as np
+
+        if self._ticks is not None:
+            return np.searchsorted(self._ticks, moments, side="right")
+        return np.clip(moments, self._first - 1, self._last) - (self._first - 1)
 
     def rows_until(self, codes: Int64s, moments: Int64s) -> Int64s:
         """How many rows stand before the entity's first row that is later than the moment."""
         import numpy as np
 
-        rank = np.searchsorted(self._ticks, moments, side="right")
-        return np.searchsorted(self._keys, codes * (len(self._ticks) + 1) + rank)
+        return np.searchsorted(self._keys, codes * self._width + self._rank(moments))
 
 
 class _Seen:
