@@ -29,11 +29,13 @@ __all__ = [
     "CycleBudget",
     "DataQuality",
     "Dataset",
+    "Distribution",
     "Failures",
     "Fairness",
     "FalseAlarms",
     "FeatureView",
     "Fitted",
+    "Freshness",
     "InputDrift",
     "JointDrift",
     "LabelDelay",
@@ -59,8 +61,11 @@ __all__ = [
     "Product",
     "Quality",
     "QuietHours",
+    "References",
     "Regression",
+    "RowChange",
     "SameOutputs",
+    "SchemaEvolution",
     "Servable",
     "ServingSkew",
     "Shadow",
@@ -72,8 +77,10 @@ __all__ = [
     "Traffic",
     "Weighted",
     "computed",
+    "forbidden_as_feature",
     "known_at",
     "pii",
+    "severity",
     "step",
 ]
 
@@ -81,6 +88,17 @@ from typing import TYPE_CHECKING
 
 from mainspring.approval import ApprovalPolicy
 from mainspring.computed import computed
+from mainspring.contract import (
+    Distribution,
+    Freshness,
+    References,
+    RowChange,
+    SchemaEvolution,
+    forbidden_as_feature,
+    known_at,
+    pii,
+    severity,
+)
 from mainspring.errors import MainspringError
 from mainspring.metric import Metric
 from mainspring.monitors import (
@@ -112,8 +130,6 @@ from mainspring.product import (
     Pipeline,
     Product,
     Servable,
-    known_at,
-    pii,
     step,
 )
 from mainspring.strategy import (

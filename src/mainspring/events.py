@@ -24,6 +24,7 @@ class EventType(StrEnum):
     DATA_COMPACTED = "data.compacted"
     DATA_NAMED = "data.named"
     DATA_NAME_DROPPED = "data.name.dropped"
+    DATA_SET_ASIDE = "data.rows.set_aside"
     BATCH_REFUSED = "data.batch.refused"
     SCORING_STARTED = "scoring.started"
     SCORING_FAILED = "scoring.failed"

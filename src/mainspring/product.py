@@ -24,8 +24,6 @@ __all__ = [
     "Servable",
     "Step",
     "StepSpec",
-    "known_at",
-    "pii",
     "step",
 ]
 
@@ -40,6 +38,7 @@ import msgspec
 from mainspring.approval import ApprovalPolicy
 from mainspring.clock import parse_duration
 from mainspring.computed import ComputedFeature, ComputedFeatureSpec
+from mainspring.contract import DatasetCheck
 from mainspring.declared import Value, need, need_margin
 from mainspring.digest import Digest, digest_of
 from mainspring.errors import Invalid
@@ -55,38 +54,6 @@ ParamValue: TypeAlias = str | int | float | bool | None
 
 
 # --- data --------------------------------------------------------------------------------------------------------
-
-
-def known_at(column: str) -> dict[str, str]:
-    """Declare, as a schema field's metadata, that a column is only known at the moment that another column holds.
-
-    Such a column is refused as an input of the model, except through a feature view whose event time is that moment.
-
-    Examples
-    --------
-    >>> known_at("landed_at")
-    {'known_at': 'landed_at'}
-    """
-    return {"known_at": column}
-
-
-def pii(*, hash: bool = False) -> dict[str, str]:  # noqa: A002 - what it does to the values
-    """Declare, as a schema field's metadata, that a column is about a person: none of its values gets into the log.
-
-    The models read it all the same, and nothing watches it for drift. A sum joins this with other metadata:
-    `metadata=ms.pii() | ms.known_at("closed_at")`.
-
-    Parameters
-    ----------
-    hash : bool
-        Keep the keyed hash of each text, under which rows can still be grouped and joined, but not read.
-
-    Examples
-    --------
-    >>> pii(), pii(hash=True)
-    ({'pii': 'drop'}, {'pii': 'hash'})
-    """
-    return {"pii": "hash" if hash else "drop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +75,8 @@ class Dataset:
     quarantine : float
         The greatest share of a batch's rows that may be set aside because they break a check; above it the whole
         batch is refused.
+    checks : sequence of DatasetCheck
+        What each version must satisfy beside the one before, and beside other datasets.
     """
 
     name: str
@@ -116,6 +85,7 @@ class Dataset:
     schema: Any
     known_at: str | None = None
     quarantine: float = 0.01
+    checks: Sequence[DatasetCheck] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -457,7 +427,8 @@ class Product:
 class ColumnSpec(Value, frozen=True):
     """A column of a dataset's schema; `dtype` is an Open Inference Protocol name or `TIMESTAMP`.
 
-    `pii` says what the prediction log does with its values: it leaves them out, or hashes them under a key.
+    `pii` says what the prediction log does with its values: it leaves them out, or hashes them under a key;
+    `forbidden` why no model may use it, empty where one may.
     """
 
     name: str
@@ -465,10 +436,11 @@ class ColumnSpec(Value, frozen=True):
     nullable: bool
     known_at: str | None = None
     pii: Literal["", "drop", "hash"] = ""
+    forbidden: str = ""
 
 
 class DatasetSpec(Value, frozen=True):
-    """A dataset without its schema class."""
+    """A dataset without its schema class; `contract` is the digest of all that its rows must satisfy."""
 
     name: str
     key: tuple[str, ...]
@@ -476,6 +448,8 @@ class DatasetSpec(Value, frozen=True):
     known_at: str | None
     quarantine: float
     columns: tuple[ColumnSpec, ...]
+    checks: tuple[DatasetCheck, ...] = ()
+    contract: str = ""
 
 
 class FeatureViewSpec(Value, frozen=True):

@@ -36,6 +36,7 @@ NAMES = {
     "version": "99",
     "product": "tiny",
     "dataset": "orders",
+    "batch": "none",
     "rollout": "none",
     "alarm": "none",
     "model": "tiny",
@@ -46,6 +47,8 @@ OF_A_ROLLOUT = ("/v1/products/{product}/rollout", "/v1/products/{product}/rollou
 OF_A_VERSION = (
     "/v1/products/{product}/versions/{version}/approvals",
     "/v1/datasets/{dataset}/versions/{address}/diff",
+    "/v1/datasets/{dataset}/batches/{batch}",
+    "/v1/datasets/{dataset}/quarantine/{batch}",
 )
 MLFLOW = "/api/2.0/mlflow/"
 # The description itself, what gives and takes files, and what only tries a webhook.
@@ -484,3 +487,24 @@ def test_data_versions_are_added_read_and_compared_by_any_address(workspace: Wor
         problem(api.get(f"{path}/{bad}"), status)
     for bad in ({"mode": "merge"}, {"new": "yes"}, {"time_zone": "Mars"}):
         problem(api.post(f"{path}/batches", params=bad, content=first), 400)
+
+
+def test_rows_that_were_set_aside_are_listed_and_let_in(api: Api) -> None:
+    path = "/v1/datasets/orders"
+    rows = orders(FIRST + 40 * DAY, days=2)
+    broken = rows.with_columns(amount=pl.when(pl.int_range(pl.len()) == 5).then(-1.0).otherwise("amount"))
+    made = api.post(f"{path}/batches", content=parquet(broken)).json()
+    assert (made["quarantined"], made["failures"][0]["severity"]) == (1, "quarantine")
+    batch = made["batch"]
+    report = api.get(f"{path}/batches/{batch[:9]}").json()
+    assert (report["batch"]["ref"], len(report["columns"])) == ("orders@v2", 7)
+    (aside,) = api.get(f"{path}/quarantine").json()
+    assert (aside["batch"], aside["rows"], aside["released"]) == (batch, 1, None)
+    (row,) = api.get(f"{path}/quarantine/{batch}").json()
+    assert (row["order_id"], row["#row"]) == (rows["order_id"][5], 5)
+    assert "Say why" in problem(api.post(f"{path}/quarantine/{batch}/release"), 400).detail
+    assert problem(api.get(f"{path}/quarantine/none"), 404)
+    assert problem(api.get(f"{path}/batches/none"), 404)
+    let_in = api.post(f"{path}/quarantine/{batch}/release", params={"reason": "a refund"})
+    assert (let_in.status_code, let_in.json()["ref"]) == (201, "orders@v3")
+    assert api.get(f"{path}/quarantine").json()[0]["released"] == "orders@v3"

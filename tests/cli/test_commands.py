@@ -316,9 +316,9 @@ def test_rows_set_aside_are_told_with_examples(root: Path, mainspring: Command) 
     said = mainspring("data", "add", "orders", "batch.parquet")
     assert said.code == 0
     assert "199 rows added, 1 set aside" in said.out
-    assert "in row 7" in said.out
+    assert "in 0-20240131-00007" in said.out
     shown = mainspring("data", "show", "orders@v2").out
-    assert all(word in shown for word in ("set aside  1", "amount", "in row 7"))
+    assert all(word in shown for word in ("set aside  1", "amount", "in 0-20240131-00007"))
 
 
 def test_a_refused_batch_names_column_check_and_rows_and_keeps_the_version_before(

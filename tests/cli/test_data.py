@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from tests.cli.conftest import Command
+from tests.products.tiny.orders import FIRST as FIRST_DAY
+from tests.products.tiny.orders import orders
 
 FIRST = "id,at,x\n1,2024-01-01T00:00:00Z,1.5\n2,2024-01-02T00:00:00Z,2.5\n"
 SECOND = "id,at,x\n2,2024-01-02T00:00:00Z,9.5\n3,2024-01-03T00:00:00Z,3.5\n"
@@ -108,3 +112,37 @@ def test_what_cannot_be_added_is_told_in_one_message(
     assert (said.code, said.out) == (code, "")
     assert told in said.err
     assert "Traceback" not in said.err
+
+
+def test_what_was_set_aside_is_reported_listed_and_let_in(root: Path, mainspring: Command) -> None:
+    rows = orders(FIRST_DAY + timedelta(days=40), days=2)
+    broken = pl.when(pl.int_range(pl.len()) == 5).then(-1.0).otherwise("amount")
+    rows.with_columns(amount=broken).write_parquet("later.parquet")
+    added = mainspring("data", "add", "orders", "later.parquet")
+    assert all(
+        word in added.out for word in ("1 set aside", "greater_than_or_equal_to(0)", rows["order_id"][5])
+    )
+    told = mainspring("data", "report", "orders@v2")
+    assert all(word in told.out for word in ("1 failed", "set aside", "names each row, once"))
+    assert mainspring("data", "report", "orders", "--output", "report.html").code == 0
+    assert "<svg" in Path("report.html").read_text()
+    batch = mainspring("data", "report", "orders", "--json").json["batch"]["batch"]
+    assert batch[:12] in mainspring("data", "quarantine").out
+    assert rows["order_id"][5] in mainspring("data", "quarantine", "orders", batch[:6]).out
+    assert mainspring("data", "quarantine", "orders", batch, "--output", "rows.csv").code == 0
+    assert "amount: greater_than_or_equal_to(0)" in Path("rows.csv").read_text()
+    assert mainspring("data", "release", "orders", batch, "--reason", "").code == 2
+    let_in = mainspring("data", "release", "orders", batch[:8], "--reason", "a refund")
+    assert let_in.out == "orders@v3: 1 rows that were set aside are let in.\n"
+    assert mainspring("data", "quarantine", "orders", "--json").json[0]["released"] == "orders@v3"
+    assert mainspring("data", "report", "orders", "--batch", "none").code == 3
+
+
+def test_a_first_contract_is_inferred_from_a_file_or_a_version(begun: Path, mainspring: Command) -> None:
+    said = mainspring("data", "infer", "wx", "second.csv", "--output", "wx.py")
+    assert (said.code, said.out) == (0, "The contract is in wx.py.\n")
+    assert "class Wx(pa.DataFrameModel):" in Path("wx.py").read_text()
+    assert mainspring("data", "infer", "wx", "second.csv", "--output", "wx.py").code == 4
+    assert "x: float = pa.Field(ge=0, le=5.0)" in mainspring("data", "infer", "wx@v1").out
+    assert mainspring("data", "infer", "wx", "--json").json["dataset"] == "wx"
+    assert mainspring("data", "infer", "wx", "nowhere.csv").code == 3

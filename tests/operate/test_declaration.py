@@ -194,7 +194,7 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
     ),
     "a monitor of slices that are not logged": (
         changed(
-            ('kind: str = pa.Field(', 'kind: str = pa.Field(metadata=ms.pii(hash=True), '),
+            ('kind: str = pa.Field(', 'kind: str = pa.Field(metadata=ms.pii(hash=True, as_input=True), '),
             ('ms.Quality("log_loss", tolerance=0.02)', 'ms.Fairness("kind")'),
         ),
         "Fairness slices 'kind'",
@@ -217,11 +217,51 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
     ),
     "a guard with slices that are not logged": (
         changed(
-            ('kind: str = pa.Field(', 'kind: str = pa.Field(metadata=ms.pii(hash=True), '),
+            ('kind: str = pa.Field(', 'kind: str = pa.Field(metadata=ms.pii(hash=True, as_input=True), '),
             ("minimum_units=20)", 'minimum_units=20, guards=(ms.NotWorse("log_loss", slices=("kind",)),))'),
         ),
         "guard NotWorse slices 'kind'",
         ["is not logged as it is"],
+    ),
+    "an input that is about a person": (
+        changed(("hour: int = pa.Field(", "hour: int = pa.Field(metadata=ms.pii(), ")),
+        "input 'hour'",
+        ["about a person", "as_input=True"],
+    ),
+    "an input that no model may use": (
+        changed(
+            (
+                "hour: int = pa.Field(",
+                'hour: int = pa.Field(metadata=ms.forbidden_as_feature("it is a proxy"), ',
+            )
+        ),
+        "input 'hour'",
+        ["no model may use", "it is a proxy"],
+    ),
+    "an input that is known after the outcome": (
+        changed(("hour: int = pa.Field(", 'hour: int = pa.Field(metadata=ms.known_at("after outcome"), ')),
+        "input 'hour'",
+        ["only known after the outcome"],
+    ),
+    "a check of no column": (
+        changed(
+            (
+                "    schema=Orders,\n",
+                '    schema=Orders,\n    checks=[ms.References("nothing", "kinds", "kind")],\n',
+            )
+        ),
+        "dataset 'orders'",
+        ["References of 'nothing'", "no column"],
+    ),
+    "a check that is none": (
+        changed(("    schema=Orders,\n", "    schema=Orders,\n    checks=[3],\n")),
+        "dataset 'orders'",
+        ["has the check 3, which is none"],
+    ),
+    "a check twice": (
+        changed(("    schema=Orders,\n", "    schema=Orders,\n    checks=2 * [ms.RowChange()],\n")),
+        "dataset 'orders'",
+        ["2 times"],
     ),
     "a share of logged units beyond all of them": (
         changed(("    rollout=ms.Canary", "    log_sample=1.5,\n    rollout=ms.Canary")),

@@ -732,7 +732,9 @@ def test_what_may_be_logged_changes_with_the_declaration_and_not_with_the_next_v
     text = file.read_text()
     file.write_text(
         text.replace(
-            "    kind: str = pa.Field(", "    kind: str = pa.Field(metadata=ms.pii(hash=True), ", 1
+            "    kind: str = pa.Field(",
+            "    kind: str = pa.Field(metadata=ms.pii(hash=True, as_input=True), ",
+            1,
         ).replace("    data=orders", "    log_sample=0.25,\n    data=orders", 1)
     )
     declare(workspace, actor="test")

@@ -119,7 +119,7 @@ def test_rows_that_tell_of_persons_are_no_example(tmp_path: Path) -> None:
     def personal(text: str) -> str:
         field = 'kind: str = pa.Field(isin=["a", "b", "c"], nullable=True'
         assert text.count(field) == 1
-        return text.replace(field, f"{field}, metadata=ms.pii()")
+        return text.replace(field, f"{field}, metadata=ms.pii(as_input=True)")
 
     with open_workspace(train_first(tmp_path / "root", personal)) as workspace:
         folder = folder_of(workspace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["DATASETS"]
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,11 +16,14 @@ from mainspring.operate import status
 from mainspring.operate.data.diff import DataDiff, diff_versions
 from mainspring.operate.data.log import DataVersionRow, ShownVersion, data_log, show_version
 from mainspring.operate.data.publish import Adding, add_batch
+from mainspring.operate.data.quarantine import SetAside, release, rows_set_aside, set_aside
+from mainspring.operate.data.validation import ValidationReport, validation_report
 from mainspring.ref import DataAddress
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from mainspring.data import Batch
     from mainspring.workspace import Workspace
 
 
@@ -48,16 +51,40 @@ def _add_batch(workspace: Workspace, request: Request, content: bytes) -> object
     )
     reason = asked.get("reason", "")
     batch = add_batch(workspace, dataset, content, actor=actor_of(request), reason=reason, adding=adding)
+    return _answer(batch)
+
+
+def _answer(batch: Batch) -> object:
     row = status.batch_row(batch)
     if batch.version is None:
         return Problem(
             type="urn:mainspring:BatchRefused",
             title="refused",
             status=422,
-            detail=f"The batch for {dataset!r} was refused, and nothing of it was kept: {batch.report.refusal}.",
+            detail=f"The batch for {batch.dataset!r} was refused, and nothing of it was kept: {batch.report.refusal}.",
             report=msgspec.to_builtins(row),
         )
     return row
+
+
+def _report(workspace: Workspace, request: Request, content: bytes) -> ValidationReport:
+    return validation_report(workspace, _dataset(request), batch=request.path_params["batch"])
+
+
+def _rows_set_aside(workspace: Workspace, request: Request, content: bytes) -> list[dict[str, Any]]:
+    rows = rows_set_aside(workspace, _dataset(request), request.path_params["batch"])
+    return rows.to_dicts()
+
+
+def _release(workspace: Workspace, request: Request, content: bytes) -> object:
+    batch = release(
+        workspace,
+        _dataset(request),
+        request.path_params["batch"],
+        actor=actor_of(request),
+        reason=request.query_params.get("reason", ""),
+    )
+    return _answer(batch)
 
 
 def _diff(workspace: Workspace, request: Request, content: bytes) -> DataDiff:
@@ -83,6 +110,36 @@ DATASETS = (
         status.DataRow,
         status=201,
         query=("reason", "mode", "branch", "new", "key", "time_zone"),
+    ),
+    Operation(
+        "GET",
+        "/v1/datasets/{dataset}/batches/{batch}",
+        "What validation found in one, by its digest or the beginning of it",
+        _report,
+        gives=ValidationReport,
+    ),
+    Operation(
+        "GET",
+        "/v1/datasets/{dataset}/quarantine",
+        "Rows that were set aside, by batch",
+        lambda w, r, c: set_aside(w, _dataset(r)),
+        gives=list[SetAside],
+    ),
+    Operation(
+        "GET",
+        "/v1/datasets/{dataset}/quarantine/{batch}",
+        "The rows of one batch that were set aside",
+        _rows_set_aside,
+        gives=list[dict[str, Any]],
+    ),
+    Operation(
+        "POST",
+        "/v1/datasets/{dataset}/quarantine/{batch}/release",
+        "Let them in: they become the next data version",
+        _release,
+        gives=status.DataRow,
+        status=201,
+        query=("reason",),
     ),
     Operation(
         "GET",

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
 
+from mainspring.cli.data_quarantine import failures_table
 from mainspring.cli.options import HERE, Options, actor, opened
 from mainspring.cli.show import complain, counting, display, facts, print_json, table, toned, working
 from mainspring.errors import Invalid
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from mainspring.data import Batch
     from mainspring.operate.data.log import DataVersionRow
-    from mainspring.operate.status import DataRow
 
 app = App(name="data", help="Add data and see what became of it.")
 
@@ -110,11 +108,11 @@ def add(
     elif made is None:
         complain(f"The batch for {dataset!r} was refused, and nothing of it is kept: {row.refusal}.")
         if row.failures:
-            display(_failures(row), stderr=True)
+            display(failures_table(row.failures), stderr=True)
     else:
         display(_came_of(batch, made))
         if row.failures:
-            display(_failures(row))
+            display(failures_table(row.failures))
     return 0 if row.ref else 1
 
 
@@ -227,7 +225,7 @@ def show(address: str, /, *, options: Options = HERE) -> None:
         )
     )
     if batch and batch.failures:
-        display(_failures(batch))
+        display(failures_table(batch.failures))
 
 
 @app.command(
@@ -355,16 +353,3 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise Invalid(f"{text!r} is not a day: write it as 2024-03-01.") from None
-
-
-def _failures(row: DataRow) -> Table:
-    def examples(failure: dict[str, list[tuple[int, str]]]) -> str:
-        return ", ".join(f"{value!r} in row {number}" for number, value in failure["examples"])
-
-    return table(
-        ("Column", "Check", ">Rows that fail", "Such as"),
-        (
-            (failure["column"], failure["check"], failure["rows"], examples(failure))
-            for failure in row.failures
-        ),
-    )

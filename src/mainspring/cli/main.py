@@ -19,8 +19,10 @@ from mainspring.cli import (
     cycle,
     data,
     data_files,
+    data_infer,
     data_keep,
     data_names,
+    data_quarantine,
     database,
     features,
     folders,
@@ -127,6 +129,9 @@ data.app.command(data_files.diff)
 data.app.command(data_files.checkout)
 data.app.command(data_keep.compact)
 data.app.command(data_keep.gc)
+data.app.command(data_infer.infer)
+for judging in (data_quarantine.report, data_quarantine.quarantine, data_quarantine.release):
+    data.app.command(judging)
 for naming in (data_names.tag, data_names.branch, data_names.merge, data_names.unname, data_names.names):
     data.app.command(naming)
 

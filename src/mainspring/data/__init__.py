@@ -1,8 +1,9 @@
 """Datasets: immutable, validated versions of named tables."""
 
 from mainspring.data.name import DataName, DataNameNotFound, DataNameStore, NameKind
-from mainspring.data.schema import columns_of, validate
+from mainspring.data.schema import columns_of, contract_digest
 from mainspring.data.splits import PLACE, Split, places, split, split_by_place, unsplit, window
+from mainspring.data.validate import judge, validate
 from mainspring.data.version import (
     MAIN,
     Batch,
@@ -10,6 +11,7 @@ from mainspring.data.version import (
     BatchReport,
     Change,
     CheckFailure,
+    CheckPassed,
     DataStore,
     DataVersion,
     DataVersionNotFound,
@@ -23,6 +25,7 @@ __all__ = [
     "BatchReport",
     "Change",
     "CheckFailure",
+    "CheckPassed",
     "DataName",
     "DataNameNotFound",
     "DataNameStore",
@@ -32,6 +35,8 @@ __all__ = [
     "NameKind",
     "Split",
     "columns_of",
+    "contract_digest",
+    "judge",
     "places",
     "split",
     "split_by_place",

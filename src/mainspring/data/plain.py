@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mainspring.data.schema import key_failures, shape
+from mainspring.data.shape import key_failures, shape
 from mainspring.data.version import BatchReport, CheckFailure
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from mainspring.data.validate import Published
 
 _EXAMPLES = 5
 _MOMENT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d"
@@ -51,7 +53,7 @@ def check_plain(
     key: tuple[str, ...],
     *,
     schema: Mapping[str, Any] | None = None,
-    published_keys: pl.DataFrame | None = None,
+    published: Published | None = None,
 ) -> tuple[pl.DataFrame, BatchReport]:
     """Check a batch of a dataset without a schema of its own.
 
@@ -63,8 +65,8 @@ def check_plain(
         The columns that name a row.
     schema : mapping of str to data type, optional
         Columns of the table that the rows go to, None where there is none yet.
-    published_keys : polars.DataFrame, optional
-        Key columns of the rows that are published already.
+    published : callable, optional
+        Gives, of rows in the types of the table, the key columns of those that are published already.
 
     Returns
     -------
@@ -74,13 +76,18 @@ def check_plain(
         All that speaks against it: columns that do not fit, moments without a time zone, keys that are null, repeated
         or published already.
     """
-    rows, failures = (batch, []) if schema is None else shape(batch, schema)
+    rows, failures = batch, list[CheckFailure]()
+    if schema is not None:
+        shaped, failures = shape(batch.lazy(), schema)
+        rows = batch if failures else shaped.collect()
     if not failures:
         failures += [each for name in rows.columns for each in _without_zone(rows[name])]
         missing = [name for name in key if name not in rows.columns]
-        failures += [CheckFailure(name, "is in the batch", rows.height, (), fatal=True) for name in missing]
+        failures += [
+            CheckFailure(name, "is in the batch", rows.height, (), severity="refuse") for name in missing
+        ]
         if key and not missing:
-            failures += key_failures(rows, key, published_keys)
+            failures += key_failures(rows.lazy(), key, published(rows.lazy()) if published else None)
     refusal = "; ".join(f"{each.column}: {each.check}" for each in failures)
     if not failures and not batch.height:
         refusal = "it has no rows"
@@ -88,45 +95,47 @@ def check_plain(
     return (rows.clear() if refusal else rows), report
 
 
-def in_utc(batch: pl.DataFrame, zone: str) -> tuple[pl.DataFrame, list[CheckFailure]]:
+def in_utc(batch: pl.LazyFrame, zone: str) -> tuple[pl.LazyFrame, list[CheckFailure]]:
     """Read moments without a zone as those of a named one, and tell of those that could not be kept as they are.
 
     Parameters
     ----------
-    batch : polars.DataFrame
+    batch : polars.LazyFrame
     zone : str
         Such as Europe/Berlin; empty, moments without a zone stay as they are.
 
     Returns
     -------
-    polars.DataFrame
+    polars.LazyFrame
         With moments to the microsecond.
     list of CheckFailure
         Moments between two microseconds, and those that a change of clocks has left out or made ambiguous.
     """
     import polars as pl
 
-    failures, columns = [], []
-    for column in batch:
-        kept = column
-        if isinstance(column.dtype, pl.Datetime):
-            if column.dtype.time_unit == "ns":
-                failures += _told(
-                    column,
-                    "is a moment to the microsecond: round it first",
-                    column.dt.timestamp("ns") % 1000 != 0,
-                )
-            kept = column.dt.cast_time_unit("us")
-            if zone and column.dtype.time_zone is None:
-                there = kept.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
-                failures += _told(
-                    kept,
-                    f"is one moment in {zone}: clocks were put forward or back then; give it in UTC",
-                    there.is_null() & kept.is_not_null(),
-                )
-                kept = there.dt.convert_time_zone("UTC")
-        columns.append(kept)
-    return pl.DataFrame(columns), failures
+    failures: list[CheckFailure] = []
+    changed = []
+    for name, dtype in batch.collect_schema().items():
+        if not isinstance(dtype, pl.Datetime):
+            continue
+        column, kept = pl.col(name), pl.col(name).dt.cast_time_unit("us")
+        if dtype.time_unit == "ns":
+            check = "is a moment to the microsecond: round it first"
+            failures += _lost(batch, name, check, column.dt.timestamp("ns") % 1000 != 0)
+        if zone and dtype.time_zone is None:
+            there = kept.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
+            check = f"is one moment in {zone}: clocks were put forward or back then; give it in UTC"
+            failures += _lost(batch, name, check, there.is_null() & column.is_not_null())
+            kept = there.dt.convert_time_zone("UTC")
+        changed.append(kept)
+    return batch.with_columns(changed), failures
+
+
+def _lost(batch: pl.LazyFrame, name: str, check: str, failing: pl.Expr) -> list[CheckFailure]:
+    import polars as pl
+
+    column = batch.select(pl.col(name).dt.cast_time_unit("us"), failing.alias("failing")).collect()
+    return _told(column[name], check, column["failing"])
 
 
 def _without_zone(column: pl.Series) -> list[CheckFailure]:
@@ -135,7 +144,7 @@ def _without_zone(column: pl.Series) -> list[CheckFailure]:
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None:
         check = "has a time zone: say which one with `--time-zone`, such as UTC or Europe/Berlin"
         return _told(column, check, column.is_not_null()) or [
-            CheckFailure(column.name, check, 0, (), fatal=True)
+            CheckFailure(column.name, check, 0, (), severity="refuse")
         ]
     if column.dtype == pl.String and column.len():
         moments = column.str.contains(_MOMENT)
@@ -151,4 +160,4 @@ def _told(column: pl.Series, check: str, failing: pl.Series) -> list[CheckFailur
     if rows.is_empty():
         return []
     examples = tuple((row, str(column[row])) for row in rows.head(_EXAMPLES))
-    return [CheckFailure(column.name, check, rows.len(), examples, fatal=True)]
+    return [CheckFailure(column.name, check, rows.len(), examples, severity="refuse")]

@@ -9,6 +9,7 @@ __all__ = [
     "BatchReport",
     "Change",
     "CheckFailure",
+    "CheckPassed",
     "DataStore",
     "DataVersion",
     "DataVersionNotFound",
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from mainspring.contract import Severity
 from mainspring.errors import NotFound
 from mainspring.ref import DataRef
 
@@ -76,15 +78,31 @@ class CheckFailure(msgspec.Struct, frozen=True):
         How many rows failed.
     examples : tuple of (int, str)
         Some of them: the row's position in the batch, from 0, and the value found.
-    fatal : bool
-        Whether this alone refuses the batch; other failures set rows aside.
+    severity : str
+        Whether this alone refuses the batch, sets the rows aside, or is only told.
+    keys : tuple of str
+        The keys of the examples, in their order; empty where the dataset has no key.
     """
 
     column: str
     check: str
     rows: int
     examples: tuple[tuple[int, str], ...]
-    fatal: bool = False
+    severity: Severity = "quarantine"
+    keys: tuple[str, ...] = ()
+
+    @property
+    def fatal(self) -> bool:
+        """Whether this alone refuses the batch."""
+        return self.severity == "refuse"
+
+
+class CheckPassed(msgspec.Struct, frozen=True):
+    """A check that a batch passed; `found` says what there was to see, where that is more than that all rows hold."""
+
+    column: str
+    check: str
+    found: str = ""
 
 
 class BatchReport(msgspec.Struct, frozen=True):
@@ -100,12 +118,22 @@ class BatchReport(msgspec.Struct, frozen=True):
         Every check that failed.
     refusal : str
         Why the batch as a whole was refused; empty when it was not.
+    passed : tuple of CheckPassed
+        Every other check: together with the failures these are all that were asked.
+    set_aside : str
+        The digest under which the rows that were set aside are kept; empty when there are none.
+    judged_under : str
+        Of a refusal by a contract, the digest of what it rests on: the contract, the version before, other datasets.
+        Under another one the same bytes are judged anew.
     """
 
     rows: int
     quarantined: int
     failures: tuple[CheckFailure, ...]
     refusal: str = ""
+    passed: tuple[CheckPassed, ...] = ()
+    set_aside: str = ""
+    judged_under: str = ""
 
     @property
     def outcome(self) -> BatchOutcome:

@@ -20,7 +20,8 @@ import msgspec
 
 from mainspring.clock import parse_duration
 from mainspring.computed import ComputedFeatureSpec
-from mainspring.data import columns_of
+from mainspring.contract import AFTER_OUTCOME, DatasetCheck, Distribution, References
+from mainspring.data import columns_of, contract_digest
 from mainspring.errors import Fault, Faults, Invalid, MainspringError
 from mainspring.gates import METRICS
 from mainspring.loop import quiet_faults, trigger_faults
@@ -78,6 +79,7 @@ POLICY = (
 )
 """The fields of a product that say when and how it is made anew, and not what it is."""
 
+_LET_IN = "Leave it out, or say that models may read it: ms.pii(as_input=True)."
 _LONGEST_NAME = 50  # it is part of names of tables
 
 
@@ -372,6 +374,8 @@ def _dataset_spec(dataset: Dataset) -> DatasetSpec:
         dataset.known_at,
         dataset.quarantine,
         columns_of(dataset),
+        tuple(dataset.checks),
+        contract_digest(dataset),
     )
 
 
@@ -383,11 +387,15 @@ def _available(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpe
         for feature in view.features:
             if isinstance(feature, Mean):
                 of = of_source.get(feature.column)
-                hidden = of.pii if of else ""
-                columns[feature.name] = ColumnSpec(feature.name, "FP64", nullable=True, pii=hidden)
+                hidden, why = (of.pii, of.forbidden) if of else ("", "")
+                columns[feature.name] = ColumnSpec(
+                    feature.name, "FP64", nullable=True, pii=hidden, forbidden=why
+                )
             elif feature in of_source:
                 of = of_source[feature]
-                columns[feature] = ColumnSpec(feature, of.dtype, nullable=True, pii=of.pii)
+                columns[feature] = ColumnSpec(
+                    feature, of.dtype, nullable=True, pii=of.pii, forbidden=of.forbidden
+                )
     return columns
 
 
@@ -452,6 +460,8 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
         )
     for view in product.features:
         yield from _view_faults(view, own, sources[view.source.name])
+    for dataset in product.datasets:
+        yield from _check_faults(dataset, own if dataset.name == own.name else sources[dataset.name])
     columns = _available(product, own, sources)
     of_views = {name for view in product.features for name in _names(view)}
     for name, count in Counter(
@@ -467,10 +477,19 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
                 f"There are: {', '.join(sorted(columns))}.",
             )
         elif name == product.task.label or (name not in of_views and columns[name].known_at is not None):
+            when = columns[name].known_at or own.known_at
             yield Fault(
                 f"input {name!r}",
-                f"is only known at {columns[name].known_at or own.known_at!r}, after the prediction is asked.",
+                "is only known after the outcome."
+                if when == AFTER_OUTCOME
+                else f"is only known at {when!r}, after the prediction is asked.",
                 "A model that used it would look good in training and could not be served: leave it out.",
+            )
+        elif columns[name].forbidden:
+            yield Fault(
+                f"input {name!r}",
+                f"is declared as one that no model may use: {columns[name].forbidden}.",
+                _LET_IN if columns[name].pii else "Leave it out.",
             )
         if name == WEIGHT and isinstance(product.train_on, Weighted):
             yield Fault(
@@ -551,7 +570,12 @@ def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> It
     columns = {column.name: column for column in source.columns}
     for name in wanted[2:]:
         known = columns[name].known_at if name in columns else None
-        if known is not None and known not in (view.event_time, view.known_at) and not view.hindsight:
+        if name in columns and (why := columns[name].forbidden):
+            mend = _LET_IN if columns[name].pii else "Leave it out."
+            yield Fault(where, f"uses {name!r}, which is declared as one that no model may use: {why}.", mend)
+        if known == AFTER_OUTCOME:
+            yield Fault(where, f"uses {name!r}, which is only known after the outcome.", "Leave it out.")
+        elif known is not None and known not in (view.event_time, view.known_at) and not view.hindsight:
             yield Fault(
                 where,
                 f"uses {name!r}, which is only known at {known!r}, as if it were known at {view.event_time!r}.",
@@ -579,6 +603,25 @@ def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> It
                 f"dataset {own.name!r}.",
                 "Make them one type: no value of one would be found in the other.",
             )
+
+
+def _check_faults(dataset: Dataset, spec: DatasetSpec) -> Iterator[Fault]:
+    where, have = f"dataset {dataset.name!r}", {column.name for column in spec.columns}
+    for check in dataset.checks:
+        if not isinstance(check, DatasetCheck):
+            mend = "Use ms.RowChange, ms.SchemaEvolution, ms.Distribution, ms.References or ms.Freshness."
+            yield Fault(where, f"has the check {check!r}, which is none.", mend)
+            continue
+        named = check.columns if isinstance(check, Distribution) else ()
+        for name in (check.column,) if isinstance(check, References) else named:
+            if name not in have:
+                kind = type(check).__name__
+                yield Fault(
+                    where, f"checks {kind} of {name!r}, which is no column.", "Name one of its schema."
+                )
+    for check, count in Counter(spec.checks).items():
+        if count > 1:
+            yield Fault(where, f"has the check {check!r} {count} times.", "Leave all but one out.")
 
 
 def _names(view: FeatureView) -> list[str]:

@@ -57,7 +57,8 @@ def predictions_table(spec: ProductSpec) -> str:
 def _table(product: str, asked: Sequence[ColumnSpec]) -> str:
     inputs = msgspec.to_builtins(asked)
     for each in inputs:
-        each.pop("pii", None)  # no matter of columns
+        for unrelated in ("pii", "forbidden"):  # no matter of columns
+            each.pop(unrelated, None)
     # A table of 0.1 may have given such a name to an input.
     taken = sorted(_LATER & {each.name for each in asked})
     return f"{product}-{digest_of_json([*inputs, *taken])[:8]}"

@@ -88,7 +88,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataRow(_Row, frozen=True):
-    """A batch that was handed in, and the data version that it made."""
+    """A batch that was handed in, by its digest, what was asked of it, and the data version that it made."""
 
     dataset: str
     ref: str | None
@@ -99,6 +99,8 @@ class DataRow(_Row, frozen=True):
     actor: str
     refusal: str
     failures: list[dict[str, Any]]
+    passed: list[dict[str, Any]]
+    batch: str
 
 
 class RunRow(_Row, frozen=True):
@@ -475,6 +477,8 @@ def batch_row(batch: Batch) -> DataRow:
         actor=batch.actor,
         refusal=batch.report.refusal,
         failures=[msgspec.to_builtins(failure) for failure in batch.report.failures],
+        passed=[msgspec.to_builtins(each) for each in batch.report.passed],
+        batch=batch.digest,
     )
 
 

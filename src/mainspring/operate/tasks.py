@@ -7,6 +7,7 @@ __all__ = [
     "AddBatch",
     "Added",
     "Answer",
+    "Around",
     "AskModel",
     "Asked",
     "BuildExamples",
@@ -65,13 +66,27 @@ class Described(_Message, frozen=True):
     refused: dict[str, str]
 
 
+class Around(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch is judged beside: the time, how many rows came before, and the tables of other datasets.
+
+    `rows_before` is None before the first; `others` are versions of tables by dataset. `digest` is that of all that a
+    refusal may rest on but the time.
+    """
+
+    now: datetime
+    rows_before: int | None
+    others: dict[str, int]
+    digest: str
+
+
 class AddBatch(_Message, frozen=True):
     """Check a batch and make the next version of the dataset's table.
 
     `table_version` is that of the data version which the new one follows, None before the first. What stands in the
     table beyond it was never published, or on another branch: it is taken back first. `key` names a row, `plain` says
     that no product has a schema for it, `change` what becomes of the rows of before, and `time_zone` is that of moments
-    that have none. `known` is when rows became known that do not say so themselves.
+    that have none. `known` is when rows became known that do not say so themselves. `around` is what the dataset's own
+    checks need, and `released` says that a person lets rows in that were set aside.
     """
 
     dataset: str
@@ -82,6 +97,8 @@ class AddBatch(_Message, frozen=True):
     change: Change = Change.APPEND
     time_zone: str = ""
     known: datetime | None = None
+    around: Around | None = None
+    released: bool = False
 
 
 class Added(_Message, frozen=True):
@@ -98,13 +115,18 @@ class Added(_Message, frozen=True):
 
 
 class JudgeTable(_Message, frozen=True):
-    """Check all rows of a version of a Delta table that others write; `key` and `plain` are as for `AddBatch`."""
+    """Check all rows of a version of a Delta table that others write; the rest is as for `AddBatch`.
+
+    `before` is the table's version that the dataset's version before refers to.
+    """
 
     dataset: str
     folder: str
     version: int
     key: tuple[str, ...]
     plain: bool
+    before: int | None = None
+    around: Around | None = None
 
 
 class TakeSnapshot(_Message, frozen=True):

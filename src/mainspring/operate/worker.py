@@ -158,10 +158,10 @@ class TaskRunner:
         if isinstance(task, JudgeTable):
             from mainspring.operate.data.by_reference import judge_table
 
-            return judge_table(task, declared)
+            return judge_table(task, declared, self.tables)
         from mainspring.operate.data.add import add_data
 
-        return add_data(task, declared, self.tables)
+        return add_data(task, declared, self.tables, self.blobs)
 
     def _take(self, task: TakeSnapshot) -> Taken:
         from mainspring.operate.snapshots import take_snapshot

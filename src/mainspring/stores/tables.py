@@ -6,8 +6,10 @@ __all__ = ["DeltaTables", "FilesGone", "TableByReference", "TableNotFound", "Tab
 
 import fcntl
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,7 +22,7 @@ from mainspring.stores.durable import make_folder, sync, write_new
 from mainspring.stores.errors import disk_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Protocol
 
     import polars as pl
@@ -112,7 +114,7 @@ class DeltaTables:
     def append(
         self,
         name: str,
-        data: pl.DataFrame | ArrowStream,
+        data: pl.DataFrame | ArrowStream | Iterator[pl.DataFrame],
         *,
         commit_id: CommitId | None,
         partition_by: Sequence[str] = (),
@@ -124,8 +126,9 @@ class DeltaTables:
         ----------
         name : str
             The table.
-        data : polars.DataFrame or anything that speaks Arrow
-            The rows. The columns may come in any order, and a column without any value may have any type.
+        data : polars.DataFrame, anything that speaks Arrow, or an iterator of polars.DataFrame
+            The rows, or as many at a time as are to be held in memory. The columns may come in any order, and a column
+            without any value may have any type.
         commit_id : (str, int), optional
             With it the append happens once: when this or a higher number of the same appender is in the table,
             nothing is appended.
@@ -148,16 +151,17 @@ class DeltaTables:
         """
         import polars as pl
 
-        frame = data if isinstance(data, pl.DataFrame) else pl.DataFrame(data)
+        pieces = data if isinstance(data, Iterator) else iter([pl.DataFrame(data)])
         with self._alone(name):
             table = self._open(name)
             if table is not None and commit_id is not None:
                 done = table.transaction_version(commit_id[0])
                 if done is not None and done >= commit_id[1]:
                     return table.version()
+            first = next(pieces)
             if table is not None and widen:
-                _widen(table, frame)
-            return self._commit(name, table, frame, commit_id, partition_by)
+                _widen(table, first)
+            return self._commit(name, table, chain([first], pieces), commit_id, partition_by)
 
     def replace(self, name: str, pieces: Iterable[pl.DataFrame]) -> int:
         """Make the next version of other rows, with other columns if need be, in one commit; the first makes the table.
@@ -432,7 +436,7 @@ class DeltaTables:
         self,
         name: str,
         table: DeltaTable | None,
-        frame: pl.DataFrame,
+        pieces: Iterable[pl.DataFrame],
         commit_id: CommitId | None,
         partition_by: Sequence[str],
     ) -> int:
@@ -444,20 +448,27 @@ class DeltaTables:
         once = CommitProperties(app_transactions=[Transaction(*commit_id)] if commit_id else None)
         if table is None:
             by = list(partition_by)
-            rows = _fitted(name, frame, None, by)
-            make_folder(path)
+            kept: pl.Schema | None = None
+            files: list[AddAction] = []
+            for piece in pieces:
+                rows = _fitted(name, piece, kept, by)
+                kept = rows.schema
+                make_folder(path)
+                files += _write_files(path, rows, by)
             create_table_with_add_actions(
                 str(path),
-                Schema.from_arrow(rows.schema),
-                _write_files(path, rows, by),
+                Schema.from_arrow(pl.Schema(kept)),
+                files,
                 partition_by=by,
                 configuration=_CONFIGURATION,
                 commit_properties=once,
             )
         else:
             schema, by = table.schema(), table.metadata().partition_columns
-            rows = _fitted(name, frame, pl.Schema(schema.to_arrow()), by)
-            files = _write_files(path, rows, by)
+            wanted = pl.Schema(schema.to_arrow())
+            files = []
+            for piece in pieces:
+                files += _write_files(path, _fitted(name, piece, wanted, by), by)
             table.create_write_transaction(
                 [*files], "append", schema, partition_by=by, commit_properties=once
             )

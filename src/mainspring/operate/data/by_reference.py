@@ -4,18 +4,27 @@ from __future__ import annotations
 
 __all__ = ["add_reference", "is_delta", "judge_table"]
 
-from dataclasses import replace
+import dataclasses
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
-from mainspring.data import MAIN, Batch, BatchReport, Change, DataVersion, validate
+from mainspring.data import MAIN, Batch, Change, DataVersion, judge
 from mainspring.data.plain import DatasetKind, check_plain
 from mainspring.digest import digest_of_json
 from mainspring.errors import Invalid
 from mainspring.events import Event, EventType
+from mainspring.operate.data.beside import Before, beside
 from mainspring.operate.data.datasets import dataset_key, record_plain
-from mainspring.operate.data.publish import CannotAdd, one_at_a_time, renew_snapshots, target
+from mainspring.operate.data.publish import (
+    CannotAdd,
+    answered,
+    around_of,
+    one_at_a_time,
+    renew_snapshots,
+    target,
+)
 from mainspring.operate.tasks import Added, JudgeTable
 
 if TYPE_CHECKING:
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from mainspring.digest import Digest
     from mainspring.operate.data.publish import Adding
     from mainspring.product import Dataset
+    from mainspring.stores.tables import DeltaTables
     from mainspring.workspace import Workspace
 
 
@@ -58,7 +68,7 @@ def add_reference(
     """
     if adding.branch != MAIN or adding.time_zone:
         raise CannotAdd("A table by reference is read as it is: leave --branch and --time-zone out.")
-    adding = replace(adding, kind=DatasetKind.REFERENCE)
+    adding = dataclasses.replace(adding, kind=DatasetKind.REFERENCE)
     with workspace.database.read() as tx:
         plain = target(workspace, tx, dataset, adding)
         key = dataset_key(workspace, tx, dataset) if plain is None else plain.key
@@ -66,15 +76,24 @@ def add_reference(
     with one_at_a_time(workspace):
         version, digest = _newest(folder)
         with workspace.database.read() as tx:
-            before, earlier = tx.data.newest(dataset), tx.data.find_batch(dataset, digest)
+            before = tx.data.newest(dataset)
+            around = around_of(workspace, tx, dataset, before, before.rows if before else None)
+            digest, earlier = answered(tx, dataset, digest, around)
         if earlier is not None:
             return earlier
         if before is not None and not workspace.tables.folder(dataset).is_symlink():
             raise CannotAdd(f"Dataset {dataset!r} has versions of its own: give the reference another name.")
         task = JudgeTable(
-            dataset=dataset, folder=str(folder), version=version, key=key, plain=plain is not None
+            dataset=dataset,
+            folder=str(folder),
+            version=version,
+            key=key,
+            plain=plain is not None,
+            before=before.table_version if before else None,
+            around=around,
         )
-        added = workspace.workers.ask(task, Added) if plain is None else judge_table(task, None)
+        ask = workspace.workers.ask
+        added = ask(task, Added) if plain is None else judge_table(task, None, workspace.tables)
         now = workspace.clock.now()
         number = before.number + 1 if before else 1
         report = added.report
@@ -139,24 +158,34 @@ def add_reference(
     return batch
 
 
-def judge_table(task: JudgeTable, declared: Dataset | None) -> Added:
+def judge_table(task: JudgeTable, declared: Dataset | None, tables: DeltaTables) -> Added:
     """Hold every row of a table against a contract; for the worker."""
     import polars as pl
     from deltalake import DeltaTable
 
-    rows = pl.scan_delta(DeltaTable(task.folder, version=task.version)).collect()
-    if declared is not None:
-        kept, report = validate(rows, declared)
-        if not report.refusal and kept.schema != rows.select(kept.columns).schema:
-            other = [name for name, dtype in kept.schema.items() if rows.schema[name] != dtype]
+    def scan(version: int) -> pl.LazyFrame:
+        return pl.scan_delta(DeltaTable(task.folder, version=version))
+
+    rows = scan(task.version)
+    if declared is None:
+        _, report = check_plain(rows.collect(), task.key)
+    else:
+        asks = None
+        if task.around is not None:
+            held = scan(task.before) if task.before is not None else None
+            asks = beside(declared, Before(around=task.around, held=held, replaced=True, tables=tables))
+        judged = judge(rows, declared, beside=asks)
+        report = judged.report
+        given, kept = rows.collect_schema(), judged.rows.collect_schema()
+        if not report.refusal and (other := [name for name in kept if given[name] != kept[name]]):
             why = f"its columns {', '.join(other)} are of other types than the schema's"
-            report = BatchReport(report.rows, 0, report.failures, why)
+            report = replace(report, refusal=why)
         if report.quarantined:
             why = f"{report.quarantined:,} rows fail a check, and rows of a table by reference cannot be set aside"
-            report = BatchReport(report.rows, 0, report.failures, why)
-    else:
-        _, report = check_plain(rows, task.key)
-    return Added(report=report, rows=rows.height, table_version=None if report.refusal else task.version)
+            report = replace(report, quarantined=0, refusal=why)
+    if report.refusal and task.around is not None:
+        report = replace(report, judged_under=task.around.digest)
+    return Added(report=report, rows=report.rows, table_version=None if report.refusal else task.version)
 
 
 def _newest(folder: Path) -> tuple[int, Digest]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["CheckedOut", "check_out"]
+__all__ = ["CheckedOut", "check_out", "write_table"]
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -66,20 +68,33 @@ def check_out(
         version = find_version(tx, address)
         plain = plain_dataset(tx, version.dataset)
         key = dataset_key(workspace, tx, version.dataset)
-    if (to.exists() and not (to.is_dir() and not any(to.iterdir()))) or to.is_symlink():
-        raise Taken(f"{to} is there already: name a place where nothing is.")
-    part = to.absolute().with_name(f".{to.name}.{uuid4().hex}.part")
-    try:
+    with _whole(to) as part:
         if plain is not None and plain.kind is DatasetKind.FILES:
             _write_files(workspace, version, part, progress)
         else:
             _write_table(workspace.tables.scan(version.dataset, version.table_version), key, to, part)
+    return CheckedOut(ref=str(version.ref), path=str(to), rows=version.rows)
+
+
+def write_table(rows: pl.LazyFrame, to: Path) -> None:
+    """Write rows to a file whose ending says its form, whole or not at all; raises as `check_out` does."""
+    with _whole(to) as part:
+        _write_table(rows, (), to, part)
+
+
+@contextmanager
+def _whole(to: Path) -> Iterator[Path]:
+    """Give a place to write to that becomes the one that is meant when all is written."""
+    if (to.exists() and not (to.is_dir() and not any(to.iterdir()))) or to.is_symlink():
+        raise Taken(f"{to} is there already: name a place where nothing is.")
+    part = to.absolute().with_name(f".{to.name}.{uuid4().hex}.part")
+    try:
+        yield part
         part.rename(to)
     except OSError as error:
         raise disk_refused(to, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
-    return CheckedOut(ref=str(version.ref), path=str(to), rows=version.rows)
 
 
 def _write_files(workspace: Workspace, version: DataVersion, part: Path, progress: Progress | None) -> None:

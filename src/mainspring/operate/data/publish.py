@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["Adding", "CannotAdd", "add_batch", "one_at_a_time", "renew_snapshots", "target"]
+__all__ = [
+    "SET_ASIDE",
+    "Adding",
+    "CannotAdd",
+    "add_batch",
+    "answered",
+    "around_of",
+    "check_zone",
+    "one_at_a_time",
+    "release_digest",
+    "renew_snapshots",
+    "target",
+]
 
 import fcntl
 from contextlib import contextmanager
@@ -12,6 +24,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from mainspring.contract import References
 from mainspring.data import MAIN, Batch, Change, DataVersion
 from mainspring.data.plain import DatasetKind, PlainDataset
 from mainspring.digest import digest_of_json
@@ -37,8 +50,8 @@ from mainspring.operate.snapshots import (
     snapshots_in_force,
     take_snapshots,
 )
-from mainspring.operate.tasks import AddBatch, Added
-from mainspring.ref import check_name
+from mainspring.operate.tasks import AddBatch, Added, Around
+from mainspring.ref import DataRef, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,6 +61,10 @@ if TYPE_CHECKING:
     from mainspring.product import FeatureViewSpec, ProductSpec
     from mainspring.stores.sql.database import Transaction
     from mainspring.workspace import Workspace
+
+
+SET_ASIDE = "set aside from"
+"""How the source begins of a version of rows that a person let in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +88,8 @@ class Adding:
         Where the rows came from, for people.
     pushed : bool
         Whether rows that do not say when they became known, where the dataset has a column for that, did so now.
+    released : Digest, optional
+        The batch of which a person lets in the rows that were set aside.
     """
 
     change: Change = Change.APPEND
@@ -81,6 +100,7 @@ class Adding:
     time_zone: str = ""
     source: str = ""
     pushed: bool = False
+    released: Digest | None = None
 
 
 class CannotAdd(Invalid):
@@ -98,7 +118,8 @@ def add_batch(
 ) -> Batch:
     """Validate a batch and publish the next version of its dataset.
 
-    Handed in again, the same bytes get the same answer and change nothing.
+    Handed in again, the same bytes get the same answer and change nothing. Those that a contract refused are judged
+    anew once the contract, or what it compares with, is another.
 
     Parameters
     ----------
@@ -142,13 +163,17 @@ def _add_batch(
         key = dataset_key(workspace, tx, dataset) if plain is None else plain.key
     if adding.change is Change.UPSERT and not key:
         raise CannotAdd(f"Dataset {dataset!r} has no key to upsert by. Begin one with `--new --key COLUMN`.")
-    _check_zone(adding.time_zone)
+    check_zone(adding.time_zone)
     with one_at_a_time(workspace), kept(workspace.settings.state / "incoming", content) as (file, digest):
         with workspace.database.read() as tx:
             before = head(tx, dataset, adding.branch)
             newest = tx.data.newest(dataset, None)
             named = _name(tx, dataset, digest, before, plain, adding)
-            earlier = next(filter(None, (tx.data.find_batch(dataset, each) for each in named)), None)
+            around = None
+            if plain is None:
+                around = around_of(workspace, tx, dataset, before, _came(tx, before, adding))
+            answers = [answered(tx, dataset, each, around) for each in named]
+            digest, earlier = next((each for each in answers if each[1] is not None), answers[0])
         if earlier is not None and (adding.change is Change.APPEND or _answers(earlier, before)):
             return earlier
         task = AddBatch(
@@ -160,6 +185,8 @@ def _add_batch(
             change=adding.change,
             time_zone=adding.time_zone,
             known=workspace.clock.now() if adding.pushed else None,
+            around=around,
+            released=adding.released is not None,
         )
         # Where no code of a user's has a say, no worker is needed, which takes seconds to begin.
         added = (
@@ -169,7 +196,7 @@ def _add_batch(
         if adding.branch == MAIN:
             taken = _snapshots(workspace, added, newest.number if newest else 0, dataset)
         return _record(
-            workspace, dataset, named[0], added, before, newest, actor, reason, adding, plain, taken
+            workspace, dataset, answers[0][0], added, before, newest, actor, reason, adding, plain, taken
         )
 
 
@@ -196,7 +223,65 @@ def target(workspace: Workspace, tx: Transaction, dataset: str, adding: Adding) 
     return known
 
 
-def _check_zone(zone: str) -> None:
+def answered(
+    tx: Transaction, dataset: str, digest: Digest, around: Around | None
+) -> tuple[Digest, Batch | None]:
+    """Give the last answer that a batch has, or None and the digest to record it under.
+
+    A refusal by a contract is an answer only as long as what it rests on is the same.
+    """
+    while (earlier := tx.data.find_batch(dataset, digest)) is not None and earlier.report.judged_under:
+        following = digest_of_json([digest, "again"])
+        if tx.data.find_batch(dataset, following) is None:
+            same = around is not None and around.digest == earlier.report.judged_under
+            return (digest, earlier) if same else (following, None)
+        digest = following
+    return digest, earlier
+
+
+def release_digest(batch: Digest) -> Digest:
+    """Give the digest under which it is recorded that rows of a batch that were set aside are let in."""
+    return digest_of_json([batch, "released"])
+
+
+def around_of(
+    workspace: Workspace,
+    tx: Transaction,
+    dataset: str,
+    before: DataVersion | None,
+    rows_before: int | None,
+) -> Around:
+    """Give what a batch of a dataset that a product declares is judged beside."""
+    declared = [
+        each for spec in workspace.specs(tx).values() for each in spec.datasets if each.name == dataset
+    ]
+    wanted = {check.dataset for each in declared for check in each.checks if isinstance(check, References)}
+    newest = {name: tx.data.newest(name) for name in sorted(wanted)}
+    others = {name: version.table_version for name, version in newest.items() if version is not None}
+    looks_back = before is not None and any(each.checks for each in declared)
+    rests_on = [[each.contract for each in declared], others, before.number if before and looks_back else 0]
+    return Around(
+        now=workspace.clock.now(), rows_before=rows_before, others=others, digest=digest_of_json(rests_on)
+    )
+
+
+def _came(tx: Transaction, before: DataVersion | None, adding: Adding) -> int | None:
+    """Say how many rows came with the version before, as they are counted of what is added now.
+
+    Versions of rows that a person let in do not count.
+    """
+    while before is not None and before.source.startswith(SET_ASIDE) and before.parent is not None:
+        before = tx.data.get(DataRef(before.dataset, before.parent))
+    if before is None:
+        return None
+    beside = (Change.APPEND, Change.UPSERT)
+    if adding.change in beside and before.change in beside:
+        return before.rows_added + before.rows_changed
+    return before.rows
+
+
+def check_zone(zone: str) -> None:
+    """Raise `CannotAdd` where there is no such time zone."""
     try:
         if zone:
             ZoneInfo(zone)
@@ -216,6 +301,8 @@ def _name(
 
     The same bytes are another batch when they are added in another way, or after rows of before were replaced.
     """
+    if adding.released is not None:
+        return [release_digest(adding.released)]
     how: list[object] = [
         adding.change.value,
         adding.branch,
@@ -286,6 +373,18 @@ def _record(
             )
             return batch
         if same:
+            if before is not None and report.quarantined:
+                why = f"{report.quarantined:,} rows were set aside, and the others change nothing"
+                tx.ledger.append(
+                    Event(
+                        type=EventType.DATA_SET_ASIDE,
+                        subject=str(before.ref),
+                        at=now,
+                        actor=actor,
+                        reason=why,
+                        data=found,
+                    )
+                )
             return batch
         kept_rows = before.rows - added.removed if before else 0
         version = DataVersion(
@@ -339,7 +438,7 @@ def _told(adding: Adding) -> dict[str, str]:
     usual = {"change": Change.APPEND.value, "branch": MAIN, "time_zone": ""}
     return {
         name: value
-        for name, value in (told | {"source": adding.source}).items()
+        for name, value in (told | {"source": adding.source, "released": adding.released or ""}).items()
         if value != usual.get(name, "")
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Unreadable", "read_table"]
+__all__ = ["Unreadable", "read_table", "scan_table", "unreadable"]
 
 import codecs
 import csv
@@ -32,7 +32,20 @@ class Unreadable(Invalid):
 
 
 def read_table(file: Path, texts: Collection[str] = ()) -> pl.DataFrame:
-    """Read a table from a Parquet, Arrow, NDJSON or CSV file, told apart by their first bytes.
+    """Read a table whole, as `scan_table` does."""
+    try:
+        return scan_table(file, texts).collect()
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise unreadable(file, error) from error
+
+
+def scan_table(file: Path, texts: Collection[str] = ()) -> pl.LazyFrame:
+    """Begin to read a table from a Parquet, Arrow, NDJSON or CSV file, told apart by their first bytes.
+
+    Parquet and Arrow files are read as far as is asked for, so that they may be larger than the memory. What is wrong
+    inside of them comes up only then: `unreadable` makes the same error of it.
 
     Parameters
     ----------
@@ -58,28 +71,35 @@ def read_table(file: Path, texts: Collection[str] = ()) -> pl.DataFrame:
         if first.startswith(_PARQUET):
             if not last.endswith(_PARQUET) or size < 12:
                 raise Unreadable("it is a Parquet file that was cut off: its end is missing")
-            return pl.read_parquet(file)
+            table = pl.scan_parquet(file, glob=False)
+            table.collect_schema()
+            return table
         if first.startswith(_ARROW):
             if not last.endswith(_ARROW):
                 raise Unreadable("it is an Arrow file that was cut off: its end is missing")
-            return pl.read_ipc(file)
+            return pl.scan_ipc(file)
         if first.startswith(_ARROW_STREAM):
-            return pl.read_ipc_stream(file)
+            return pl.read_ipc_stream(file).lazy()
         if b"\0" in first:  # polars would take them for a column's name
             raise Unreadable("it is no Parquet, Arrow, NDJSON or CSV table: its first bytes are no text")
         if first.lstrip().startswith(b"{"):
-            return pl.read_ndjson(file, infer_schema_length=None)
-        return _read_csv(file, texts)
+            return pl.read_ndjson(file, infer_schema_length=None).lazy()
+        return _read_csv(file, texts).lazy()
     except Unreadable:
         raise
     except (Exception, pl.exceptions.PanicException) as error:
-        if (place := _not_utf8(file)) is not None:
-            raise Unreadable(f"it is not UTF-8: {place}. Save it as UTF-8") from error
-        kind = {_PARQUET: "Parquet file", _ARROW[:4]: "Arrow file", _ARROW_STREAM: "Arrow stream"}.get(
-            first[:4]
-        )
-        kind = kind or ("NDJSON table" if first.lstrip().startswith(b"{") else "CSV table")
-        raise Unreadable(f"it is no whole {kind}: {_first_line(error)}") from error
+        raise unreadable(file, error) from error
+
+
+def unreadable(file: Path, error: BaseException) -> Unreadable:
+    """Make an error that came up while a file was read one that says what is wrong with the file."""
+    if (place := _not_utf8(file)) is not None:
+        return Unreadable(f"it is not UTF-8: {place}. Save it as UTF-8")
+    with file.open("rb") as opened:
+        first = opened.read(1024)
+    kinds = {_PARQUET: "Parquet file", _ARROW[:4]: "Arrow file", _ARROW_STREAM: "Arrow stream"}
+    kind = kinds.get(first[:4]) or ("NDJSON table" if first.lstrip().startswith(b"{") else "CSV table")
+    return Unreadable(f"it is no whole {kind}: {_first_line(error)}")
 
 
 def _read_csv(file: Path, texts: Collection[str]) -> pl.DataFrame:

@@ -40,7 +40,7 @@ class DataStoreContract:
         report=BatchReport(
             rows=3,
             quarantined=0,
-            failures=(CheckFailure("wind", "at most 200", 1, ((2, "1048.4"),), fatal=True),),
+            failures=(CheckFailure("wind", "at most 200", 1, ((2, "1048.4"),), "refuse"),),
             refusal="wind is not in knots",
         ),
         version=None,
