@@ -24,6 +24,7 @@ import msgspec
 
 from mainspring.digest import Digest
 from mainspring.errors import Invalid, MainspringError
+from mainspring.operate.curves import curves
 from mainspring.operate.data.datasets import VersionRetired
 from mainspring.operate.data.diff import DataDiff, diff_versions
 from mainspring.ref import DataAddress, DataRef
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_POINTS = 100_000
 _WIDTH = 40
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -181,21 +181,17 @@ def one_run(workspace: Workspace, given: str) -> ShownRun:
     """
     with workspace.database.read() as tx:
         run = run_named(tx, given)
-        curves = {
-            metric.key: Curve(
-                last=metric.value,
-                step=metric.step,
-                drawn=_drawn(tx.logged_runs.history(run.run_id, metric.key, limit=_POINTS, token="").items),
-            )
-            for metric in run.metrics
-        }
         names = _experiments(tx)
+    points = curves(workspace, run.run_id, [metric.key for metric in run.metrics])
     return ShownRun(
         **msgspec.structs.asdict(_found(run, names)),
         artifact_uri=run.artifact_uri,
         user_id=run.user_id,
         data=[f"{each.dataset.name} {each.dataset.digest}" for each in run.datasets],
-        curves=curves,
+        curves={
+            metric.key: Curve(last=metric.value, step=metric.step, drawn=_drawn(points[metric.key]))
+            for metric in run.metrics
+        },
     )
 
 

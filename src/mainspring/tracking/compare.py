@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Difference", "changed_files", "changed_packages", "compare", "thin"]
+__all__ = ["Difference", "changed_files", "changed_packages", "compare", "thin", "thin_places"]
 
 from dataclasses import dataclass
 from difflib import unified_diff
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -123,24 +122,27 @@ def thin(points: Sequence[Metric], most: int) -> tuple[Metric, ...]:
     >>> len(kept) <= 40, max(point.value for point in kept), kept[-1].step
     (True, 1.0, 999)
     """
-    if len(points) <= most:
-        return tuple(points)
-    begin, stretch = points[0].step, (points[-1].step - points[0].step + 1) / max(1, most // 4)
-    kept: list[Metric] = []
-    for _, some in groupby(points, key=lambda point: int((point.step - begin) / stretch)):
-        group = list(some)
-        numbers = [point for point in group if point.value == point.value] or group
-        chosen = {
-            id(point)
-            for point in (
-                group[0],
-                group[-1],
-                min(numbers, key=lambda point: point.value),
-                max(numbers, key=lambda point: point.value),
-            )
-        }
-        kept += [point for point in group if id(point) in chosen]
-    return tuple(kept)
+    steps, values = [point.step for point in points], [point.value for point in points]
+    return tuple(points[place] for place in thin_places(steps, values, most))
+
+
+def thin_places(steps: Sequence[int], values: Sequence[float], most: int) -> list[int]:
+    """Say where the points stand that `thin` keeps; steps ascend, and a value that is none is NaN."""
+    import numpy as np
+
+    if len(steps) <= most:
+        return list(range(len(steps)))
+    begin, stretch = steps[0], (steps[-1] - steps[0] + 1) / max(1, most // 4)
+    block = ((np.array(steps, float) - begin) / stretch).astype(np.int64)
+    numbers = np.array(values, float)
+    starts = np.flatnonzero(np.diff(block, prepend=-1))
+    kept: set[int] = set()
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(steps)], strict=True):
+        some = numbers[start:end]
+        kept |= {start, end - 1}
+        if not np.isnan(some).all():
+            kept |= {start + int(np.nanargmin(some)), start + int(np.nanargmax(some))}
+    return sorted(kept)
 
 
 def _of(kind: str, first: Mapping[str, str | float], second: Mapping[str, str | float]) -> list[Difference]:

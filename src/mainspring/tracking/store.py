@@ -241,6 +241,23 @@ class LoggedRunStore(Protocol):
         """Give the points of a metric by timestamp, step and value; of a run that is not there, none."""
         ...
 
+    def curve(self, run_id: str, key: str, *, shown: int, most: int) -> tuple[tuple[Metric, ...], bool]:
+        """Give the points of a metric that a chart needs, by step, and whether they are all.
+
+        Of a short history these are all its points; of a longer one about `shown` of them, the first, the last, the
+        least and the largest of each part among them. Where more than `most` points are in no stretch yet, the rest is
+        to be had when `mark` was called.
+
+        Raises
+        ------
+        RunNotFound
+        """
+        ...
+
+    def mark(self, run_id: str, key: str) -> bool:
+        """Divide the next part of a metric's history into stretches; says whether there is more to divide."""
+        ...
+
     def search(self, experiment_ids: Sequence[int], search: Search) -> Found[Run]:
         """Find runs, the last started first."""
         ...

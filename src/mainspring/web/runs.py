@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from mainspring.errors import Invalid
+from mainspring.operate.curves import curves
 from mainspring.operate.find_runs import compare_runs
 from mainspring.search import RUNS, AllOf, Search, SearchUnclear, parse_filter, parse_order
 from mainspring.stores.artifact_path import ArtifactPath
@@ -109,16 +110,13 @@ def run(workspace: Workspace, request: Request) -> Page:
         if shown.experiment_id != number:
             raise RunNotFound(run_id)
         nested = tx.logged_runs.search([number], Search(condition=steps, limit=_PAGE)).items
-        curves = {
-            metric.key: tx.logged_runs.history(run_id, metric.key, limit=_POINTS, token="").items
-            for metric in shown.metrics[:_CURVES]
-        }
         experiment = tx.experiments.get(number)
+    drawn = curves(workspace, run_id, [metric.key for metric in shown.metrics[:_CURVES]])
     return "run.html", {
         "experiment": experiment,
         "run": shown,
         "nested": nested,
-        "curves": {key: _drawn({shown.name: points}) for key, points in curves.items() if _is_curve(points)},
+        "curves": {key: _drawn({shown.name: points}) for key, points in drawn.items() if _is_curve(points)},
         "product": shown.tags.get("mainspring.product", ""),
         "artifacts": _artifacts(workspace, shown.artifact_uri, request.query_params.get("folder", "")),
     }
@@ -132,19 +130,14 @@ def comparison(workspace: Workspace, request: Request) -> Page:
     with workspace.database.read() as tx:
         first, second = (tx.logged_runs.get(run_id) for run_id in ids)
         shared = [metric.key for metric in first.metrics if metric.key in _values(second)][:_CURVES]
-        curves = {
-            key: {
-                f"{run.name} ({run.run_id[:8]})": tx.logged_runs.history(
-                    run.run_id, key, limit=_POINTS, token=""
-                ).items
-                for run in (first, second)
-            }
-            for key in shared
-        }
+    by_run = {
+        f"{run.name} ({run.run_id[:8]})": curves(workspace, run.run_id, shared) for run in (first, second)
+    }
+    shown = {key: {name: of[key] for name, of in by_run.items()} for key in shared}
     return "comparison.html", {
         "runs": (first, second),
         "compared": compare_runs(workspace, first.run_id, second.run_id),
-        "curves": {key: _drawn(by) for key, by in curves.items() if all(map(_is_curve, by.values()))},
+        "curves": {key: _drawn(by) for key, by in shown.items() if all(map(_is_curve, by.values()))},
     }
 
 

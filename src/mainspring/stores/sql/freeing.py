@@ -21,6 +21,8 @@ from mainspring.stores.sql.tracking_schema import (
     logged_model_tags,
     logged_models,
     logged_runs,
+    metric_marked,
+    metric_marks,
     metric_points,
     run_datasets,
     run_metrics,
@@ -36,7 +38,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, ColumnElement, Connection
 
-_OF_RUNS = (run_params, run_tags, run_metrics, metric_points, run_datasets, run_models)
+_OF_RUNS = (
+    run_params,
+    run_tags,
+    run_metrics,
+    metric_points,
+    metric_marks,
+    metric_marked,
+    run_datasets,
+    run_models,
+)
 _OF_MODELS = (logged_model_params, logged_model_tags, logged_model_metrics)
 
 

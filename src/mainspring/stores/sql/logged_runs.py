@@ -10,7 +10,7 @@ import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from mainspring.search import AllOf, Entity, Found, Search
 from mainspring.stores.sql.entries import OWNERS, parts_of, put_texts, texts_of
 from mainspring.stores.sql.insert import add, add_new, insert, put
 from mainspring.stores.sql.logged import columns_of, metric_of, remove, seen
+from mainspring.stores.sql.marks import keep_marks, mark, read_curve
 from mainspring.stores.sql.search import Searched, read_page
 from mainspring.stores.sql.tracking_schema import (
     datasets,
@@ -42,6 +43,7 @@ from mainspring.stores.sql.tracking_schema import (
     run_params,
     run_tags,
 )
+from mainspring.tracking.compare import thin_places
 from mainspring.tracking.record import (
     Dataset,
     DatasetInput,
@@ -226,6 +228,16 @@ class SqlLoggedRunStore:
         )
         return Found(tuple(_point(row) for row in page.rows), page.token)
 
+    def curve(self, run_id: str, key: str, *, shown: int, most: int) -> tuple[tuple[Metric, ...], bool]:
+        rows, more = read_curve(self.connection, self._row(run_id).position, key, most=most)
+        rows = sorted(rows, key=attrgetter("step", "timestamp_ms"))
+        values = [math.nan if row.is_nan else row.value for row in rows]
+        places = thin_places([row.step for row in rows], values, shown)
+        return tuple(_point(rows[place]) for place in places), not more
+
+    def mark(self, run_id: str, key: str) -> bool:
+        return mark(self.connection, self._row(run_id).position, key)
+
     def search(self, experiment_ids: Sequence[int], search: Search) -> Found[Run]:
         table = logged_runs.c
         page = read_page(
@@ -269,7 +281,9 @@ class SqlLoggedRunStore:
     def _add_points(self, run_id: str, run: int, metrics: Sequence[Metric]) -> None:
         points = [columns_of(each) | {"run": run} for each in metrics]
         named = [column.name for column in metric_points.c]
-        add_new(self.connection, metric_points, [{name: point[name] for name in named} for point in points])
+        rows = [{name: point[name] for name in named} for point in points]
+        add_new(self.connection, metric_points, rows)
+        keep_marks(self.connection, run, rows)
         newest: dict[str, dict[str, Any]] = {}
         for point in points:
             before = newest.get(point["key"])

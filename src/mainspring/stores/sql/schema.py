@@ -54,7 +54,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0015"
+NEWEST_REVISION = "0016"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"

@@ -15,6 +15,8 @@ __all__ = [
     "logged_model_tags",
     "logged_models",
     "logged_runs",
+    "metric_marked",
+    "metric_marks",
     "metric_points",
     "run_datasets",
     "run_metrics",
@@ -140,6 +142,27 @@ metric_points = Table(
     Column("value", Double, primary_key=True),
     Column("is_nan", Boolean, primary_key=True),
     sqlite_with_rowid=False,
+)
+
+# Of long histories the points that a chart needs, in the same order, and up to where they are marked.
+metric_marks = Table(
+    "metric_marks",
+    metadata,
+    _run("metric_marks"),
+    Column("key", TEXT, primary_key=True),
+    Column("timestamp_ms", BIG, primary_key=True, autoincrement=False),
+    Column("step", BIG, primary_key=True, autoincrement=False),
+    Column("value", Double, primary_key=True),
+    Column("is_nan", Boolean, primary_key=True),
+    sqlite_with_rowid=False,
+)
+metric_marked = Table(
+    "metric_marked",
+    metadata,
+    _run("metric_marked"),
+    Column("key", TEXT, primary_key=True),
+    Column("until_ms", BIG, nullable=False),
+    Column("until_step", BIG, nullable=False),
 )
 
 datasets = Table(

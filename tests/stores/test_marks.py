@@ -1,0 +1,151 @@
+"""Marks of long histories: no extreme is missed, whenever points come, and short histories are what they are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+from tests.operate.tiny import begin
+
+from mainspring.operate.curves import curves
+from mainspring.operate.free import free
+from mainspring.operate.log_runs import NewRun, create_run, turn_run
+from mainspring.stores.sql import Database
+from mainspring.stores.sql.insert import add_new
+from mainspring.stores.sql.marks import STRETCH, keep_marks, mark, read_curve
+from mainspring.stores.sql.tracking_schema import metric_marked, metric_marks, metric_points
+from mainspring.tracking.record import Lifecycle, Metric
+from mainspring.workspace import open_workspace
+
+SHORT = 8
+
+
+def row(run: int, ms: int, step: int, value: float, *, is_nan: bool = False) -> dict[str, Any]:
+    return {"run": run, "key": "m", "timestamp_ms": ms, "step": step, "value": value, "is_nan": is_nan}
+
+
+numbers = st.floats(-1e6, 1e6) | st.integers(-3, 3).map(float)
+batches = st.lists(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), numbers, st.booleans()), max_size=30),
+    max_size=8,
+)
+
+
+@given(batches=batches)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_extremes_ends_and_late_points_are_among_the_points_of_a_chart(
+    shared_database: Database, batches: list[list[tuple[int, int, float, bool]]]
+) -> None:
+    with shared_database.write() as tx:
+        connection = tx.logged_runs.connection  # type: ignore[attr-defined]
+        nested = connection.begin_nested()
+        tx.experiments.add("e", None, {}, 1)
+        run_id = create_run(tx, NewRun(experiment_id=0, started_ms=0)).run_id
+        run = tx.logged_runs._row(run_id).position  # type: ignore[attr-defined]
+        known = set()
+        for batch in batches:
+            rows = [
+                {
+                    "run": run,
+                    "key": "m",
+                    "timestamp_ms": ms,
+                    "step": step,
+                    "value": 0.0 if nan else value,
+                    "is_nan": nan,
+                }
+                for ms, step, value, nan in batch
+            ]
+            if rows:
+                add_new(connection, metric_points, rows)
+                keep_marks(connection, run, rows, stretch=SHORT)
+            known |= {(row["timestamp_ms"], row["step"], row["value"], row["is_nan"]) for row in rows}
+        while mark(connection, run, "m", stretch=SHORT):
+            pass
+        found, more = read_curve(connection, run, "m", most=1_000)
+        nested.rollback()
+    shown = {(row.timestamp_ms, row.step, row.value, row.is_nan) for row in found}
+    assert not more
+    assert shown <= known
+    if known:
+        assert {min(known), max(known)} <= shown
+    told = [value for _, _, value, nan in known if not nan]
+    if told:
+        assert {min(told), max(told)} <= {value for _, _, value, nan in shown if not nan}
+    if len(known) <= 2 * SHORT:
+        assert shown == known
+
+
+def point(step: int, value: float = 0.0, ms: int | None = None) -> Metric:
+    return Metric(key="m", value=value, timestamp_ms=step if ms is None else ms, step=step)
+
+
+def log(database: Database, run_id: str, points: list[Metric]) -> None:
+    for first in range(0, len(points), 1000):
+        with database.write() as tx:
+            tx.logged_runs.log(run_id, points[first : first + 1000])
+
+
+@pytest.mark.server("postgresql")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_of_a_long_history_few_points_are_read_and_no_peak_is_missed(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    root = tmp_path / "root"
+    workspace = begin(root)
+    if kind == "postgresql":
+        workspace.close()
+        with (root / "mainspring.toml").open("a") as file:
+            file.write(f'database = "{request.getfixturevalue("postgresql_url")}"\n')
+        workspace = open_workspace(root)
+    with workspace:
+        with workspace.database.write() as tx:
+            run_id = create_run(tx, NewRun(experiment_id=0, started_ms=0)).run_id
+        points = [point(step, value=step % 7) for step in range(15 * STRETCH)]
+        points[STRETCH + 5] = point(STRETCH + 5, value=99.0)
+        log(workspace.database, run_id, points)
+        # What came before marks were kept is marked when a chart is asked for.
+        with workspace.database.write() as tx:
+            while tx.logged_runs.mark(run_id, "m"):
+                pass
+        drawn = curves(workspace, run_id, ["m"])["m"]
+        assert len(drawn) <= 2_000
+        assert max(each.value for each in drawn) == 99.0
+        assert (drawn[0].step, drawn[-1].step) == (0, 15 * STRETCH - 1)
+        late = point(7 * STRETCH + 1, value=-5.0, ms=3)
+        log(workspace.database, run_id, [late])
+        assert min(each.value for each in curves(workspace, run_id, ["m"])["m"]) == -5.0
+
+        with workspace.database.write() as tx:
+            turn_run(tx, run_id, Lifecycle.DELETED, 0)
+        free(workspace, older_than=timedelta(0), actor="ana")
+        with workspace.database.read() as tx:
+            for table in (metric_points, metric_marks, metric_marked):
+                count = select(func.count()).select_from(table)
+                assert tx.logged_runs.connection.execute(count).scalar_one() == 0  # type: ignore[attr-defined]
+
+
+def test_a_history_that_is_not_marked_yet_is_marked_when_its_chart_is_asked_for(tmp_path: Path) -> None:
+    with begin(tmp_path / "root") as workspace:
+        with workspace.database.write() as tx:
+            run_id = create_run(tx, NewRun(experiment_id=0, started_ms=0)).run_id
+            run = tx.logged_runs._row(run_id).position  # type: ignore[attr-defined]
+            rows = [
+                {
+                    "run": run,
+                    "key": "m",
+                    "timestamp_ms": step,
+                    "step": step,
+                    "value": float(step == 777),
+                    "is_nan": False,
+                }
+                for step in range(60_000)
+            ]
+            add_new(tx.logged_runs.connection, metric_points, rows)  # type: ignore[attr-defined]
+        drawn = curves(workspace, run_id, ["m"])["m"]
+        assert len(drawn) <= 2_000
+        assert [each.step for each in drawn if each.value == 1.0] == [777]
