@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 from tests.operate.tiny import begin
+from tests.stores.conftest import BOTH
 
 from mainspring.operate.curves import curves
 from mainspring.operate.free import free
@@ -68,7 +69,7 @@ def test_extremes_ends_and_late_points_are_among_the_points_of_a_chart(
             pass
         found, more = read_curve(connection, run, "m", most=1_000)
         nested.rollback()
-    shown = {(row.timestamp_ms, row.step, row.value, row.is_nan) for row in found}
+    shown = {tuple(each) for each in found}
     assert not more
     assert shown <= known
     if known:
@@ -90,8 +91,7 @@ def log(database: Database, run_id: str, points: list[Metric]) -> None:
             tx.logged_runs.log(run_id, points[first : first + 1000])
 
 
-@pytest.mark.server("postgresql")
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", BOTH)
 def test_of_a_long_history_few_points_are_read_and_no_peak_is_missed(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:

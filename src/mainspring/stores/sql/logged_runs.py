@@ -10,7 +10,7 @@ import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -230,10 +230,14 @@ class SqlLoggedRunStore:
 
     def curve(self, run_id: str, key: str, *, shown: int, most: int) -> tuple[tuple[Metric, ...], bool]:
         rows, more = read_curve(self.connection, self._row(run_id).position, key, most=most)
-        rows = sorted(rows, key=attrgetter("step", "timestamp_ms"))
-        values = [math.nan if row.is_nan else row.value for row in rows]
-        places = thin_places([row.step for row in rows], values, shown)
-        return tuple(_point(rows[place]) for place in places), not more
+        rows.sort(key=itemgetter(1, 0))
+        values = [math.nan if is_nan else value for _, _, value, is_nan in rows]
+        kept = [rows[place] for place in thin_places([row[1] for row in rows], values, shown)]
+        points = (
+            Metric(key=key, value=math.nan if is_nan else value, timestamp_ms=timestamp_ms, step=step)
+            for timestamp_ms, step, value, is_nan in kept
+        )
+        return tuple(points), not more
 
     def mark(self, run_id: str, key: str) -> bool:
         return mark(self.connection, self._row(run_id).position, key)
