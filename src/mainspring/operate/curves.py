@@ -17,7 +17,7 @@ _MOST = 50_000
 
 
 def curves(workspace: Workspace, run_id: str, keys: Iterable[str]) -> dict[str, tuple[Metric, ...]]:
-    """Give the points of metrics of a run that are seen in a chart, by step: the extremes of each stretch among them.
+    """Give the points of metrics of a run that a chart shows, by step: the extremes of each stretch of time among them.
 
     A long history that was logged before stretches were kept is divided now, once, which takes a few seconds for a
     million points.

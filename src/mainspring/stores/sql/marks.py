@@ -1,8 +1,9 @@
 """Points of long histories that a chart of them needs, kept beside the points: of each stretch four.
 
 A history is marked in stretches of 4,096 points in the order in which it is told, but for the last two. Of each the
-first, the last, the least and the largest point are marks. So a chart of ten million points reads ten thousand, and
-misses no extreme. A point that comes so late that its stretch was marked before is a mark itself.
+first, the last, the least and the largest point are marks. So a chart of ten million points reads ten thousand,
+with the extremes of every stretch of time; those of one range of steps may be missing where another one was logged at
+the same time. A point that comes so late that its stretch was marked before is a mark itself.
 
 A history is looked at when the hash of a point says so, which is every 1,024th time: that needs no count that writers
 would have to share. What two of them mark at once is the same.
