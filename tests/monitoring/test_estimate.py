@@ -303,3 +303,16 @@ def test_rows_that_are_no_labelled_predictions_are_refused(
     columns = {"score": np.array(scores)}
     with pytest.raises(RowsMismatch, match=why):
         LabelledRows.of(columns, frame(columns), score="score", outcomes=np.array(outcomes))
+
+
+@given(st.lists(st.sampled_from([0.0, -0.0, 1.0, 2.5, -3.0, 1e6, 1e6 + 1]), min_size=500, max_size=600))
+@settings(max_examples=20)
+def test_rows_lie_in_the_cells_that_their_profile_counts_them_in(values: list[float]) -> None:
+    columns: Columns = {"whole": np.array(values), "score": np.full(len(values), 0.5)}
+    summary = profile(columns)
+    outcomes = np.arange(len(values)) % 2 == 0
+    reference = LabelledRows.of(columns, summary.frame, score="score", outcomes=outcomes)
+    for (name, cells), codes in zip(reference.cells.items(), reference.codes, strict=True):
+        counts = cells.counts(name, summary.columns[name])
+        assert counts is not None
+        assert np.bincount(codes, minlength=len(counts)).tolist() == counts.tolist()

@@ -28,7 +28,7 @@ from mainspring.monitoring.profiles import (
     ProfileMismatch,
     profile,
 )
-from mainspring.monitoring.profiles.buckets import bucket_ends
+from mainspring.monitoring.profiles.buckets import bucket_keys
 
 __all__ = ["Estimability", "Estimate", "Estimates", "LabelledRows", "RowsMismatch", "estimate"]
 
@@ -38,14 +38,15 @@ _FORMAT = 1
 _LEAST_ROWS, _LEAST_OUTCOMES = 500, 50
 _LEAST_WINDOW, _LEAST_EVENTS = 200, 30
 _MOST_ROWS = 10_000
-_SCORE_CELLS, _CELLS, _CATEGORIES, _NAMES = 20, 8, 10, 250
-_LEAST_IN_CELL = 20
-_ROWS_PER_EVENT, _MOST_EVENTS = 25, 150
+_CELLS, _SCORE_KNOTS, _KNOTS, _CATEGORIES, _NAMES = 32, 12, 6, 10, 250
+_LEAST_APART = 20
+_ROWS_PER_MOMENT, _MOST_MOMENTS = 25, 150
 _UNSEEN = 0.01
 _LEAST_EFFECTIVE = 0.05
 _CERTAINTY = 2.2e-16
 _OTHER_FRAME = "the window was not profiled in the frame of the labelled rows"
-_HALF = NormalDist().inv_cdf(0.95)
+_NORMAL = NormalDist()
+_HALF = _NORMAL.inv_cdf(0.95)
 
 
 class RowsMismatch(Invalid):
@@ -124,18 +125,18 @@ class _Numbers(msgspec.Struct, frozen=True, kw_only=True, tag="numbers"):
     keys: tuple[int, ...]
 
     @classmethod
-    def of(cls, column: NumberProfile, cells: int) -> Self:
+    def of(cls, column: NumberProfile) -> Self:
         if not column.buckets:
             return cls(offset=column.offset, keys=())
-        inner = {column.key_at(share / cells) for share in range(1, cells)}
+        inner = {column.key_at(share / _CELLS) for share in range(1, _CELLS)}
         outer = {column.buckets[0][0] - 1, column.buckets[-1][0]}
         return cls(offset=column.offset, keys=tuple(sorted(inner | outer)))
 
     def codes(self, values: Any) -> NDArray[np.uint8]:
         numbers = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
-        edges = self.offset + bucket_ends(np.array(self.keys, np.int64))[1]
-        found = np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers))
-        return found.astype(np.uint8)
+        # By the buckets themselves: an edge that has the offset put back is rounded, and a zero has no width.
+        cells = np.searchsorted(self.keys, bucket_keys(numbers, self.offset))
+        return np.where(np.isnan(numbers), len(self.keys) + 1, cells).astype(np.uint8)
 
     def counts(self, name: str, column: ColumnProfile) -> NDArray[np.int64]:
         if not isinstance(column, NumberProfile) or column.offset != self.offset:
@@ -144,19 +145,33 @@ class _Numbers(msgspec.Struct, frozen=True, kw_only=True, tag="numbers"):
         return np.array([*np.diff(reached), column.missing])
 
     def coarse(self, codes: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
-        """Codes of at most so many cells: numbers have few."""
-        assert len(self.keys) + 2 <= most
-        return codes
+        """Codes of at most so many cells: neighbours among those inside go together."""
+        inside, room = len(self.keys) - 1, most - 3
+        together = max(1, -(-inside // room))
+        joined = [0, *(1 + place // together for place in range(inside))]
+        above = joined[-1] + 1
+        return np.array([*joined, above, above + 1], dtype=np.uint8)[codes]
 
-    def events(self, known: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
-        """Which cells lie at or below an edge, where enough rows lie between, and which is that of no value."""
-        cells, reached, last = np.arange(len(known)), known.cumsum(), 0
-        found = []
-        for edge in range(1, len(self.keys) - 1):
-            if reached[edge] - last >= _LEAST_IN_CELL:
-                found.append(cells <= edge)
-                last = reached[edge]
-        return [*found, cells == cells[-1]]
+    def moments(self, known: NDArray[np.int64], knots: int) -> list[Floats]:
+        """How far a value lies up its distribution, how far above each of some knots, and whether there is none.
+
+        The scale is that of a normal distribution with the same ranks. A knot has enough rows on either side.
+        """
+        given, missing = known[:-1], (np.arange(len(known)) == len(known) - 1).astype(np.float64)
+        total = given.sum()
+        if not total:
+            return [missing]
+        reached = given.cumsum()
+        ranks = np.clip((reached - given / 2) / total, 1e-4, 1 - 1e-4)
+        scale = np.array([_NORMAL.inv_cdf(rank) for rank in ranks])
+        places: list[int] = []
+        for knot in range(1, knots + 1):
+            place = int(np.searchsorted(reached, total * knot / (knots + 1)))
+            before = reached[places[-1]] if places else 0
+            if place and min(reached[place - 1] - before, total - reached[place]) >= _LEAST_APART:
+                places.append(place)
+        found = [scale, *(np.maximum(scale - scale[place], 0) for place in places)]
+        return [*(np.append(each, 0.0) for each in found), missing]
 
 
 class _Categories(msgspec.Struct, frozen=True, kw_only=True, tag="categories"):
@@ -189,10 +204,10 @@ class _Categories(msgspec.Struct, frozen=True, kw_only=True, tag="categories"):
         missing = codes == len(self.names) + 1
         return np.where(missing, other + 1, np.minimum(codes, other)).astype(np.uint8)
 
-    def events(self, known: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
-        """Which cell is each frequent category's, and which that of no value."""
-        cells = np.arange(len(known))
-        return [*(cells == place for place in range(min(len(self.names), _CATEGORIES))), cells == cells[-1]]
+    def moments(self, known: NDArray[np.int64], knots: int) -> list[Floats]:
+        """Whether a value is each of the frequent categories, and whether there is none."""
+        one = np.eye(len(known))
+        return [*one[: min(len(self.names), _CATEGORIES)], one[-1]]
 
 
 class _Head(msgspec.Struct):
@@ -326,7 +341,7 @@ class LabelledRows:
         for name in sorted(columns):
             column = summary.columns[name]
             if isinstance(column, NumberProfile):
-                numbers = _Numbers.of(column, _SCORE_CELLS if name == score else _CELLS)
+                numbers = _Numbers.of(column)
                 codes.append(numbers.codes(columns[name]))
                 cells[name] = numbers
             elif isinstance(column, CategoryProfile):
@@ -432,15 +447,16 @@ def estimate(reference: LabelledRows, window: Profile) -> Estimates:
     alarm.
 
     *How.* The reference's rows get the weights nearest to even ones, in Kullback-Leibler divergence, under which each
-    event has the window's share [1]_: a score up to each of 19 quantiles, a number up to each of 7, each of the 10 most
-    frequent categories, no value. Where there are more events than a 25th of the rows, or than 150, the columns that
-    have moved most come first; no label has a say in which. To balance scores alone is a histogram's calibration, as
-    CBPE is an isotonic one [2]_, and wants the chance given the score to stay. To balance inputs too corrects what
-    scores do not tell, as PAPE does with a classifier [2]_. The estimate is consistent where the logarithm of the
-    density ratio is a sum over events, or what a row adds to the metric is; of a change in how columns go together it
-    sees what the scores see of it.
+    moment has the window's mean [1]_: of a number where it lies, on the scale of a normal distribution with its ranks
+    in the reference, and how far above each of 6 quantiles, 12 of scores; whether a category is each of the 10 most
+    frequent; whether there is no value. A number's place is that of its cell, a 32nd of the reference. Where there are
+    more moments than a 25th of the rows, or than 150, the columns that have moved most come first; no label has a say
+    in which. To balance scores alone is a calibration, as CBPE is an isotonic one [2]_, and wants the chance given the
+    score to stay. To balance inputs too corrects what scores do not tell, as PAPE does with a classifier [2]_. The
+    estimate is consistent where the logarithm of the density ratio is a sum over moments, or what a row adds to the
+    metric is; of a change in how columns go together it sees what the scores see of it.
 
-    *The interval* is normal, from the influence of each row on the metric, less its regression on the events [3]_.
+    *The interval* is normal, from the influence of each row on the metric, less its regression on the moments [3]_.
     With e this rest over one minus the row's leverage, the variance is ``sum(w**2 e**2)`` for the reference and
     ``sum(w e**2) / m`` for the m labels to come.
 
@@ -474,8 +490,8 @@ def estimate(reference: LabelledRows, window: Profile) -> Estimates:
                 f"{unseen:.1%} of {column.name} lies outside what labelled rows have had",
                 rows,
             )
-    events, shares = _events(reference, columns)
-    weights = _balance(events, shares)
+    moments, means = _moments(reference, columns)
+    weights = _balance(moments, means)
     effective = 0.0 if weights is None else 1 / float(weights @ weights)
     if weights is None or effective < _LEAST_EFFECTIVE * reference.rows:
         return _refused(
@@ -485,7 +501,7 @@ def estimate(reference: LabelledRows, window: Profile) -> Estimates:
             rows,
         )
     metrics, withheld = {}, {}
-    spread = _spread(events, weights)
+    spread = _spread(moments, weights)
     for metric, (counted, value, influence) in _influences(reference, weights).items():
         if min(counted * rows, counted * effective) < _LEAST_EVENTS:
             withheld[metric] = (
@@ -540,35 +556,37 @@ def _counted(reference: LabelledRows, window: Profile) -> Iterator[_Column]:
             yield _Column(name, cells, codes, counts, np.bincount(codes, minlength=len(counts)))
 
 
-def _events(reference: LabelledRows, columns: Sequence[_Column]) -> tuple[Floats, Floats]:
-    """Events as columns of 0 and 1 over the labelled rows, and their shares of the window."""
-    found: list[tuple[float, list[tuple[NDArray[np.bool_], float]]]] = []
+def _moments(reference: LabelledRows, columns: Sequence[_Column]) -> tuple[Floats, Floats]:
+    """Moments of the labelled rows, a column for each, and their means in the window."""
+    found: list[tuple[float, list[tuple[Floats, float]]]] = []
     for column in columns:
-        moved, chosen, rows = 0.0, [], int(column.counts.sum())
-        for event in column.cells.events(column.known):
-            inside = int(column.known[event].sum())
-            if not _LEAST_IN_CELL <= inside <= reference.rows - _LEAST_IN_CELL:
+        moved, chosen = 0.0, []
+        before, now = (each / each.sum() for each in (column.known, column.counts))
+        is_score = column.name == reference.score
+        for moment in column.cells.moments(column.known, _SCORE_KNOTS if is_score else _KNOTS):
+            usual = float(before @ moment)
+            if column.known[moment != moment[column.known.argmax()]].sum() < _LEAST_APART:
                 continue
-            share, before = int(column.counts[event].sum()) / rows, inside / reference.rows
-            sd = math.sqrt(before * (1 - before) * (1 / reference.rows + 1 / rows))
-            moved = max(moved, abs(share - before) / sd)
-            chosen.append((event[column.codes], share))
-        found.append((math.inf if column.name == reference.score else moved, chosen))
-    most = min(reference.rows // _ROWS_PER_EVENT, _MOST_EVENTS)
-    kept: list[tuple[NDArray[np.bool_], float]] = []
+            mean, variance = float(now @ moment), float(before @ (moment - usual) ** 2)
+            sd = math.sqrt(variance * (1 / reference.rows + 1 / int(column.counts.sum())))
+            moved = max(moved, abs(mean - usual) / sd)
+            chosen.append((moment[column.codes], mean))
+        found.append((math.inf if is_score else moved, chosen))
+    most = min(reference.rows // _ROWS_PER_MOMENT, _MOST_MOMENTS)
+    kept: list[tuple[Floats, float]] = []
     for _, chosen in sorted(found, key=lambda pair: -pair[0]):
         if len(kept) + len(chosen) <= most:
             kept += chosen
-    events = np.empty((reference.rows, len(kept)))
-    for place, (event, _) in enumerate(kept):
-        events[:, place] = event
-    return events, np.array([share for _, share in kept], dtype=np.float64)
+    moments = np.empty((reference.rows, len(kept)))
+    for place, (moment, _) in enumerate(kept):
+        moments[:, place] = moment
+    return moments, np.array([mean for _, mean in kept], dtype=np.float64)
 
 
-def _balance(events: Floats, shares: Floats) -> Floats | None:
-    """Weights of sum 1 under which events have their shares; None where no weights do."""
-    apart = events - shares
-    tilt, ridge = np.zeros(len(shares)), 1e-6
+def _balance(moments: Floats, means: Floats) -> Floats | None:
+    """Weights of sum 1 under which moments have their means; None where no weights do."""
+    apart = moments - means
+    tilt, ridge = np.zeros(len(means)), 1e-6
 
     def potential(tilt: Floats) -> tuple[float, Floats]:
         exponent = apart @ tilt
@@ -597,9 +615,9 @@ def _balance(events: Floats, shares: Floats) -> Floats | None:
     return None
 
 
-def _spread(events: Floats, weights: Floats) -> Callable[[Floats, int], float]:
+def _spread(moments: Floats, weights: Floats) -> Callable[[Floats, int], float]:
     """Variance of a metric of a window, from the influence of each row of the reference and the window's rows."""
-    design = np.column_stack([np.ones(len(weights)), events])
+    design = np.column_stack([np.ones(len(weights)), moments])
     inverse = np.linalg.pinv((design * weights[:, None]).T @ design, hermitian=True)
     leverage = weights * np.einsum("ij,jk,ik->i", design, inverse, design, optimize=True)
 

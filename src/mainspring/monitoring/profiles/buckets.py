@@ -7,7 +7,7 @@ of a positive number, 0x7FFF minus those of a negative one without its sign. Tho
 
 from __future__ import annotations
 
-__all__ = ["GREATEST", "LEAST", "bucket_counts", "bucket_ends"]
+__all__ = ["GREATEST", "LEAST", "bucket_counts", "bucket_ends", "bucket_keys"]
 
 from typing import Any
 
@@ -52,6 +52,12 @@ def bucket_counts(values: NDArray[np.float64], offset: float) -> tuple[NDArray[n
     negative = np.searchsorted(bits, 0x8000)
     keys = np.concatenate([0xFFFF - bits[negative:][::-1], 0x8000 + bits[:negative]])
     return keys, np.concatenate([counts[negative:][::-1], counts[:negative]])
+
+
+def bucket_keys(values: NDArray[np.float64], offset: float) -> NDArray[np.int64]:
+    """Key of the bucket of each value, as `bucket_counts` counts it."""
+    bits = _bits(values, offset, np.empty(len(values)))
+    return np.where(bits >= 0x8000, 0xFFFF - bits, 0x8000 + bits)
 
 
 def _bits(values: NDArray[np.float64], offset: float, into: NDArray[np.float64]) -> NDArray[np.int64]:
