@@ -41,6 +41,7 @@ __all__ = [
     "LabelDelay",
     "Latency",
     "Linear",
+    "Lists",
     "MainspringError",
     "Mean",
     "Metric",
@@ -132,6 +133,7 @@ from mainspring.product import (
     Servable,
     step,
 )
+from mainspring.ranking import Lists
 from mainspring.strategy import (
     ABTest,
     AllAtOnce,

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from mainspring.declared import Value, need
+from mainspring.ranking import Lists
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,8 @@ class BinaryClassification(Value, frozen=True):
         The dataset's column that holds the truth; null as long as it is unknown.
     positive : bool, int or str
         The value that counts as 1.
+    lists : Lists, optional
+        Where rows are put in order by their probability: which rows, and how many places count.
     """
 
     answer: ClassVar[Literal["probability", "prediction"]] = "probability"
@@ -34,6 +37,7 @@ class BinaryClassification(Value, frozen=True):
 
     label: str
     positive: bool | int | str = True
+    lists: Lists | None = None
 
     def outcome(self, value: bool | int | float | str) -> float:
         """Give the truth that a label stands for: 1 or 0."""
@@ -81,6 +85,8 @@ class Regression(Value, frozen=True):
     """What gates can ask for."""
     losses: ClassVar[tuple[str, ...]] = ("mae", "mse", "mape")
     """The metrics that are means over labelled rows, and better when lower; the first is the usual one."""
+    lists: ClassVar[None] = None
+    """Numbers put nothing in order."""
 
     label: str
     low: float

@@ -16,7 +16,8 @@ from mainspring.events import EventType
 from mainspring.loop import CycleOutcome
 from mainspring.operate.controller import turn
 from mainspring.operate.data.publish import add_batch
-from mainspring.operate.declare import DeclarationInvalid
+from mainspring.operate.declare import DeclarationInvalid, declare
+from mainspring.operate.request import request_training
 from mainspring.workspace import Workspace
 
 
@@ -42,6 +43,19 @@ def judged(workspace: Workspace, rows: pl.DataFrame) -> tuple[CycleOutcome | Non
         (told,) = [each for each in tx.ledger.entries() if each.type == EventType.CANDIDATE_JUDGED]
     checks = json.loads(told.data)["verdict"]["checks"]
     return cycle.outcome, {each["gate"]: each["reason"] for each in checks}
+
+
+def test_a_holdout_that_is_declared_otherwise_is_drawn_from_the_same_data_anew(tmp_path: Path) -> None:
+    with begin(tmp_path / "root") as workspace:
+        judged(workspace, orders(days=30))
+        file = tmp_path / "root" / "product.py"
+        file.write_text(declared("ms.Stratified(0.2)")(file.read_text()))
+        declare(workspace, actor="test")
+        request_training(workspace, "tiny", request_id="drawn", actor="test", reason="drawn")
+        turn(workspace)
+        with workspace.database.read() as tx:
+            _, newest = tx.loop.cycles("tiny")
+    assert newest.outcome is not CycleOutcome.FAILED, newest.reason
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from mainspring.gates.metrics import METRICS, higher_is_better
 from mainspring.gates.verdict import Check, Outcome
 from mainspring.metric import MetricSpec
 from mainspring.product import AtLeast, Gate, NoLeakage, NotWorseThan, Servable
+from mainspring.ranking import LIST_METRICS
 
 
 def check(
@@ -64,6 +65,8 @@ def _known(metric: str, own: Sequence[MetricSpec]) -> _Known:
             return _Known(each.better == "higher", each.fault and f"{metric} cannot be told: {each.fault}")
     if metric in METRICS:
         return _Known(higher_is_better(metric))
+    if metric in LIST_METRICS:
+        return _Known(upward=True)
     return _Known(fault=f"no metric is called {metric!r}")
 
 

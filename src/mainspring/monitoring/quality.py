@@ -86,6 +86,8 @@ _LOSSES: Mapping[str, Levels] = MappingProxyType(
     {
         "error": Levels(lower=(0.0, 1.0), upper=(0.0, 1.0), unit=1.0),
         "brier": _EVEN,
+        "ndcg": _EVEN,
+        "mrr": _EVEN,
         "log_loss": Levels(lower=_EVEN.lower, upper=_EVEN.upper, unit=_LOG_LOSS_NATS),
         "mae": _finer(2),
         "mse": _finer(4),
@@ -97,8 +99,8 @@ _LOSSES: Mapping[str, Levels] = MappingProxyType(
 def loss_levels(loss: str) -> Levels:
     """Levels of a loss.
 
-    There are ``error`` (0 or 1), ``brier`` (in [0, 1]), ``log_loss`` (clipped at 4 nats), and ``mae``, ``mse`` and
-    ``mape``, as shares of the greatest that a row can have.
+    There are ``error`` (0 or 1), ``brier`` (in [0, 1]), ``log_loss`` (clipped at 4 nats), of lists what they lack of an
+    ``ndcg`` or ``mrr`` of 1, and ``mae``, ``mse`` and ``mape``, as shares of the greatest that a row can have.
 
     Raises
     ------

@@ -37,7 +37,8 @@ class Gap:
 class OpenPrediction:
     """A prediction that is open to labels: to its first ones, and to better ones.
 
-    `groups` are the slices that it is in, of those that monitors look at.
+    `groups` are the slices that it is in, of those that monitors look at. `list_id` names the rows that it is put in
+    order with; empty where it is in no list.
     """
 
     prediction_id: str
@@ -47,6 +48,7 @@ class OpenPrediction:
     unit: str
     score: float
     groups: tuple[str, ...] = ()
+    list_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,10 @@ class MonitoringStore(Protocol):
 
     def find_open(self, ids: Iterable[str]) -> Mapping[str, OpenPrediction]:
         """Give the predictions with these ids; ids that are not kept are left out."""
+        ...
+
+    def in_lists(self, list_ids: Iterable[str]) -> Mapping[str, Sequence[OpenPrediction]]:
+        """Give the predictions of these lists, each ordered by id; lists that are not kept are left out."""
         ...
 
     def unlabelled(self, product: str, *, since: datetime, until: datetime) -> Iterator[OpenPrediction]:

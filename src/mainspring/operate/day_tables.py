@@ -30,7 +30,7 @@ from mainspring.operate.judging import read_columns
 from mainspring.operate.sights.drift import SLICES
 from mainspring.operate.sights.joint import ROWS
 from mainspring.operate.sights.operation import OPERATION
-from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
+from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED, LISTS, ListCounts
 from mainspring.operate.sights.scores import AUDITED, SCORES
 from mainspring.task import BinaryClassification
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mainspring.stores.sql.database import Transaction
     from mainspring.task import Task
 
-_Table = TypeVar("_Table", ScoreTable, OperationTable, LossTable, RowSample, ProfileSet)
+_Table = TypeVar("_Table", ScoreTable, OperationTable, LossTable, RowSample, ProfileSet, ListCounts)
 
 Place: TypeAlias = tuple[str, int, date]
 """A product, a version, and a day."""
@@ -78,7 +78,7 @@ class DayTables:
     Attributes
     ----------
     tx : Transaction
-    quality, scores, operation, losses : dict
+    quality, scores, operation, lists, losses : dict
         What is to be added, by place; losses, as shares of the greatest, by the kind of their table.
     """
 
@@ -88,6 +88,7 @@ class DayTables:
     )
     scores: dict[Place, ScoreTable] = field(default_factory=lambda: defaultdict(ScoreTable))
     operation: dict[Place, OperationTable] = field(default_factory=lambda: defaultdict(OperationTable))
+    lists: dict[Place, ListCounts] = field(default_factory=lambda: defaultdict(ListCounts))
     losses: dict[tuple[str, int, str, date], list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def ask(self, place: Place, prediction_id: str, score: float, groups: Sequence[str], task: Task) -> None:
@@ -124,6 +125,18 @@ class DayTables:
                 self.losses[prediction.product, prediction.version, name + by, day].append(
                     loss / task.span(name)
                 )
+
+    def ask_list(self, place: Place) -> None:
+        """Add a list that was answered."""
+        self.lists[place] = self.lists[place].merge(ListCounts(asked=1))
+
+    def measure_list(self, place: Place, losses: Mapping[str, float] | None, came_at: datetime) -> None:
+        """Add a list of which the last label came: its losses, None where no row was right."""
+        found = ListCounts(without=1) if losses is None else ListCounts(measured=1)
+        self.lists[place] = self.lists[place].merge(found)
+        for by, day in ((BY_LABELLED, came_at.date()), (BY_ASKED, place[2])):
+            for name, loss in (losses or {}).items():
+                self.losses[place[0], place[1], name + by, day].append(loss)
 
     def truth(self, prediction: OpenPrediction, outcome: float, sign: int, task: Task) -> dict[str, float]:
         """Add a label to the sums of the prediction's day, or with a sign of -1 take it out again; give its losses."""
@@ -194,6 +207,8 @@ class DayTables:
             self._add(place, SCORES, scores, ScoreTable.from_json)
         for place, operation in self.operation.items():
             self._add(place, OPERATION, operation, OperationTable.from_json)
+        for place, lists in self.lists.items():
+            self._add(place, LISTS, lists, ListCounts.from_json)
         for (product, version, kind, day), shares in self.losses.items():
             losses = LossTable.of_shares(kind.removesuffix(BY_ASKED), np.array(shares))
             self._add((product, version, day), kind, losses, LossTable.from_json)
@@ -203,7 +218,7 @@ class DayTables:
                 for (product, version, day), sums in sorted(self.quality.items())
             ]
         )
-        for each in (self.scores, self.operation, self.losses, self.quality):
+        for each in (self.scores, self.operation, self.lists, self.losses, self.quality):
             each.clear()
 
     def _add(self, place: Place, kind: str, added: _Table, read: Callable[[str], _Table]) -> None:

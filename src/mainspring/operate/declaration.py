@@ -55,9 +55,10 @@ from mainspring.product import (
     ProductSpec,
     StepSpec,
 )
+from mainspring.ranking import LIST_METRICS, Lists
 from mainspring.ref import InvalidName, check_name
 from mainspring.rollouts.choice import strategy_faults
-from mainspring.strategy import LOSSES, Shadow
+from mainspring.strategy import LOSSES, ABTest, Canary, Linear, Shadow
 from mainspring.task import BinaryClassification, Regression
 from mainspring.training import WEIGHT, ByGroup, Stratified, Weighted
 
@@ -412,12 +413,20 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
             "there are none, so every candidate would be promoted.",
             f'Add one, such as ms.AtLeast("{product.task.metrics[-1]}", 0.6).',
         )
-    measures = (*product.task.metrics, *(each.name for each in product.metrics))
+    lists = product.task.lists
+    of_lists = LIST_METRICS if lists else ()
+    measures = (*product.task.metrics, *of_lists, *(each.name for each in product.metrics))
+    if lists is not None:
+        yield from _list_faults(lists, product, own)
     for gate in product.gates:
         if isinstance(gate, AtLeast | NotWorseThan) and gate.metric not in measures:
             kind = type(product.task).__name__
             mend = f"Use one of {', '.join(measures)}."
             yield Fault(f"gate {type(gate).__name__}", f"knows no metric {gate.metric!r} of {kind}.", mend)
+        if isinstance(gate, AtLeast) and gate.metric in of_lists and gate.slices:
+            yield Fault(
+                "gate AtLeast", f"cannot ask slices for {gate.metric!r}.", "A list may have rows of several."
+            )
         if isinstance(gate, NoLeakage):
             for name in sorted({*gate.known} - {*product.inputs}):
                 yield Fault("gate NoLeakage", f"{name!r} is known and no input.", "Leave it out.")
@@ -512,13 +521,28 @@ def _faults(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpec])
                 yield Fault(f"gate AtLeast slices {name!r}", "is no input.")
 
 
+def _list_faults(lists: Lists, product: Product, own: DatasetSpec) -> Iterator[Fault]:
+    yield from _missing("lists", own, (lists.column,), f"is no column of dataset {own.name!r}.")
+    if product.log_sample != 1:
+        yield Fault(
+            "log_sample", "is below 1, so that lists would lack rows.", "Log all rows, or drop lists."
+        )
+    strategy = product.rollout.then if isinstance(product.rollout, Shadow) else product.rollout
+    if isinstance(strategy, Canary | Linear | ABTest) and strategy.split_by is None:
+        yield Fault(
+            "rollout",
+            "splits requests row by row, so that several versions would answer one list.",
+            "Name a split_by that the rows of a list have in common.",
+        )
+
+
 def _metric_faults(product: Product) -> Iterator[Fault]:
     strategy = product.rollout.then if isinstance(product.rollout, Shadow) else product.rollout
     compared = {getattr(each, "metric", "") for each in (*strategy.guards, getattr(strategy, "goal", None))}
     for name, count in Counter(each.name for each in product.metrics).items():
         if count > 1:
             yield Fault(f"metric {name!r}", f"is declared {count} times.", "Each needs a name of its own.")
-        if name in {*METRICS, *SCORE_METRICS, *LOSSES}:
+        if name in {*METRICS, *SCORE_METRICS, *LOSSES, *LIST_METRICS}:
             mend = "Name it otherwise, or leave it out."
             yield Fault(f"metric {name!r}", "is the name of one that every product has.", mend)
         if name in compared:
@@ -554,11 +578,12 @@ def _watched_metrics(monitor: Monitor, product: Product) -> tuple[str, ...]:
     task, own = product.task, [each.name for each in product.metrics]
     if isinstance(monitor, Fairness):
         return tuple(each for each in GAPS if (each == "mae") == isinstance(task, Regression))
-    if isinstance(task, BinaryClassification):
-        return (*(each for each in SCORE_METRICS if each not in Regression.losses), *own)
     sliced = isinstance(monitor, AuditedQuality) or (
         isinstance(monitor, Quality) and bool(monitor.slices or monitor.strata)
     )
+    if isinstance(task, BinaryClassification):
+        of_lists = LIST_METRICS if task.lists and not sliced else ()
+        return (*(each for each in SCORE_METRICS if each not in Regression.losses), *of_lists, *own)
     return (*(each for each in task.losses if not sliced or each in SCORE_METRICS), *own)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["LABELS_READ", "NEWEST_READ", "fits", "ingest", "log_counts"]
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from mainspring.operate.judging import PREDICTION, slice_value
 from mainspring.operate.logs import Log, log_folders, tell
 from mainspring.operate.references import reference_of, scores_of, task_of
 from mainspring.operate.unit_outcomes import metrics_of, units_of
+from mainspring.ranking import list_losses
 from mainspring.ref import ModelRef
 from mainspring.registry import ModelVersionNotFound
 from mainspring.rollouts import Rollout, UnitOutcome
@@ -102,7 +103,8 @@ def log_counts(tx: Transaction, product: str | None) -> dict[str, int]:
     they have counted before), `of_unknown_version` (counted, but not in a profile), and what the gateway has left out:
     `unsampled`. Values that it has left out: `redacted`; those that are not of the type which their version was made
     with, and are missing to monitors: `mistyped_values`; and those that are not of the type which is declared now, kept
-    as their version takes them: `redeclared_values`. Labels:
+    as their version takes them: `redeclared_values`. Lists, of which no order is measured:
+    `lists_of_several_versions` (one has answered a part of it, another the rest). Labels:
     `repeated_labels`, `revised_labels`, `outdated_labels` (known no later than the one at hand, which stays),
     `unfitting_labels` (no value of the label's type, so of another product maybe, or a business metric beyond ±1e15).
     Of no product: `of_unknown_product`, `labels_without_prediction`. Of either: `damaged_records`, which do not say of
@@ -255,6 +257,7 @@ class _Counting:
             if not record.versions:
                 fresh.difference_update(names)
             self._notice_clock(record)
+            self._ask_list(record, fresh)
             logged = tuple(name for name in given if name not in record.redacted)
             for row, version in enumerate(record.versions):
                 if record.ids[row] not in fresh:
@@ -308,6 +311,23 @@ class _Counting:
             if needs_rows(spec.monitors):
                 self.days.sample(place, RowSample.of(*asked_as[product, version, day, logged], asked))
 
+    def _ask_list(self, record: PredictionRecord, fresh: set[str]) -> None:
+        """Count the list that a request is, where its product puts rows in order."""
+        if not self._has_lists(record.product) or not fresh.intersection(record.ids[:1]):
+            return
+        if self._list_of(record):
+            self.days.ask_list((record.product, record.versions[0], record.at.date()))
+        elif record.versions:
+            self.counts[record.product]["lists_of_several_versions"] += 1
+
+    def _list_of(self, record: PredictionRecord) -> str:
+        """Name the list that a request is; empty where it is none, or no version has answered all of it."""
+        whole = self._has_lists(record.product) and len(set(record.versions)) == 1
+        return record.ids[0] if whole else ""
+
+    def _has_lists(self, product: str) -> bool:
+        return self.specs[product].task.lists is not None
+
     def _is_too_old(self, record: PredictionRecord) -> bool:
         """Whether a record may repeat one that is forgotten; counted if so."""
         if record.product not in self.specs or record.at >= self.now - REVISABLE:
@@ -350,10 +370,12 @@ class _Counting:
                     group_name(name, self._slice(record.product, version, name, values[row]))
                     for name, values in sliced.items()
                 ),
+                list_id=list_id,
             )
             for record in records
             if record.product in self.specs
             for sliced in (self._sliced(record),)
+            for list_id in (self._list_of(record),)
             for row, version in enumerate(record.versions)
         ]
 
@@ -408,6 +430,7 @@ class _Counting:
         renewed: dict[tuple[str, str], KnownLabel] = {}
         unknown: list[LabelRecord] = []
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
+        completed: dict[str, datetime] = {}
         for record, entry in entries:
             prediction = open_to.get(entry.prediction_id)
             if prediction is None:
@@ -447,6 +470,8 @@ class _Counting:
                 continue
             if not entry.metric:
                 self.days.label(prediction, figures, entry.known_at, record.at, task)
+                if prediction.list_id:
+                    completed[prediction.list_id] = record.at
             rollout = self._rollout(prediction.product)
             if rollout is not None and prediction.at >= rollout.step_started_at:
                 if not entry.metric:  # both arms by one range, whichever each was judged by
@@ -454,9 +479,27 @@ class _Counting:
                     figures = declared.row_losses(prediction.score, declared.outcome(entry.value))
                 units[rollout.step_id] += metrics_of(prediction, rollout, figures)
         self.tx.monitoring.put_labels(list(renewed.values()))
+        self._measure_lists(completed)
         for rollout_id, seen in units.items():
             self.tx.rollouts.see_units(rollout_id, seen)
         return unknown
+
+    def _measure_lists(self, came: Mapping[str, datetime]) -> None:
+        """Measure the lists that have all their labels since now, by list the moment at which the last one came.
+
+        A first label comes once, so a list is measured once; revised labels leave what detectors have been told.
+        """
+        lists = self.tx.monitoring.in_lists(came)
+        labels = self.tx.monitoring.labels(each.prediction_id for rows in lists.values() for each in rows)
+        for list_id, rows in lists.items():
+            known = [labels.get((each.prediction_id, "")) for each in rows]
+            first = rows[0]
+            task = self._task(first.product, first.version)
+            outcomes = [task.outcome(each.value) for each in known if each is not None]
+            if task.lists is not None and len(outcomes) == len(rows):
+                losses = list_losses([each.score for each in rows], outcomes, task.lists.top)
+                place = first.product, first.version, first.at.date()
+                self.days.measure_list(place, losses, came[list_id])
 
     def _rollout(self, product: str) -> Rollout | None:
         if product not in self.rollouts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Reference", "judge_candidate", "read_columns", "slice_value"]
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
@@ -33,8 +34,9 @@ from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable, group_name
 from mainspring.monitors import AttributionDrift, InputDrift, PredictionDrift, Quality, attributes_of
 from mainspring.operate.ablation import ablated, baseline_of, table_of
 from mainspring.operate.packaging import Package
-from mainspring.operate.tasks import LABEL, Judged
+from mainspring.operate.tasks import LABEL, LIST, Judged
 from mainspring.product import NoLeakage
+from mainspring.ranking import LIST_METRICS, losses_of_lists
 from mainspring.task import BinaryClassification, Regression, Task, answer_shares, counted_losses
 
 if TYPE_CHECKING:
@@ -130,11 +132,13 @@ def judge_candidate(
     candidate = evaluate_for(spec.gates, labels, answers, columns, spec.task.metrics, own)
     if any(isinstance(gate, NoLeakage) for gate in spec.gates):
         candidate = replace(candidate, alone=_alone(spec, rows))
+    candidate = _with_lists(candidate, spec.task, holdout, labels, answers)
     champion: Evaluation | None = None
     if task.champion is not None:
         with deadline(timeout_s):
             _, answered = _answers(task.champion, holdout, blobs, allow_code=allow_code)
         champion = evaluate_for(spec.gates, labels, answered, columns, spec.task.metrics, own)
+        champion = _with_lists(champion, spec.task, holdout, labels, answered)
     given = [column.name for column in spec.inputs if column.name in holdout.columns]
     everything = pl.concat([each.select(given) for each in (rows.train, holdout)])
     sound = np.isfinite(answers)
@@ -152,6 +156,10 @@ def judge_candidate(
         losses={
             name: LossTable.of_shares(name, each / spec.task.span(name)).to_json()
             for name, each in losses.items()
+        }
+        | {
+            name: LossTable.of_shares(name, np.array(each)).to_json()
+            for name, each in _list_losses(spec.task, holdout.filter(sound), truths, given_answers).items()
         },
         **_scores(spec, holdout.filter(sound), given_answers, truths),
         labelled=_labelled(spec.task, asked, inputs.frame, truths, losses).to_json(),
@@ -167,6 +175,30 @@ def judge_candidate(
         reference=blobs.put(msgspec.json.encode(reference)),
         sample=blobs.put(msgspec.json.encode(_sample(model, holdout, answers))),
     )
+
+
+def _list_losses(
+    task: Task, rows: pl.DataFrame, labels: NDArray[Any], answers: NDArray[Any]
+) -> dict[str, list[float]]:
+    """What the order of each list lacks, by metric; nothing where the product puts no rows in order."""
+    if task.lists is None:
+        return {}
+    return losses_of_lists(rows[LIST], answers.tolist(), labels.tolist(), task.lists.top)
+
+
+def _with_lists(
+    found: Evaluation, task: Task, rows: pl.DataFrame, labels: NDArray[Any], answers: NDArray[Any]
+) -> Evaluation:
+    """Add the means over lists, None where an answer is missing or no list has a right row."""
+    import numpy as np
+
+    if task.lists is None:
+        return found
+    losses = _list_losses(task, rows, labels, answers) if np.isfinite(answers).all() else {}
+    means = {
+        name: 1 - math.fsum(lost) / len(lost) if (lost := losses.get(name)) else None for name in LIST_METRICS
+    }
+    return replace(found, metrics={**found.metrics, **means})
 
 
 def read_columns(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "LABEL",
+    "LIST",
     "AddBatch",
     "Added",
     "Answer",
@@ -44,6 +45,9 @@ from mainspring.stores.errors import StoreUnavailable
 
 LABEL = "label"
 """The column that steps see in place of the product's own label: of 0 and 1, or of numbers."""
+
+LIST = "__list"
+"""The column of examples that names the list of a row, where rows are put in order; steps do not see it."""
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):

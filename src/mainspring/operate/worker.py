@@ -29,6 +29,7 @@ from mainspring.operate.joining import join_features
 from mainspring.operate.step_code import is_own
 from mainspring.operate.tasks import (
     LABEL,
+    LIST,
     AddBatch,
     Added,
     Answer,
@@ -197,6 +198,9 @@ class TaskRunner:
         wanted |= {column.name for column in spec.inputs} & {column.name for column in own.columns}
         if drawn := _drawn_by(spec):
             wanted |= {*drawn}
+        lists = spec.task.lists
+        if lists is not None:
+            wanted |= {lists.column}
         frame = rows.sort(own.event_time, *own.key).select(sorted(wanted)).collect()
         frame = join_features(
             frame,
@@ -213,6 +217,7 @@ class TaskRunner:
             _label(spec).alias(LABEL),
             *(column.name for column in spec.inputs),
             *([_places(frame, drawn, salt=f"{spec.name} {spec.seed}")] if drawn else []),
+            *([pl.col(lists.column).cast(pl.String).alias(LIST)] if lists else []),
         )
         return Built(output=self._keep(with_computed(frame, product.computed)))
 
@@ -242,7 +247,7 @@ class TaskRunner:
         )
         rows = window(rows, spec.train_on, event_time=spec.data.event_time, changed_at=changed_at)
         return Split(
-            train=rows.train.drop(PLACE, strict=False),
+            train=rows.train.drop(PLACE, LIST, strict=False),
             holdout=rows.holdout.drop(PLACE, strict=False),
             cut=rows.cut,
         )

@@ -65,6 +65,8 @@ def run_steps(stage: Stage, cycle: Cycle, ask: Ask, *, whole: bool = False) -> l
     inputs = {name: version.digest for name, version in versions.items()} | {"as_of": as_of.isoformat()}
     views = [msgspec.structs.replace(view, online=False) for view in spec.features]  # no matter of training
     computed = {"computed": digest_of_json(msgspec.to_builtins(spec.computed))} if spec.computed else {}
+    # Rows that are drawn have places, by these.
+    drawn = {} if isinstance(spec.holdout, str) else {"drawn": f"{spec.holdout!r} {spec.name} {spec.seed}"}
     declared = msgspec.to_builtins((spec.data, spec.sources, spec.inputs, views, spec.task))
     key = StepKey(
         step="examples",
@@ -72,7 +74,7 @@ def run_steps(stage: Stage, cycle: Cycle, ask: Ask, *, whole: bool = False) -> l
         environment=environment,
         params={},
         seed=0,
-        inputs=inputs | computed,
+        inputs=inputs | computed | drawn,
     )
     tables = {name: version.table_version for name, version in versions.items()}
     build = BuildExamples(product=spec.name, declared=spec.digest, tables=tables, as_of=as_of)

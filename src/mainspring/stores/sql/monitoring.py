@@ -39,6 +39,11 @@ _CHUNK = 500
 _SUMS = tuple(each.name for each in fields(DayQuality) if each.name not in ("product", "version", "day"))
 _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _OPEN = select(open_predictions).where(open_predictions.c.prediction_id.in_(_IDS))
+_LISTED = (
+    select(open_predictions)
+    .where(open_predictions.c.list_id.in_(_IDS), open_predictions.c.list_id != "")
+    .order_by(open_predictions.c.list_id, open_predictions.c.prediction_id)
+)
 _LABELS = select(known_labels).where(known_labels.c.prediction_id.in_(_IDS))
 
 _LABELLED = exists().where(
@@ -89,6 +94,12 @@ class SqlMonitoringStore:
         found = {row.prediction_id: _open(row) for row in self._rows(_OPEN, asked)}
         # In the order of asking: that in which rows leave a table is the database's own.
         return {prediction_id: found[prediction_id] for prediction_id in asked if prediction_id in found}
+
+    def in_lists(self, list_ids: Iterable[str]) -> dict[str, list[OpenPrediction]]:
+        found: dict[str, list[OpenPrediction]] = {}
+        for row in self._rows(_LISTED, list(dict.fromkeys(list_ids))):
+            found.setdefault(row.list_id, []).append(_open(row))
+        return found
 
     def unlabelled(self, product: str, *, since: datetime, until: datetime) -> Iterator[OpenPrediction]:
         open_to = open_predictions.c

@@ -54,7 +54,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0016"
+NEWEST_REVISION = "0017"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"
@@ -329,7 +329,14 @@ open_predictions = Table(
     Column("unit", TEXT, nullable=False),
     Column("score", Double, nullable=False),
     Column("groups", TEXT, nullable=False, server_default="[]"),
+    Column("list_id", TEXT, nullable=False, server_default=""),
     Index("open_predictions_by_time", "at"),
+    Index(
+        "open_predictions_by_list",
+        "list_id",
+        sqlite_where=text("list_id <> ''"),
+        postgresql_where=text("list_id <> ''"),
+    ),
 )
 
 known_labels = Table(

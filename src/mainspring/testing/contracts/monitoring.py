@@ -100,6 +100,15 @@ class MonitoringStoreContract:
         assert store.find_open(["p1", "unknown"]) == {"p1": self.prediction}
         assert list(store.find_open(["p2", "p1", "p2"]).values()) == [second, self.prediction]
 
+    def test_predictions_of_a_list_are_found_together(self, store: MonitoringStore) -> None:
+        first, second, other = (
+            replace(self.prediction, prediction_id=name, list_id=list_id)
+            for name, list_id in (("p2", "p2"), ("p3", "p2"), ("q1", "q1"))
+        )
+        store.add_open([second, first, other, replace(self.prediction, prediction_id="alone")])
+        assert store.in_lists(["p2", "unknown", "p2"]) == {"p2": [first, second]}
+        assert store.in_lists([""]) == {}
+
     def test_thousands_of_predictions_are_found_in_the_order_of_asking(self, store: MonitoringStore) -> None:
         many = [replace(self.prediction, prediction_id=f"p{n:04}") for n in range(2500)]
         assert len(store.add_open(many)) == 2500
