@@ -132,7 +132,7 @@ def train(
     Parameters
     ----------
     examples : polars.DataFrame
-        What `prepare` gives.
+        What `prepare` gives; with weights, where the product's `train_on` gives some.
     fleet : bool
         Learn the habits of single aircraft, too. Their numbers are known of every flight that was flown; of some
         that are cancelled nobody ever says which aircraft it would have been.
@@ -163,7 +163,12 @@ def train(
             "num_threads": 1,
             "verbosity": -1,
         },
-        lightgbm.Dataset(matrix, examples["label"].to_numpy(), feature_name=list(inputs)),
+        lightgbm.Dataset(
+            matrix,
+            examples["label"].to_numpy(),
+            weight=examples["weight"].to_numpy() if "weight" in examples.columns else None,
+            feature_name=list(inputs),
+        ),
         num_boost_round=rounds,
     )
     return ms.Fitted(model=booster, inputs=inputs, encodings=encodings)
