@@ -19,7 +19,7 @@ from mainspring.operate.log_runs import NewRun, create_run, turn_run
 from mainspring.stores.sql import Database
 from mainspring.stores.sql.insert import add_new
 from mainspring.stores.sql.marks import STRETCH, keep_marks, mark, read_curve
-from mainspring.stores.sql.tracking_schema import metric_marked, metric_marks, metric_points
+from mainspring.stores.sql.tracking_schema import metric_late, metric_marked, metric_marks, metric_points
 from mainspring.tracking.record import Lifecycle, Metric
 from mainspring.workspace import open_workspace
 
@@ -50,21 +50,11 @@ def test_extremes_ends_and_late_points_are_among_the_points_of_a_chart(
         run = tx.logged_runs._row(run_id).position  # type: ignore[attr-defined]
         known = set()
         for batch in batches:
-            rows = [
-                {
-                    "run": run,
-                    "key": "m",
-                    "timestamp_ms": ms,
-                    "step": step,
-                    "value": 0.0 if nan else value,
-                    "is_nan": nan,
-                }
-                for ms, step, value, nan in batch
-            ]
+            rows = [row(run, ms, step, 0.0 if nan else value, is_nan=nan) for ms, step, value, nan in batch]
             if rows:
                 add_new(connection, metric_points, rows)
                 keep_marks(connection, run, rows, stretch=SHORT)
-            known |= {(row["timestamp_ms"], row["step"], row["value"], row["is_nan"]) for row in rows}
+            known |= {(each["timestamp_ms"], each["step"], each["value"], each["is_nan"]) for each in rows}
         while mark(connection, run, "m", stretch=SHORT):
             pass
         found, more = read_curve(connection, run, "m", most=1_000)
@@ -73,12 +63,56 @@ def test_extremes_ends_and_late_points_are_among_the_points_of_a_chart(
     assert not more
     assert shown <= known
     if known:
-        assert {min(known), max(known)} <= shown
+        steps = [step for _, step, _, _ in known]
+        assert {min(steps), max(steps)} <= {step for _, step, _, _ in shown}
     told = [value for _, _, value, nan in known if not nan]
     if told:
         assert {min(told), max(told)} <= {value for _, _, value, nan in shown if not nan}
     if len(known) <= 2 * SHORT:
         assert shown == known
+
+
+def arrivals(way: str, steps: int) -> list[tuple[int, int]]:
+    """Moment and step of each point of a history, in the order in which they come."""
+    order = list(range(steps))
+    match way:
+        case "newest first":
+            return [(step, step) for step in reversed(order)]
+        case "four at once":  # each in a quarter of the steps
+            quarter = steps // 4
+            return [(step, step % 4 * quarter + step // 4) for step in order]
+        case "blocks in any order":
+            blocks = [order[first : first + 50] for first in range(0, steps, 50)]
+            return [(step, step) for place in range(len(blocks)) for step in blocks[place * 37 % len(blocks)]]
+        case _:
+            return [(step, step) for step in order]
+
+
+@pytest.mark.parametrize("way", ["in order", "newest first", "four at once", "blocks in any order"])
+def test_each_peak_of_its_neighbourhood_is_drawn_and_few_points_are_read_however_they_come(
+    shared_database: Database, way: str
+) -> None:
+    stretch, steps = 64, 8_000
+    peaks = range(100, steps, 16 * stretch)
+    with shared_database.write() as tx:
+        connection = tx.logged_runs.connection  # type: ignore[attr-defined]
+        nested = connection.begin_nested()
+        tx.experiments.add("e", None, {}, 1)
+        run_id = create_run(tx, NewRun(experiment_id=0, started_ms=0)).run_id
+        run = tx.logged_runs._row(run_id).position  # type: ignore[attr-defined]
+        # Values differ by where they are: a peak of one part of the steps lies below all of another.
+        rows = [
+            row(run, ms, step, 1000.0 * (step * 4 // steps) + (500.0 if step in peaks else step % 7))
+            for ms, step in arrivals(way, steps)
+        ]
+        for first in range(0, steps, 100):
+            add_new(connection, metric_points, rows[first : first + 100])
+            keep_marks(connection, run, rows[first : first + 100], stretch=stretch)
+        found, more = read_curve(connection, run, "m", most=1_000)
+        nested.rollback()
+    assert not more
+    assert {*peaks, 0, steps - 1} <= {step for _, step, _, _ in found}
+    assert len(found) <= steps // 4
 
 
 def point(step: int, value: float = 0.0, ms: int | None = None) -> Metric:
@@ -124,7 +158,7 @@ def test_of_a_long_history_few_points_are_read_and_no_peak_is_missed(
             turn_run(tx, run_id, Lifecycle.DELETED, 0)
         free(workspace, older_than=timedelta(0), actor="ana")
         with workspace.database.read() as tx:
-            for table in (metric_points, metric_marks, metric_marked):
+            for table in (metric_points, metric_marks, metric_late, metric_marked):
                 count = select(func.count()).select_from(table)
                 assert tx.logged_runs.connection.execute(count).scalar_one() == 0  # type: ignore[attr-defined]
 

@@ -54,7 +54,7 @@ from sqlalchemy import (
     text,
 )
 
-NEWEST_REVISION = "0017"
+NEWEST_REVISION = "0018"
 """The revision that this code needs: the last file in `migrations/versions`."""
 
 REVISION_TABLE = "mainspring_revision"

@@ -15,6 +15,7 @@ __all__ = [
     "logged_model_tags",
     "logged_models",
     "logged_runs",
+    "metric_late",
     "metric_marked",
     "metric_marks",
     "metric_points",
@@ -144,11 +145,22 @@ metric_points = Table(
     sqlite_with_rowid=False,
 )
 
-# Of long histories the points that a chart needs, in the same order, and up to where they are marked.
+# Of long histories the points that a chart needs, in the same order, up to where they are marked, and what came late.
 metric_marks = Table(
     "metric_marks",
     metadata,
     _run("metric_marks"),
+    Column("key", TEXT, primary_key=True),
+    Column("timestamp_ms", BIG, primary_key=True, autoincrement=False),
+    Column("step", BIG, primary_key=True, autoincrement=False),
+    Column("value", Double, primary_key=True),
+    Column("is_nan", Boolean, primary_key=True),
+    sqlite_with_rowid=False,
+)
+metric_late = Table(
+    "metric_late",
+    metadata,
+    _run("metric_late"),
     Column("key", TEXT, primary_key=True),
     Column("timestamp_ms", BIG, primary_key=True, autoincrement=False),
     Column("step", BIG, primary_key=True, autoincrement=False),
