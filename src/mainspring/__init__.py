@@ -64,6 +64,7 @@ __all__ = [
     "QuietHours",
     "References",
     "Regression",
+    "Renamed",
     "RowChange",
     "SameOutputs",
     "SchemaEvolution",
@@ -130,6 +131,7 @@ from mainspring.product import (
     NotWorseThan,
     Pipeline,
     Product,
+    Renamed,
     Servable,
     step,
 )

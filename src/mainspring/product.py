@@ -21,6 +21,7 @@ __all__ = [
     "Pipeline",
     "Product",
     "ProductSpec",
+    "Renamed",
     "Servable",
     "Step",
     "StepSpec",
@@ -119,6 +120,21 @@ class Mean(Value, frozen=True):
         parse_duration(self.over)
 
 
+class Renamed(Value, frozen=True):
+    """A column of a view's source under another name, such as the weather at the destination beside that at the origin.
+
+    Attributes
+    ----------
+    column : str
+        As the source calls it.
+    name : str
+        The feature's name.
+    """
+
+    column: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureView:
     """Features of an entity, looked up as they were known at the moment of prediction.
@@ -130,13 +146,13 @@ class FeatureView:
     source : Dataset
         Where the values come from.
     entity : str
-        The column, in the source and in the product's dataset, that says whose features these are.
+        The column of the product's dataset that says whose features these are.
     event_time : str
         The source's column with the moment that the values are of.
     ttl : str
         How old a value may be and still be used.
-    features : sequence of str or Mean
-        Columns taken from the newest row, and aggregates over a window.
+    features : sequence of str, Renamed or Mean
+        Columns taken from the newest row, by their own name or another, and aggregates over a window.
     hindsight : bool
         Whether a row is used from its event time on although its source says that it became known later, at the
         source's `known_at`. Without it a model learns from nothing that was not known at the moment of prediction.
@@ -144,6 +160,8 @@ class FeatureView:
         Whether a caller may send the entity in place of the features: the gateway then looks them up, in its own
         memory, or with "store" in the online store, which takes rows as they come and holds more entities than fit
         into memory. Not for means, which have no one value per entity.
+    source_entity : str, optional
+        The source's column that says whose row it is, where it is not named as `entity`.
     """
 
     name: str
@@ -151,15 +169,22 @@ class FeatureView:
     entity: str
     event_time: str
     ttl: str
-    features: Sequence[str | Mean]
+    features: Sequence[str | Renamed | Mean]
     online: bool | Literal["store"] = False
     hindsight: bool = False
+    source_entity: str | None = None
 
     @property
     def known_at(self) -> str | None:
         """The source's column with the moment at which a row became known; None where it is the event time."""
         known_at = None if self.hindsight else self.source.known_at
         return None if known_at == self.event_time else known_at
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """What is named otherwise than in the source, by its name here."""
+        features = {each.name: each.column for each in self.features if isinstance(each, Renamed)}
+        return features if self.source_entity is None else {self.entity: self.source_entity, **features}
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -453,7 +478,10 @@ class DatasetSpec(Value, frozen=True):
 
 
 class FeatureViewSpec(Value, frozen=True):
-    """A feature view with its source's name; `known_at` is None where a row is known at its event time."""
+    """A feature view with its source's name; `known_at` is None where a row is known at its event time.
+
+    `renamed` has pairs of a name here, of the entity or a feature, and the source's name of it where that is another.
+    """
 
     name: str
     source: str
@@ -463,6 +491,16 @@ class FeatureViewSpec(Value, frozen=True):
     features: tuple[str | Mean, ...]
     online: bool | Literal["store"] = False
     known_at: str | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def source_entity(self) -> str:
+        """The source's column that says whose row it is."""
+        return self.source_column(self.entity)
+
+    def source_column(self, name: str) -> str:
+        """Name the source's column of the entity, of a feature that is one, or of a time."""
+        return dict(self.renamed).get(name, name)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

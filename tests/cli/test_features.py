@@ -54,3 +54,22 @@ def test_rows_are_pushed_written_and_compared_with_what_was_looked_up(
     late = mainspring("features", "skew")
     assert late.code == 1
     assert all(word in late.out for word in ("1 late", "eve", "7"))
+
+
+def test_views_are_listed_and_shown_with_what_their_features_hold(shop: Path, mainspring: Command) -> None:
+    assert "no data yet" in mainspring("features", "list").out
+    assert mainspring("features", "show", "profile", "--json").json[0]["features"][0]["statistics"] == []
+    Path("rows.parquet").write_bytes(customers(0, at=SEEN, ann=10.0, bob=20.0, eve=30.0))
+    assert mainspring("features", "push", "profile", "rows.parquet").code == 0
+    (listed,) = mainspring("features", "list", "--json").json
+    assert (listed["source"], listed["rows"], listed["online"]) == ("customers@v1", 3, "store")
+    assert (listed["features"], listed["used"], listed["ttl"]) == (["amount"], ["amount"], "30d")
+    assert listed["newest"].startswith(SEEN.strftime("%Y-%m-%d"))
+    said = mainspring("features", "show", "profile").out
+    assert all(word in said for word in ("by customer", "customers@v1", "at most 30d old", "amount", "20"))
+    (shown,) = mainspring("features", "show", "profile", "--json").json
+    (feature,) = shown["features"]
+    assert (feature["of"], feature["used"], feature["statistics"][0]["nulls"]) == ("amount", True, 0)
+    unknown = mainspring("features", "show", "profil")
+    assert unknown.code == 3
+    assert "profile" in unknown.err

@@ -11,6 +11,7 @@ import msgspec
 from mainspring.api.operation import Operation, actor_of
 from mainspring.api.problem import Problem
 from mainspring.operate import status
+from mainspring.operate.feature_views import ViewReport, ViewRow, feature_views, view_report
 from mainspring.operate.materialize import MaterializedView, materialize
 from mainspring.operate.push import push
 
@@ -44,6 +45,20 @@ def _push(workspace: Workspace, request: Request, content: bytes) -> object:
 
 
 FEATURES = (
+    Operation(
+        "GET",
+        "/v1/features",
+        "The feature views of all products: what they look in, how new that is, and what is used of them",
+        lambda w, r, c: feature_views(w),
+        gives=list[ViewRow],
+    ),
+    Operation(
+        "GET",
+        "/v1/features/{view}",
+        "The feature views of one name, with the statistics of their features in the newest data version",
+        lambda w, r, c: view_report(w, str(r.path_params["view"])),
+        gives=list[ViewReport],
+    ),
     Operation(
         "POST",
         "/v1/features/{view}/rows",

@@ -14,6 +14,7 @@ from mainspring.cli.options import HERE, Options, actor, declared, opened
 from mainspring.cli.show import complain, display, moment, print_json, table, working
 
 if TYPE_CHECKING:
+    from mainspring.operate.feature_views import FeatureRow, ViewRow
     from mainspring.operate.online_skew import FeatureSkew
 
 app = App(
@@ -21,9 +22,96 @@ app = App(
     help="Write features where gateways look them up, and see whether those of training are the same.",
     help_epilogue="""\
 Examples:
+  mainspring features list
   mainspring features push account seen-today.parquet
   mainspring features skew late-payments""",
 )
+
+
+@app.command(
+    name="list",
+    help_epilogue="""\
+Examples:
+  mainspring features list
+  mainspring features list --json""",
+)
+def list_views(*, options: Options = HERE) -> None:
+    """List the feature views of all products: what they look in, how new that is, and what is used of them."""
+    from mainspring.operate.feature_views import feature_views
+
+    with opened(options) as workspace:
+        rows = feature_views(workspace)
+    if options.json:
+        print_json(rows)
+    elif rows:
+        display(
+            table(
+                ("Product", "View", "Entity", "Source", "Newest", "TTL", "Online", "Features"),
+                (
+                    (
+                        each.product,
+                        each.view,
+                        _entity(each),
+                        each.source,
+                        moment(each.newest) if each.newest else "no data yet",
+                        each.ttl,
+                        each.online or "no",
+                        ", ".join(each.features),
+                    )
+                    for each in rows
+                ),
+            )
+        )
+    else:
+        display("No product has a feature view: declare one with `ms.FeatureView`.")
+
+
+@app.command(
+    help_epilogue="""\
+Examples:
+  mainspring features show account
+  mainspring features show account --json"""
+)
+def show(view: str, /, *, options: Options = HERE) -> None:
+    """Show a feature view: what each feature is made of, who uses it, and its values in the newest version.
+
+    Parameters
+    ----------
+    view : str
+        The feature view.
+    """
+    from mainspring.operate.feature_views import view_report
+
+    with working("Profiling…"), opened(options) as workspace:
+        reports = view_report(workspace, view)
+    if options.json:
+        print_json(reports)
+        return
+    for report in reports:
+        row = report.view
+        place = {"memory": "looked up in memory", "store": "looked up in the online store"}.get(row.online)
+        display(
+            f"{row.view} of {row.product}: by {_entity(row)}, {row.source}, at most {row.ttl} old, "
+            f"{place or 'joined in training alone'}"
+        )
+        rows = (
+            (each.feature, each.of, each.used, *values)
+            for each in report.features
+            for values in _values(each)
+        )
+        headers = ("Feature", "Of", "Input", ">Nulls", ">5 %", ">Median", ">95 %", "Most frequent")
+        display(table(headers, rows))
+
+
+def _values(feature: FeatureRow) -> list[tuple[object, ...]]:
+    from mainspring.cli.profiles import value_columns
+
+    told: list[tuple[object, ...]] = [(part.nulls, *value_columns(part)) for part in feature.statistics]
+    return told or [(None,) * 5]
+
+
+def _entity(row: ViewRow) -> str:
+    return row.entity if row.entity == row.source_entity else f"{row.entity} (its {row.source_entity})"
 
 
 @app.command(

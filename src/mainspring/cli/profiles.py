@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["show_profile"]
+__all__ = ["show_profile", "value_columns"]
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -56,10 +56,7 @@ def show_profile(row: ProfileRow) -> None:
     display(
         table(
             ("Column", ">5 %", ">Median", ">95 %", "Most frequent"),
-            (
-                (part.column, *(_quantile(part, share) for share in ("0.05", "0.5", "0.95")), _frequent(part))
-                for part in row.columns
-            ),
+            ((part.column, *value_columns(part)) for part in row.columns),
         )
     )
     if row.against:
@@ -84,6 +81,11 @@ def show_profile(row: ProfileRow) -> None:
                 ),
             )
         )
+
+
+def value_columns(part: PartRow) -> tuple[str | dict[str, int] | None, ...]:
+    """Give what a table says of values: three quantiles, and the most frequent."""
+    return *(_quantile(part, share) for share in ("0.05", "0.5", "0.95")), _frequent(part)
 
 
 def _frequent(part: PartRow) -> dict[str, int]:

@@ -89,8 +89,10 @@ _decode_rows = msgspec.msgpack.Decoder(_Rows).decode
 
 def snapshot_name(view: FeatureViewSpec) -> str:
     """Name what a view reads: views with one name here share a snapshot, whatever their own names and ttl are."""
-    known_at = [] if view.known_at is None else [view.known_at]
-    return digest_of_json([view.source, view.entity, view.event_time, view.feature_names, *known_at])[:16]
+    known_at: list[object] = [] if view.known_at is None else [view.known_at]
+    # Rows are kept by what the source calls them, so that views of one source by other names share them where they can.
+    names = [view.source_column(name) for name in view.feature_names]
+    return digest_of_json([view.source, view.source_entity, view.event_time, names, *known_at])[:16]
 
 
 def pack(
@@ -236,11 +238,12 @@ def use(
 ) -> Found:
     """Say what may be used at an instant of the newest rows of entities, whose values are of `features`.
 
-    By default these are those of the view.
+    These are columns of the view's source; by default those of the view's features.
     """
-    features = features or view.feature_names
+    names = [view.source_column(name) for name in view.feature_names]
+    features = features or names
     oldest = _before(now, view.ttl)
-    places = [features.index(name) for name in view.feature_names]
+    places = [features.index(name) for name in names]
     nothing: tuple[Value, ...] = (None,) * len(features)
     statuses: list[Status] = []
     at: list[datetime | None] = []

@@ -53,6 +53,7 @@ from mainspring.product import (
     NotWorseThan,
     Product,
     ProductSpec,
+    Renamed,
     StepSpec,
 )
 from mainspring.ranking import LIST_METRICS, Lists
@@ -316,9 +317,10 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
                 view.entity,
                 view.event_time,
                 view.ttl,
-                tuple(view.features),
+                tuple(each.name if isinstance(each, Renamed) else each for each in view.features),
                 view.online,
                 view.known_at,
+                tuple(view.renamed.items()),
             )
             for view in product.features
         ),
@@ -392,11 +394,9 @@ def _available(product: Product, own: DatasetSpec, sources: dict[str, DatasetSpe
                 columns[feature.name] = ColumnSpec(
                     feature.name, "FP64", nullable=True, pii=hidden, forbidden=why
                 )
-            elif feature in of_source:
-                of = of_source[feature]
-                columns[feature] = ColumnSpec(
-                    feature, of.dtype, nullable=True, pii=of.pii, forbidden=of.forbidden
-                )
+            elif _column_of(feature) in of_source:
+                of, name = of_source[_column_of(feature)], _name_of(feature)
+                columns[name] = ColumnSpec(name, of.dtype, nullable=True, pii=of.pii, forbidden=of.forbidden)
     return columns
 
 
@@ -588,8 +588,13 @@ def _watched_metrics(monitor: Monitor, product: Product) -> tuple[str, ...]:
 
 
 def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> Iterator[Fault]:
-    where = f"feature view {view.name!r}"
-    wanted = [view.entity, view.event_time, *(f.column if isinstance(f, Mean) else f for f in view.features)]
+    where, entity = f"feature view {view.name!r}", view.source_entity or view.entity
+    read = [entity, view.event_time, *([view.known_at] if view.known_at else [])]
+    wanted = [entity, view.event_time, *map(_column_of, view.features)]
+    for name in view.renamed:
+        if name in {*read, *(each.column for each in view.features if isinstance(each, Mean))} - {entity}:
+            mend = "Name the feature otherwise."
+            yield Fault(where, f"calls a feature {name!r}, as its source does a column that it reads.", mend)
     yield from _missing(where, source, wanted, f"is no column of its source {source.name!r}.")
     yield from _missing(where, own, (view.entity,), f"is no column of dataset {own.name!r}.")
     columns = {column.name: column for column in source.columns}
@@ -614,18 +619,18 @@ def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> It
                 "Leave `online` out, or declare the means as a view of their own.",
             )
         asked = next((column for column in own.columns if column.name == view.entity), None)
-        kept = columns.get(view.entity)
+        kept = columns.get(entity)
         if kept is not None and kept.dtype == "TIMESTAMP":
             yield Fault(
                 where,
-                f"is online, and its entity {view.entity!r} is a moment.",
+                f"is online, and its entity {entity!r} is a moment.",
                 "Name a column that says who or what.",
             )
         elif asked is not None and kept is not None and asked.dtype != kept.dtype:
             yield Fault(
                 where,
-                f"is online, and its entity {view.entity!r} is {kept.dtype} in its source and {asked.dtype} in "
-                f"dataset {own.name!r}.",
+                f"is online, and its entity {entity!r} is {kept.dtype} in its source, and {view.entity!r} is "
+                f"{asked.dtype} in dataset {own.name!r}.",
                 "Make them one type: no value of one would be found in the other.",
             )
 
@@ -649,8 +654,17 @@ def _check_faults(dataset: Dataset, spec: DatasetSpec) -> Iterator[Fault]:
             yield Fault(where, f"has the check {check!r} {count} times.", "Leave all but one out.")
 
 
+def _column_of(feature: str | Renamed | Mean) -> str:
+    """Name the source's column that a feature is made of."""
+    return feature if isinstance(feature, str) else feature.column
+
+
+def _name_of(feature: str | Renamed | Mean) -> str:
+    return feature if isinstance(feature, str) else feature.name
+
+
 def _names(view: FeatureView) -> list[str]:
-    return [feature if isinstance(feature, str) else feature.name for feature in view.features]
+    return [*map(_name_of, view.features)]
 
 
 def _missing(where: str, spec: DatasetSpec, names: Sequence[str], why: str) -> Iterator[Fault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["join_features", "source_columns"]
+__all__ = ["join_features", "view_columns"]
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -72,11 +72,12 @@ def join_features(
                 useful &= pl.col(view.known_at) <= min(last, known)
         source = tables.scan(view.source, versions[view.source]).filter(useful)
         ordered = source.sort(view.event_time, *keys[view.source])
-        bound.append(BoundView(view, ordered.select(source_columns(view)).collect()))
+        read = {name: view.source_column(name) for name in view_columns(view)}
+        bound.append(BoundView(view, ordered.select(**read).collect()))
     return as_of(rows, at=at, views=bound)
 
 
-def source_columns(view: FeatureViewSpec) -> list[str]:
-    """Name the columns of its source that a view reads, in order."""
+def view_columns(view: FeatureViewSpec) -> list[str]:
+    """Name the columns that a view reads, in order, as it calls them."""
     columns = {each.column if isinstance(each, Mean) else each for each in view.features}
     return sorted(columns | {view.entity, view.event_time, view.known_at or view.event_time})

@@ -111,19 +111,17 @@ def look_up_online(
     lacking = sorted({view.entity for view in chosen} - {name for name, values in entities.items() if values})
     if lacking:
         raise Unanswerable(f"Values are missing of the entities: {', '.join(lacking)}.")
-    now, found = workspace.clock.now(), dict[str, Found]()
-    for view in chosen:
-        name = snapshot_name(view)
-        if name in found:
-            continue
-        of = entities[view.entity]
+    now = workspace.clock.now()
+    found: dict[FeatureViewSpec, Found] = {}
+    for view in dict.fromkeys(chosen):
+        name, of = snapshot_name(view), entities[view.entity]
         if view.online == "store":
-            found[name] = use(view, of, workspace.online.read(name, of, now), now)
+            found[view] = use(view, of, workspace.online.read(name, of, now), now)
         elif name in taken:
-            found[name] = look_up(view, _snapshot(workspace.blobs, taken[name].digest), of, now)
+            found[view] = look_up(view, _snapshot(workspace.blobs, taken[name].digest), of, now)
         else:
             raise NothingPublished(view.name)
-    return [(asked, found[snapshot_name(view)]) for asked, view in zip(features, chosen, strict=True)]
+    return [(asked, found[view]) for asked, view in zip(features, chosen, strict=True)]
 
 
 def _holding(views: Sequence[FeatureViewSpec], name: str, feature: str) -> FeatureViewSpec:

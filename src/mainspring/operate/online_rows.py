@@ -44,18 +44,19 @@ def write_rows(task: Materialize, *, key: Sequence[str], tables: DeltaTables) ->
         rows = tables.scan(view.source, task.table_version)
     else:
         _, rows = apart(tables, view.source, task.before, task.table_version)
-    rows = rows.drop_nulls([view.entity, view.event_time, view.known_at or view.event_time])
+    entity, features = view.source_entity, [view.source_column(name) for name in view.feature_names]
+    rows = rows.drop_nulls([entity, view.event_time, view.known_at or view.event_time])
     if task.since is not None:
         rows = rows.filter(time >= task.since)
     if task.until is not None:
         rows = rows.filter(time <= task.until)
-    columns = dict.fromkeys([view.entity, view.event_time, view.known_at or view.event_time, *key])
-    frame = rows.select(*columns, *(name for name in view.feature_names if name not in columns)).collect()
+    times = view.event_time, view.known_at or view.event_time
+    frame = rows.select(*dict.fromkeys([entity, *times, *key, *features])).collect()
     frame = frame.sort(view.event_time, known, *key)
     has_come = (time <= task.now) & (known <= task.now)
-    newest = frame.filter(has_come).unique(view.entity, keep="last", maintain_order=True)
+    newest = frame.filter(has_come).unique(entity, keep="last", maintain_order=True)
     # By entity, as stores have them in order: what is written at once then lies together.
-    wanted = pl.concat([newest, frame.filter(~has_come)]).sort(view.entity, maintain_order=True)
+    wanted = pl.concat([newest, frame.filter(~has_come)]).sort(entity, maintain_order=True)
     written = Written(older=frame.height - wanted.height)
     with closing(open_online(task.store)) as store:
         for some in wanted.iter_slices(_AT_ONCE):
@@ -68,6 +69,6 @@ def _rows(frame: pl.DataFrame, view: FeatureViewSpec) -> Iterator[Row]:
         frame[name].dt.convert_time_zone("UTC")
         for name in (view.event_time, view.known_at or view.event_time)
     ]
-    values = [plain_values(frame[name]).to_list() for name in view.feature_names]
-    entities = plain_values(frame[view.entity]).to_list()
+    values = [plain_values(frame[view.source_column(name)]).to_list() for name in view.feature_names]
+    entities = plain_values(frame[view.source_entity]).to_list()
     yield from map(Row, entities, *(each.to_list() for each in moments), zip(*values, strict=True))

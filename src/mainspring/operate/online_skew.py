@@ -185,7 +185,7 @@ def _joined(
     if newest is None:
         raise TableNotFound(view.source, None)
     source = workspace.tables.scan(view.source, newest.table_version).collect_schema()
-    asked = asked.cast({view.entity: source[view.entity]}, strict=False)
+    asked = asked.cast({view.entity: source[view.source_entity]}, strict=False)
     with_time = msgspec.structs.replace(
         view, features=tuple(dict.fromkeys((*view.features, view.event_time)))
     )

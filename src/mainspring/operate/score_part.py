@@ -34,7 +34,7 @@ from mainspring.engines import answer_lines, deadline
 from mainspring.errors import MainspringError
 from mainspring.formats.served import Served, feed, load
 from mainspring.formats.signature import Signature
-from mainspring.operate.joining import join_features, source_columns
+from mainspring.operate.joining import join_features, view_columns
 from mainspring.operate.tasks import Failed
 from mainspring.product import DatasetSpec, FeatureViewSpec
 from mainspring.stores.blobs import FileBlobs
@@ -226,7 +226,7 @@ def _faults(work: Work, tables: DeltaTables) -> Iterator[tuple[str, str]]:
             yield f"column {name!r}", f"is {schema[name]}, and the model takes {inputs[name]}."
     for view in work.views:
         of_source = tables.scan(view.source, work.tables[view.source]).collect_schema()
-        for name in source_columns(view):
+        for name in map(view.source_column, view_columns(view)):
             if name not in of_source:
                 yield f"column {name!r}", f"is read by view {view.name!r}, and {view.source!r} has none."
 

@@ -64,20 +64,21 @@ def take_snapshot(
     """
     import polars as pl
 
-    time, features = pl.col(view.event_time), view.feature_names
+    time, entity = pl.col(view.event_time), view.source_entity
+    features = [view.source_column(name) for name in view.feature_names]
     known = pl.col(view.known_at or view.event_time)
-    rows = tables.scan(view.source, version).drop_nulls([view.entity, view.event_time])
+    rows = tables.scan(view.source, version).drop_nulls([entity, view.event_time])
     if view.known_at is not None:
         rows = rows.filter(known <= until)
     rows = rows.sort(view.event_time, known, *key).with_columns(time.dt.convert_time_zone("UTC"))
-    newest = rows.filter(time <= until).unique(view.entity, keep="last", maintain_order=True)
-    found = pl.concat([newest, rows.filter(time > until)]).select(view.entity, view.event_time, *features)
+    newest = rows.filter(time <= until).unique(entity, keep="last", maintain_order=True)
+    found = pl.concat([newest, rows.filter(time > until)]).select(entity, view.event_time, *features)
     frame = found.collect()
     frame = frame.select(
         plain_values(column) if column.name != view.event_time else column for column in frame
     )
     columns = [frame[name].to_list() for name in features]
-    return pack(features, until, frame[view.entity].to_list(), frame[view.event_time].to_list(), columns)
+    return pack(features, until, frame[entity].to_list(), frame[view.event_time].to_list(), columns)
 
 
 def take_snapshots(
