@@ -645,4 +645,4 @@ def test_a_view_that_cannot_be_looked_up_is_refused_with_its_reasons(tmp_path: P
         )
     told = str(refused.value)
     assert "is online, and its feature 'spent_3h' is a mean over 3h" in told
-    assert "its entity 'kind' is INT64 in its source and BYTES in dataset 'orders'" in told
+    assert "its entity 'kind' is INT64 in its source, and 'kind' is BYTES in dataset 'orders'" in told
