@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["bring", "send"]
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, actor, opened
-from mainspring.cli.show import counting_each, display, harmless, print_json, table
+from mainspring.cli.show import complain, counting_each, display, harmless, print_json, table, working
 
 if TYPE_CHECKING:
     from mainspring.operate.git_tags import Tagged
@@ -56,6 +57,38 @@ def mlflow(uri: str, /, *, dry_run: bool = False, afresh: bool = False, options:
             workspace, server, actor=actor(), dry_run=dry_run, afresh=afresh, progress=progress
         )
     return _tell(brought, options)
+
+
+@bring.command(
+    help_epilogue="""\
+Examples:
+  mainspring import feast feature_repo > features.py
+  mainspring import feast feature_repo --python .venv-feast/bin/python --json
+
+The repository's files are imported by that Python, which needs Feast and nothing of mainspring; nothing is applied or
+written there. Exit code 1: something was left, and is told with the reason."""
+)
+def feast(repository: Path, /, *, python: str = sys.executable, options: Options = HERE) -> int:
+    """Write the feature views of a Feast repository as a part of a product file.
+
+    Parameters
+    ----------
+    repository : Path
+        The folder with the definitions.
+    python : str
+        An interpreter that has Feast.
+    """
+    from mainspring.operate.feast import product_file, read_definitions
+
+    with working("Reading definitions…"):
+        found = product_file(read_definitions(repository, python=python))
+    if options.json:
+        print_json(found)
+    else:
+        print(found.code, end="")
+        for each in found.left:
+            complain(f"Left out: {each.what}: {each.why}.")
+    return 1 if found.left else 0
 
 
 send = App(
