@@ -73,3 +73,9 @@ def test_views_are_listed_and_shown_with_what_their_features_hold(shop: Path, ma
     unknown = mainspring("features", "show", "profil")
     assert unknown.code == 3
     assert "profile" in unknown.err
+
+
+def test_what_feast_cannot_tell_is_one_sentence(shop: Path, mainspring: Command) -> None:
+    said = mainspring("import", "feast", "nowhere")
+    assert said.code == 2
+    assert "there is no such folder" in said.err

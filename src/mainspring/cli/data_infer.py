@@ -9,8 +9,7 @@ from pathlib import Path
 from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, opened
-from mainspring.cli.show import display, print_json
-from mainspring.errors import Taken
+from mainspring.cli.show import display, print_json, write_new
 
 infer = App(
     name="infer",
@@ -60,11 +59,7 @@ def write(
             workspace, name, source, key=key or (), event_time=event_time, time_zone=time_zone
         )
     if output is not None:
-        try:
-            with output.open("x", encoding="utf-8") as file:
-                file.write(code)
-        except FileExistsError:
-            raise Taken(f"{output} is there already: name a place where nothing is.") from None
+        write_new(output, code)
         display(f"The contract is in {output}.")
     elif options.json:
         print_json({"dataset": name.partition("@")[0], "code": code})

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from mainspring.cli.options import HERE, Options, actor, opened
-from mainspring.cli.show import complain, counting_each, display, harmless, print_json, table, working
+from mainspring.cli.show import (
+    complain,
+    counting_each,
+    display,
+    harmless,
+    print_json,
+    table,
+    working,
+    write_new,
+)
 
 if TYPE_CHECKING:
     from mainspring.operate.git_tags import Tagged
@@ -62,13 +71,20 @@ def mlflow(uri: str, /, *, dry_run: bool = False, afresh: bool = False, options:
 @bring.command(
     help_epilogue="""\
 Examples:
-  mainspring import feast feature_repo > features.py
+  mainspring import feast feature_repo --output features.py
   mainspring import feast feature_repo --python .venv-feast/bin/python --json
 
 The repository's files are imported by that Python, which needs Feast and nothing of mainspring; nothing is applied or
 written there. Exit code 1: something was left, and is told with the reason."""
 )
-def feast(repository: Path, /, *, python: str = sys.executable, options: Options = HERE) -> int:
+def feast(
+    repository: Path,
+    /,
+    *,
+    python: str = sys.executable,
+    output: Path | None = None,
+    options: Options = HERE,
+) -> int:
     """Write the feature views of a Feast repository as a part of a product file.
 
     Parameters
@@ -77,15 +93,19 @@ def feast(repository: Path, /, *, python: str = sys.executable, options: Options
         The folder with the definitions.
     python : str
         An interpreter that has Feast.
+    output : Path
+        Write the code to this file, which is not there yet.
     """
     from mainspring.operate.feast import product_file, read_definitions
 
     with working("Reading definitions…"):
         found = product_file(read_definitions(repository, python=python))
+    if output is not None:
+        write_new(output, found.code)
     if options.json:
         print_json(found)
     else:
-        print(found.code, end="")
+        display(f"The code is in {output}.") if output else print(found.code, end="")
         for each in found.left:
             complain(f"Left out: {each.what}: {each.why}.")
     return 1 if found.left else 0

@@ -15,6 +15,7 @@ __all__ = [
     "table",
     "toned",
     "working",
+    "write_new",
 ]
 
 import sys
@@ -25,7 +26,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mainspring.errors import Taken
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console, RenderableType
     from rich.status import Status
     from rich.table import Table
@@ -83,6 +88,15 @@ def _console(*, stderr: bool = False) -> Console:
 def print_json(value: object) -> None:
     """Print a value as JSON, under the names of its fields."""
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def write_new(file: Path, text: str) -> None:
+    """Write a file that is not there yet; raises `Taken`."""
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except FileExistsError:
+        raise Taken(f"{file} is there already: name a place where nothing is.") from None
 
 
 def complain(text: str) -> None:
