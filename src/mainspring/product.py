@@ -154,7 +154,8 @@ class FeatureView:
     features : sequence of str, Renamed or Mean
         Columns taken from the newest row, by their own name or another, and aggregates over a window.
     hindsight : bool
-        Whether a row is used from its event time on although its source says that it became known later, at the
+        Whether a row is used from its event time on although its source says that it became known later: at the
+        `ms.known_at` of the columns that features are made of, or where they have none of their own, or several, at the
         source's `known_at`. Without it a model learns from nothing that was not known at the moment of prediction.
     online : bool or "store"
         Whether a caller may send the entity in place of the features: the gateway then looks them up, in its own
@@ -173,12 +174,6 @@ class FeatureView:
     online: bool | Literal["store"] = False
     hindsight: bool = False
     source_entity: str | None = None
-
-    @property
-    def known_at(self) -> str | None:
-        """The source's column with the moment at which a row became known; None where it is the event time."""
-        known_at = None if self.hindsight else self.source.known_at
-        return None if known_at == self.event_time else known_at
 
     @property
     def renamed(self) -> dict[str, str]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec import structs
+from polars.testing import assert_frame_equal
 
 from mainspring.data import validate
 from mainspring.errors import Faults
+from mainspring.features import BoundView, as_of
 from mainspring.formats import lightgbm, served
 from mainspring.formats.fitted import Fitted
 from mainspring.formats.parity import compare
 from mainspring.formats.signature import Signature
 from mainspring.operate.declaration import describe
-from mainspring.product import Product
+from mainspring.operate.joining import join_features
+from mainspring.product import Product, ProductSpec
+from mainspring.stores.tables import DeltaTables
 
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
 
@@ -120,3 +125,28 @@ def test_the_same_seed_trains_the_same_model(
     first, second, other = (lightgbm.to_onnx(train(prepare(examples), seed=seed)) for seed in (1, 1, 2))
     assert first == second
     assert first != other
+
+
+def test_training_joins_what_callers_send(
+    spec: ProductSpec, year: pl.DataFrame, weather: pl.DataFrame, tmp_path: Path
+) -> None:
+    """The replay asks with what was known then, a flight's delay from its departure on and not from its closing."""
+    begin = pl.datetime(2013, 2, 4, time_zone="UTC")
+    rows = year.filter(pl.col("predict_at").is_between(begin, begin + pl.duration(days=2)))
+    tables = DeltaTables(tmp_path)
+    sources = {"flights": year.head(40_000), "weather": weather}
+    for name, source in sources.items():
+        tables.append(name, source, commit_id=None)
+    learnt = join_features(
+        rows,
+        at="predict_at",
+        views=spec.features,
+        keys={each.name: each.key for each in spec.datasets},
+        tables=tables,
+        versions=dict.fromkeys(sources, 0),
+        known=datetime(2013, 3, 1, tzinfo=UTC),
+    )
+    views = [structs.replace(view, known_at=None) for view in spec.features]
+    sent = as_of(rows, at="predict_at", views=[BoundView(view, sources[view.source]) for view in views])
+    assert_frame_equal(learnt, sent)
+    assert sent["origin_delay_3h"].null_count() < 0.2 * sent.height

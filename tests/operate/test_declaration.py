@@ -303,12 +303,13 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         "guard NotSlower slices 'amount'",
         ["is no text"],
     ),
-    "a view of a column that is known later": (
+    "a view of columns that are known at different moments": (
         changed(
             (
                 "    settled_at: Moment",
                 '    paid: float = pa.Field(metadata=ms.known_at("asked_at"))\n    settled_at: Moment',
             ),
+            ("features=[ms.Mean(", 'features=["late", ms.Mean('),
             text=with_view(column="paid"),
         ),
         "feature view 'by-kind'",
@@ -361,6 +362,13 @@ def test_a_declaration_at_fault_says_where_and_why_and_what_would_do(fault: str,
 
 def test_a_view_whose_event_time_is_when_its_column_was_known_is_no_fault(tmp_path: Path) -> None:
     assert [view.name for view in describe(tmp_path, with_view()).features] == ["by-kind"]
+
+
+def test_what_a_column_says_of_when_it_is_known_goes_before_what_its_row_says(tmp_path: Path) -> None:
+    paid = '    paid: float = pa.Field(metadata=ms.known_at("asked_at"))\n    settled_at: Moment'
+    text = changed(("    settled_at: Moment", paid), text=with_view(time="asked_at", column="paid"))
+    (view,) = describe(tmp_path, text).features
+    assert (view.event_time, view.known_at) == ("asked_at", None)
 
 
 def test_a_view_of_what_is_known_later_joins_by_when_it_was_known(tmp_path: Path) -> None:

@@ -33,12 +33,13 @@ asked = st.lists(st.tuples(places, st.none() | moments), min_size=1, max_size=12
 
 
 @settings(max_examples=25)
-@given(seen=seen, asked=asked, size=st.integers(1, 5), known=moments)
+@given(seen=seen, asked=asked, size=st.integers(1, 5), known=moments, at_once=st.sampled_from([500, 1 << 30]))
 def test_parts_get_the_features_that_all_rows_together_get(
     seen: list[tuple[str | None, datetime, float | None]],
     asked: list[tuple[str | None, datetime | None]],
     size: int,
     known: datetime,
+    at_once: int,
 ) -> None:
     moment = pl.Datetime("us", "UTC")
     prices = pl.DataFrame(
@@ -59,6 +60,7 @@ def test_parts_get_the_features_that_all_rows_together_get(
                 tables=tables,
                 versions={"prices": 0},
                 known=known,
+                at_once=at_once,  # the entities are taken by parts, too
             )
             for part in rows.iter_slices(size)
         ]

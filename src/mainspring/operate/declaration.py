@@ -319,7 +319,7 @@ def describe(product: Product, file: Path, root: Path) -> ProductSpec:
                 view.ttl,
                 tuple(each.name if isinstance(each, Renamed) else each for each in view.features),
                 view.online,
-                view.known_at,
+                _known_at(view, sources[view.source.name]),
                 tuple(view.renamed.items()),
             )
             for view in product.features
@@ -589,7 +589,8 @@ def _watched_metrics(monitor: Monitor, product: Product) -> tuple[str, ...]:
 
 def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> Iterator[Fault]:
     where, entity = f"feature view {view.name!r}", view.source_entity or view.entity
-    read = [entity, view.event_time, *([view.known_at] if view.known_at else [])]
+    known_at = _known_at(view, source)
+    read = [entity, view.event_time, *([known_at] if known_at else [])]
     wanted = [entity, view.event_time, *map(_column_of, view.features)]
     for name in view.renamed:
         if name in {*read, *(each.column for each in view.features if isinstance(each, Mean))} - {entity}:
@@ -605,7 +606,7 @@ def _view_faults(view: FeatureView, own: DatasetSpec, source: DatasetSpec) -> It
             yield Fault(where, f"uses {name!r}, which is declared as one that no model may use: {why}.", mend)
         if known == AFTER_OUTCOME:
             yield Fault(where, f"uses {name!r}, which is only known after the outcome.", "Leave it out.")
-        elif known is not None and known not in (view.event_time, view.known_at) and not view.hindsight:
+        elif known is not None and known not in (view.event_time, known_at) and not view.hindsight:
             yield Fault(
                 where,
                 f"uses {name!r}, which is only known at {known!r}, as if it were known at {view.event_time!r}.",
@@ -652,6 +653,19 @@ def _check_faults(dataset: Dataset, spec: DatasetSpec) -> Iterator[Fault]:
     for check, count in Counter(spec.checks).items():
         if count > 1:
             yield Fault(where, f"has the check {check!r} {count} times.", "Leave all but one out.")
+
+
+def _known_at(view: FeatureView, source: DatasetSpec) -> str | None:
+    """The source's column with the moment at which a view's values became known; None where it is the event time.
+
+    What columns say of themselves goes first: that a flight has left is known before its row is closed.
+    """
+    if view.hindsight:
+        return None
+    columns = {column.name: column for column in source.columns}
+    own = {columns[name].known_at for name in map(_column_of, view.features) if name in columns}
+    known_at = own.pop() if len(own) == 1 and None not in own else source.known_at
+    return None if known_at == view.event_time else known_at
 
 
 def _column_of(feature: str | Renamed | Mean) -> str:
