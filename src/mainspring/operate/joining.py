@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mainspring.stores.tables import DeltaTables
 
 
-_AT_ONCE = 2 << 30
-"""So many bytes of a source are in memory at once; of a larger one the entities are taken by parts."""
+_AT_ONCE = 1 << 30
+"""So many bytes of a source are joined at once, which takes twice the room; of a larger one entities go by parts."""
 _CELL = 16
 """Bytes that a value takes, with room for texts."""
 _PLACE = "__place"
@@ -101,7 +101,9 @@ def _useful(moments: pl.Series, view: FeatureViewSpec, source: pl.LazyFrame, kno
 
 def _bound(view: FeatureViewSpec, source: pl.LazyFrame, key: Sequence[str]) -> BoundView:
     read = {name: view.source_column(name) for name in view_columns(view)}
-    return BoundView(view, source.sort(view.event_time, *key).select(**read).collect())
+    # What is filtered out never takes room where rows are streamed.
+    frame = source.select(*dict.fromkeys([view.event_time, *key, *read.values()])).collect(engine="streaming")
+    return BoundView(view, frame.sort(view.event_time, *key).select(**read))
 
 
 def _by_parts(
