@@ -32,7 +32,7 @@ class Packing:
     """A pack that is being written, in a folder of the writer's own."""
 
     folder: Path
-    _entries: list[tuple[str, int, int]] = field(default_factory=list)
+    _entries: list[tuple[bytes, int, int]] = field(default_factory=list)
     _known: set[str] = field(default_factory=set)
     _file: BinaryIO | None = None
     _end: int = 0
@@ -49,7 +49,7 @@ class Packing:
             self.folder.mkdir(exist_ok=True)
             self._file = open(self._part, "xb")  # noqa: SIM115 - closed by `close`
         self._file.write(content)
-        self._entries.append((digest, self._end, len(content)))
+        self._entries.append((bytes.fromhex(digest), self._end, len(content)))
         self._known.add(digest)
         self._end += len(content)
 
@@ -58,15 +58,13 @@ class Packing:
         self.close()
         with self._part.open("rb") as pack:
             for digest, _, size in self._entries:
-                yield digest, pack.read(size)
+                yield digest.hex(), pack.read(size)
 
     def finish(self, packs: Path) -> None:
         """Put the pack in its place, the bytes before the index that names them; both are durable then."""
         self.close()
         index = self._part.with_suffix(_INDEX)
-        index.write_bytes(
-            b"".join(_ENTRY.pack(bytes.fromhex(digest), *place) for digest, *place in self._entries)
-        )
+        index.write_bytes(b"".join(_ENTRY.pack(*entry) for entry in self._entries))
         os.sync()
         packs.mkdir(exist_ok=True)
         name = uuid4().hex
@@ -122,11 +120,11 @@ class Packs:
             How many contents, and how many bytes.
         """
         count = size = 0
-        known: set[str] = set()
+        wanted, known = {bytes.fromhex(digest) for digest in referred}, set[bytes]()
         for index in sorted(self.root.glob(f"*{_INDEX}")):
             entries = _entries(index)
             # Contents lie in two packs where one was killed that wrote them anew.
-            kept = [entry for entry in entries if entry[0] in referred and entry[0] not in known]
+            kept = [entry for entry in entries if entry[0] in wanted and entry[0] not in known]
             known |= {digest for digest, _, _ in kept}
             count += len(entries) - len(kept)
             size += sum(each[2] for each in entries) - sum(each[2] for each in kept)
@@ -139,30 +137,30 @@ class Packs:
                     pack.unlink()
         return count, size
 
-    def _rewrite(self, index: Path, kept: list[tuple[str, int, int]], parts: Path) -> None:
+    def _rewrite(self, index: Path, kept: list[tuple[bytes, int, int]], parts: Path) -> None:
         if kept:
             parts.mkdir(exist_ok=True)
             packing = Packing(parts / uuid4().hex)
             with index.with_suffix(_PACK).open("rb") as pack:
                 for digest, begin, length in kept:
                     pack.seek(begin)
-                    packing.add(digest, pack.read(length))
+                    packing.add(digest.hex(), pack.read(length))
             packing.finish(self.root)
             packing.folder.rmdir()
         index.unlink()
         index.with_suffix(_PACK).unlink()
 
     def _read(self) -> dict[bytes, _Place]:
-        return {
-            bytes.fromhex(digest): _Place(index.with_suffix(_PACK), begin, size)
-            for index in sorted(self.root.glob(f"*{_INDEX}"))
-            for digest, begin, size in _entries(index)
-        }
+        places = {}
+        for index in sorted(self.root.glob(f"*{_INDEX}")):
+            pack = index.with_suffix(_PACK)
+            for digest, begin, size in _entries(index):
+                places[digest] = _Place(pack, begin, size)
+        return places
 
 
-def _entries(index: Path) -> list[tuple[str, int, int]]:
+def _entries(index: Path) -> list[tuple[bytes, int, int]]:
     try:
-        content = index.read_bytes()
+        return [*_ENTRY.iter_unpack(index.read_bytes())]
     except FileNotFoundError:  # rewritten since it was listed
         return []
-    return [(digest.hex(), begin, size) for digest, begin, size in _ENTRY.iter_unpack(content)]
