@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from tests.api.conftest import Api
 from tests.operate.shop import customers, declaration
@@ -17,6 +18,7 @@ from tests.products.tiny.orders import FIRST
 from mainspring.api import build_app
 from mainspring.clock import time_text
 from mainspring.operate.data.publish import add_batch
+from mainspring.operate.feature_views import ViewReport, ViewRow
 from mainspring.workspace import Workspace
 
 NOW = FIRST + timedelta(days=30, hours=12)
@@ -59,6 +61,20 @@ def rows(first: int, *, at: Any = SEEN, **amounts: float | None) -> bytes:
 
 def asked(*names: str, **others: Any) -> dict[str, Any]:
     return {"features": ["profile:amount"], "entities": {"customer": [*names]}, **others}
+
+
+def test_views_are_told_as_they_are_described(shop: tuple[Workspace, Api]) -> None:
+    _, api = shop
+    (listed,) = msgspec.json.decode(api.get("/v1/features").content, type=list[ViewRow])
+    assert (listed.view, listed.online, listed.features, listed.used) == (
+        "profile",
+        "store",
+        ["amount"],
+        ["amount"],
+    )
+    (shown,) = msgspec.json.decode(api.get("/v1/features/profile").content, type=list[ViewReport])
+    assert [part.column for each in shown.features for part in each.statistics] == ["amount"]
+    assert api.get("/v1/features/none").status_code == 404
 
 
 EPOCH, HOUR_AGO, OLD = "1970-01-01T00:00:00Z", "2024-01-31T11:00:00Z", "2023-12-31T12:00:00Z"
