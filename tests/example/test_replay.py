@@ -32,7 +32,7 @@ def head(printed: str) -> str:
 
 @pytest.mark.slow
 def test_two_replays_with_one_seed_leave_the_same_ledger(tmp_path: Path) -> None:
-    first, second = (head(replay(tmp_path / name, "--until", "2013-02-26")) for name in ("first", "second"))
+    first, second = (head(replay(tmp_path / name, "--until", "2013-02-16")) for name in ("first", "second"))
     assert first == second
     with open_workspace(tmp_path / "first") as workspace, workspace.database.read() as tx:
         found = verify(tx.ledger.entries())
@@ -46,10 +46,10 @@ def test_two_replays_with_one_seed_leave_the_same_ledger(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_on_rows_shuffled_in_time_no_monitor_starts_a_cycle(tmp_path: Path) -> None:
-    replay(tmp_path / "control", "--shuffled", "--until", "2013-03-06")
+    replay(tmp_path / "control", "--shuffled", "--until", "2013-02-24")
     with open_workspace(tmp_path / "control") as workspace, workspace.database.read() as tx:
         triggers = {cycle.trigger for cycle in tx.loop.cycles("late-arrivals")}
         assert triggers
         assert triggers <= {TriggerKind.ON_NEW_DATA, TriggerKind.ON_SCHEDULE}
-        assert sum(row.labelled for row in tx.monitoring.quality("late-arrivals")) > 20_000
+        assert sum(row.labelled for row in tx.monitoring.quality("late-arrivals")) > 15_000
         assert [alarm.monitor for alarm in tx.monitoring.alarms("late-arrivals")] == []

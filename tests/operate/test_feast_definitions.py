@@ -26,7 +26,7 @@ def test_views_sources_and_services_become_code_that_is_what_feast_defined(rides
     found: dict[str, Any] = {}
     exec(compile(rides.code, "features.py", "exec"), found)
     hourly, second = found["driver_hourly_stats"], found["second_driver"]
-    assert (hourly.entity, hourly.ttl, hourly.online, hourly.known_at) == (
+    assert (hourly.entity, hourly.ttl, hourly.online, hourly.source.known_at) == (
         "driver_id",
         "1d",
         "store",
