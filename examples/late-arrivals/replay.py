@@ -227,8 +227,8 @@ def _refusal(client: Client, dataset: str, content: bytes) -> str:
 
 
 @contextmanager
-def mainspring_up(folder: Path, *, shuffled: bool) -> Iterator[dict[str, str]]:
-    """Run `mainspring up` in a new workspace that lives in the data's time."""
+def mainspring_up(folder: Path, *, shuffled: bool, policy: str = "") -> Iterator[dict[str, str]]:
+    """Run `mainspring up` in a new workspace that lives in the data's time, maybe under another policy."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     files = (
@@ -238,6 +238,10 @@ def mainspring_up(folder: Path, *, shuffled: bool) -> Iterator[dict[str, str]]:
     )
     for source, name in files.items():
         shutil.copy(HERE / source, folder / name)
+    if policy:
+        overlay = folder / ".mainspring" / "policies" / f"{product.name}.py"
+        overlay.parent.mkdir(parents=True)
+        overlay.write_text(policy)
     (folder / "mainspring.toml").write_text(
         f'clock = "2013-02-01T00:00:00Z"\nseed = {SEED}\nport = 0\ngateway_port = 0\n'
     )
