@@ -49,7 +49,7 @@ from mainspring.ref import check_name
 from mainspring.strategy import Canary, Strategy
 from mainspring.task import Task
 from mainspring.training import AllHistory, Holdout, TrainOn
-from mainspring.triggers import CycleBudget, OnDemand, QuietHours, Trigger
+from mainspring.triggers import CycleBudget, OnDemand, OnNewData, QuietHours, Trigger
 
 ParamValue: TypeAlias = str | int | float | bool | None
 
@@ -374,7 +374,7 @@ class Product:
     monitors : sequence of Monitor
         What is watched.
     retrain : sequence of Trigger
-        What starts a cycle.
+        What starts a cycle: where nothing is declared, a person, and data that have grown by a fifth since the last one.
     train_on : TrainOn
         Which rows a cycle trains on; it is judged on the newest ones in any case.
     refit : bool
@@ -417,7 +417,7 @@ class Product:
     computed: Sequence[ComputedFeature] = ()
     rollout: Strategy = field(default_factory=Canary)
     monitors: Sequence[Monitor] = ()
-    retrain: Sequence[Trigger] = (OnDemand(),)
+    retrain: Sequence[Trigger] = (OnDemand(), OnNewData(grown=0.2))
     train_on: TrainOn = field(default_factory=AllHistory)
     alarm_budget: FalseAlarms = field(default_factory=FalseAlarms)
     holdout: Holdout = "10d"
