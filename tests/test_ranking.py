@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 from statistics import fmean
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainspring.ranking import list_losses, losses_of_lists
+from mainspring.monitoring.lists import ListTable
+from mainspring.ranking import list_losses, rows_of_lists
 
 rows = st.lists(
     st.tuples(st.sampled_from([0.1, 0.2, 0.3, 0.4]), st.sampled_from([0, 1])), min_size=1, max_size=6
@@ -46,10 +47,34 @@ def test_ndcg_is_that_of_scikit_learn(pairs: list[tuple[float, int]], top: int |
 
 
 def test_lists_without_a_right_row_and_rows_without_a_list_measure_nothing() -> None:
-    found = losses_of_lists(["a", "b", "a", None], [0.9, 0.8, 0.1, 0.7], [1, 0, 0, 1])
-    assert found == {"ndcg": [0.0], "mrr": [0.0]}
-    assert losses_of_lists([], [], []) == {"ndcg": [], "mrr": []}
-    assert list_losses(np.array([0.2, 0.9]).tolist(), [1, 0]) == {
-        "ndcg": pytest.approx(1 - 1 / np.log2(3)),
-        "mrr": 0.5,
-    }
+    assert rows_of_lists(["a", "b", "a", None]) == [[0, 2], [1]]
+    assert list_losses([0.8], [0]) is None
+    assert list_losses([0.2, 0.9], [1, 0]) == {"ndcg": pytest.approx(1 - 1 / math.log2(3)), "mrr": 0.5}
+
+
+tables = st.lists(
+    st.tuples(st.none() | st.floats(0, 1), st.sets(st.sampled_from(["a=1", "a=2", "b=1"]))), max_size=12
+)
+
+
+@given(tables, st.integers(0, 12))
+def test_tables_of_parts_come_to_the_table_of_the_whole(
+    lists: list[tuple[float | None, set[str]]], cut: int
+) -> None:
+    def table(some: list[tuple[float | None, set[str]]]) -> ListTable:
+        found = ListTable()
+        for loss, groups in some:
+            losses = None if loss is None else {"ndcg": loss, "mrr": loss}
+            found = found.merge(ListTable.asked(groups)).merge(ListTable.labelled(losses, groups))
+        return found
+
+    whole = table(lists)
+    assert table(lists[:cut]).merge(table(lists[cut:])).to_json() == whole.to_json()
+    assert ListTable.from_json(whole.to_json()) == whole
+    every = whole.of_group("")
+    assert (every.asked, every.awaited) == (len(lists), 0)
+    low, high = every.losses("ndcg", awaited=False).mean or (0.0, 0.0)
+    measured = [loss for loss, _ in lists if loss is not None]
+    if measured:
+        assert low <= fmean(measured) + 1e-9
+        assert high >= fmean(measured) - 1e-9

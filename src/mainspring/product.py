@@ -374,7 +374,7 @@ class Product:
     monitors : sequence of Monitor
         What is watched.
     retrain : sequence of Trigger
-        What starts a cycle: where nothing is declared, a person, and data that have grown by a fifth since the last one.
+        What starts a cycle: where nothing is declared a person, and data that have grown by a fifth since the last.
     train_on : TrainOn
         Which rows a cycle trains on; it is judged on the newest ones in any case.
     refit : bool

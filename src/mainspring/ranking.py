@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LIST_METRICS", "Lists", "list_losses", "losses_of_lists"]
+__all__ = ["LIST_METRICS", "Lists", "list_losses", "rows_of_lists"]
 
 import math
 from collections import defaultdict
@@ -93,30 +93,16 @@ def list_losses(
     return {"ndcg": min(1.0, max(0.0, 1 - gain / best)), "mrr": 1 - (reciprocal or 0.0)}
 
 
-def losses_of_lists(
-    names: Iterable[object], scores: Sequence[float], outcomes: Sequence[float], top: int | None = None
-) -> dict[str, list[float]]:
-    """Losses of the lists in a table, of those in which a row is right.
+def rows_of_lists(names: Iterable[object]) -> list[list[int]]:
+    """Give the rows of each list in a table, from the list that each row is in; one that is in none has None.
 
-    Parameters
-    ----------
-    names : iterable, of n_rows
-        Of each row the list that it is in; rows without one, None, are in none.
-    scores, outcomes, top
-        As for `list_losses`; all of them numbers.
-
-    Returns
-    -------
-    dict of str to list of float
-        By metric, in the order in which the lists first come.
+    Examples
+    --------
+    >>> rows_of_lists(["a", "b", "a", None])
+    [[0, 2], [1]]
     """
     rows: dict[object, list[int]] = defaultdict(list)
     for row, name in enumerate(names):
         if name is not None:
             rows[name].append(row)
-    found: dict[str, list[float]] = {metric: [] for metric in LIST_METRICS}
-    for which in rows.values():
-        losses = list_losses([scores[row] for row in which], [outcomes[row] for row in which], top)
-        for metric, loss in (losses or {}).items():
-            found[metric].append(loss)
-    return found
+    return list(rows.values())

@@ -8,25 +8,27 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from msgspec import structs
 from tests.operate import tiny
 from tests.operate.watching import DAY, spec
 from tests.products.tiny.orders import FIRST, orders, parquet
 
 from mainspring.formats.onnx import OnnxModel
+from mainspring.monitoring.lists import ListCounts, ListTable
 from mainspring.monitoring.record import LabelRecord, PredictionRecord
 from mainspring.operate.alarms import replay
 from mainspring.operate.controller import turn
 from mainspring.operate.data.publish import add_batch
 from mainspring.operate.declare import DeclarationInvalid
 from mainspring.operate.ingest import ingest, log_counts
-from mainspring.operate.sights.quality import LISTS, ListCounts
+from mainspring.operate.power import quality_power
+from mainspring.operate.sights.lists import LISTS
 from mainspring.operate.status import version_rows
 from mainspring.operate.watch import watch
+from mainspring.ref import ModelRef
 from mainspring.stores.segments import SegmentWriter
 from mainspring.workspace import Workspace
 
-MONITORS = '[ms.Quality("ndcg", tolerance=0.02, labels_within="3d"), ms.Quality("mrr", tolerance=0.02)]'
+MONITORS = '[ms.Quality("ndcg", tolerance=0.02, labels_within="3d"), ms.Quality("mrr", slices=("kind",))]'
 
 
 def declared(text: str) -> str:
@@ -47,10 +49,10 @@ def declared(text: str) -> str:
 
 
 def baskets(rows: pl.DataFrame) -> pl.DataFrame:
-    """Orders, five to a basket."""
-    return rows.with_columns(
-        basket=pl.concat_str(pl.lit("b"), pl.col("order_id").str.head(10), pl.int_range(pl.len()) // 5)
-    )
+    """Orders, five to a basket, all of one kind."""
+    number = pl.int_range(pl.len()) // 5
+    rows = rows.with_columns(basket=pl.concat_str(pl.lit("b"), pl.col("order_id").str.head(10), number))
+    return rows.with_columns(pl.col("kind").first().over("basket"))
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +95,14 @@ def write(workspace: Workspace, records: list[PredictionRecord] | list[LabelReco
 
 def counts(workspace: Workspace, version: int = 1) -> ListCounts:
     with workspace.database.read() as tx:
-        found = ListCounts()
+        found = ListTable()
         for text in tx.monitoring.tables("tiny", version, LISTS).values():
-            found = found.merge(ListCounts.from_json(text))
-        return found
+            found = found.merge(ListTable.from_json(text))
+        return found.of_group("")
+
+
+def told(counts: ListCounts) -> tuple[int, int, int]:
+    return counts.asked, counts.measured, counts.without
 
 
 def test_gates_and_monitors_go_by_the_order_of_lists_and_its_alarms_come_out_the_same_again(
@@ -119,6 +125,10 @@ def test_gates_and_monitors_go_by_the_order_of_lists_and_its_alarms_come_out_the
     with shop.database.read() as tx:
         alarms = tx.monitoring.alarms("tiny")
     assert {alarm.change.unit for alarm in alarms if alarm.change} == {"1 - ndcg", "1 - mrr"}
+    (sliced,) = [alarm.change for alarm in alarms if alarm.change and alarm.monitor == "quality:mrr"]
+    assert {blame.feature for blame in sliced.blame} <= {"mrr", "kind=a", "kind=b", "kind=c"}
+    powers = quality_power(shop, ModelRef("tiny", 1), rise=0.2, labels_per_day=100)
+    assert [each.metric for each in powers] == ["1 - ndcg", "1 - mrr"]
     assert all(replay(shop, alarm.alarm_id).same for alarm in alarms)
 
 
@@ -129,10 +139,10 @@ def test_a_list_counts_once_when_its_last_label_comes(shop: Workspace) -> None:
     ask(shop, rows)
     ask(shop, rows)  # a log that is written again
     write(shop, [tiny.labels(rows.head(4), at=shop.clock.now())])
-    assert structs.astuple(counts(shop)) == (before.asked + 2, before.measured, before.without)
+    assert told(counts(shop)) == (before.asked + 2, before.measured, before.without)
     for _ in range(2):
         write(shop, [tiny.labels(rows, at=shop.clock.now())])
-    assert structs.astuple(counts(shop)) == (before.asked + 2, before.measured + 1, before.without + 1)
+    assert told(counts(shop)) == (before.asked + 2, before.measured + 1, before.without + 1)
 
 
 def test_a_list_that_several_versions_have_answered_counts_for_none_and_is_told(shop: Workspace) -> None:
@@ -157,11 +167,11 @@ def test_a_list_that_several_versions_have_answered_counts_for_none_and_is_told(
             'ms.AtLeast("ndcg", 0.6, slices=("kind",))',
             "cannot ask slices for 'ndcg'",
         ),
-        ('labels_within="3d"', 'slices=("kind",)', "cannot watch 'ndcg'"),
+        ('labels_within="3d"', 'strata="weekend"', "cannot watch 'ndcg'"),
         (', lists=ms.Lists("basket", top=4)', "", "knows no metric 'ndcg'"),
         ("top=4", "top=0", "at least the first place counts"),
     ],
-    ids=["no column", "split by row", "sampled", "sliced gate", "sliced monitor", "no lists", "no place"],
+    ids=["no column", "split by row", "sampled", "sliced gate", "monitor by weekend", "no lists", "no place"],
 )
 def test_lists_that_could_not_be_measured_are_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
     def change(text: str) -> str:
@@ -172,3 +182,16 @@ def test_lists_that_could_not_be_measured_are_refused(tmp_path: Path, old: str, 
     with pytest.raises(DeclarationInvalid) as refused:
         tiny.begin(tmp_path / "root", change)
     assert told in str(refused.value)
+
+
+def test_lists_that_are_whole_in_a_slice_are_watched_in_it(shop: Workspace) -> None:
+    with shop.database.read() as tx:
+        tables = [ListTable.from_json(text) for text in tx.monitoring.tables("tiny", 1, LISTS).values()]
+    whole = tables[0]
+    for table in tables[1:]:
+        whole = whole.merge(table)
+    kinds = [name for name in whole.groups if name]
+    assert set(kinds) == {"kind=a", "kind=b", "kind=c"}
+    every = whole.of_group("")
+    assert sum(whole.of_group(name).asked for name in kinds) == every.asked
+    assert sum(whole.of_group(name).measured for name in kinds) == every.measured > 0

@@ -22,6 +22,7 @@ from mainspring.monitoring import (
     merge,
     profile,
 )
+from mainspring.monitoring.lists import ListTable
 from mainspring.monitoring.operation import OperationTable, latency_bucket
 from mainspring.monitoring.sample import RowSample
 from mainspring.monitoring.scores import ScoreTable
@@ -29,20 +30,21 @@ from mainspring.monitoring.store import DayQuality
 from mainspring.operate.judging import read_columns
 from mainspring.operate.sights.drift import SLICES
 from mainspring.operate.sights.joint import ROWS
+from mainspring.operate.sights.lists import LISTS
 from mainspring.operate.sights.operation import OPERATION
-from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED, LISTS, ListCounts
+from mainspring.operate.sights.quality import BY_ASKED, BY_LABELLED
 from mainspring.operate.sights.scores import AUDITED, SCORES
 from mainspring.task import BinaryClassification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mainspring.monitoring.record import LabelEntry, PredictionRecord
     from mainspring.monitoring.store import KnownLabel, OpenPrediction
     from mainspring.stores.sql.database import Transaction
     from mainspring.task import Task
 
-_Table = TypeVar("_Table", ScoreTable, OperationTable, LossTable, RowSample, ProfileSet, ListCounts)
+_Table = TypeVar("_Table", ScoreTable, OperationTable, LossTable, RowSample, ProfileSet, ListTable)
 
 Place: TypeAlias = tuple[str, int, date]
 """A product, a version, and a day."""
@@ -88,7 +90,7 @@ class DayTables:
     )
     scores: dict[Place, ScoreTable] = field(default_factory=lambda: defaultdict(ScoreTable))
     operation: dict[Place, OperationTable] = field(default_factory=lambda: defaultdict(OperationTable))
-    lists: dict[Place, ListCounts] = field(default_factory=lambda: defaultdict(ListCounts))
+    lists: dict[Place, ListTable] = field(default_factory=lambda: defaultdict(ListTable))
     losses: dict[tuple[str, int, str, date], list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def ask(self, place: Place, prediction_id: str, score: float, groups: Sequence[str], task: Task) -> None:
@@ -126,17 +128,13 @@ class DayTables:
                     loss / task.span(name)
                 )
 
-    def ask_list(self, place: Place) -> None:
-        """Add a list that was answered."""
-        self.lists[place] = self.lists[place].merge(ListCounts(asked=1))
+    def ask_list(self, place: Place, groups: Iterable[str]) -> None:
+        """Add a list that was answered, to all and to the slices that it is in."""
+        self.lists[place] = self.lists[place].merge(ListTable.asked(groups))
 
-    def measure_list(self, place: Place, losses: Mapping[str, float] | None, came_at: datetime) -> None:
-        """Add a list of which the last label came: its losses, None where no row was right."""
-        found = ListCounts(without=1) if losses is None else ListCounts(measured=1)
-        self.lists[place] = self.lists[place].merge(found)
-        for by, day in ((BY_LABELLED, came_at.date()), (BY_ASKED, place[2])):
-            for name, loss in (losses or {}).items():
-                self.losses[place[0], place[1], name + by, day].append(loss)
+    def measure_list(self, place: Place, losses: Mapping[str, float] | None, groups: Iterable[str]) -> None:
+        """Add what the labels of a list say: its losses, None where no row was right."""
+        self.lists[place] = self.lists[place].merge(ListTable.labelled(losses, groups))
 
     def truth(self, prediction: OpenPrediction, outcome: float, sign: int, task: Task) -> dict[str, float]:
         """Add a label to the sums of the prediction's day, or with a sign of -1 take it out again; give its losses."""
@@ -208,7 +206,7 @@ class DayTables:
         for place, operation in self.operation.items():
             self._add(place, OPERATION, operation, OperationTable.from_json)
         for place, lists in self.lists.items():
-            self._add(place, LISTS, lists, ListCounts.from_json)
+            self._add(place, LISTS, lists, ListTable.from_json)
         for (product, version, kind, day), shares in self.losses.items():
             losses = LossTable.of_shares(kind.removesuffix(BY_ASKED), np.array(shares))
             self._add((product, version, day), kind, losses, LossTable.from_json)

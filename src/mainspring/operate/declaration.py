@@ -582,7 +582,8 @@ def _watched_metrics(monitor: Monitor, product: Product) -> tuple[str, ...]:
         isinstance(monitor, Quality) and bool(monitor.slices or monitor.strata)
     )
     if isinstance(task, BinaryClassification):
-        of_lists = LIST_METRICS if task.lists and not sliced else ()
+        whole = isinstance(monitor, Quality) and not monitor.strata
+        of_lists = LIST_METRICS if task.lists and whole else ()
         return (*(each for each in SCORE_METRICS if each not in Regression.losses), *of_lists, *own)
     return (*(each for each in task.losses if not sliced or each in SCORE_METRICS), *own)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["LABELS_READ", "NEWEST_READ", "fits", "ingest", "log_counts"]
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -181,6 +181,12 @@ def _counts(entry: LabelEntry, spec: ProductSpec) -> bool:
     return fits(entry.value, spec)
 
 
+def _shared(groups: Iterable[Sequence[str]]) -> list[str]:
+    """The slices that all rows of a list are in."""
+    first, *others = groups
+    return [name for name in first if all(name in each for each in others)]
+
+
 def _names(record: PredictionRecord) -> list[str]:
     """Under what a request is known: the ids of its rows, or all that it says where nobody could answer and gave ids.
 
@@ -257,7 +263,7 @@ class _Counting:
             if not record.versions:
                 fresh.difference_update(names)
             self._notice_clock(record)
-            self._ask_list(record, fresh)
+            self._ask_list(record, fresh, groups)
             logged = tuple(name for name in given if name not in record.redacted)
             for row, version in enumerate(record.versions):
                 if record.ids[row] not in fresh:
@@ -311,12 +317,15 @@ class _Counting:
             if needs_rows(spec.monitors):
                 self.days.sample(place, RowSample.of(*asked_as[product, version, day, logged], asked))
 
-    def _ask_list(self, record: PredictionRecord, fresh: set[str]) -> None:
+    def _ask_list(
+        self, record: PredictionRecord, fresh: set[str], groups: Mapping[str, Sequence[str]]
+    ) -> None:
         """Count the list that a request is, where its product puts rows in order."""
         if not self._has_lists(record.product) or not fresh.intersection(record.ids[:1]):
             return
         if self._list_of(record):
-            self.days.ask_list((record.product, record.versions[0], record.at.date()))
+            place = record.product, record.versions[0], record.at.date()
+            self.days.ask_list(place, _shared(groups[each] for each in record.ids))
         elif record.versions:
             self.counts[record.product]["lists_of_several_versions"] += 1
 
@@ -430,7 +439,7 @@ class _Counting:
         renewed: dict[tuple[str, str], KnownLabel] = {}
         unknown: list[LabelRecord] = []
         units: dict[str, list[UnitOutcome]] = defaultdict(list)
-        completed: dict[str, datetime] = {}
+        completed: set[str] = set()
         for record, entry in entries:
             prediction = open_to.get(entry.prediction_id)
             if prediction is None:
@@ -471,7 +480,7 @@ class _Counting:
             if not entry.metric:
                 self.days.label(prediction, figures, entry.known_at, record.at, task)
                 if prediction.list_id:
-                    completed[prediction.list_id] = record.at
+                    completed.add(prediction.list_id)
             rollout = self._rollout(prediction.product)
             if rollout is not None and prediction.at >= rollout.step_started_at:
                 if not entry.metric:  # both arms by one range, whichever each was judged by
@@ -484,14 +493,14 @@ class _Counting:
             self.tx.rollouts.see_units(rollout_id, seen)
         return unknown
 
-    def _measure_lists(self, came: Mapping[str, datetime]) -> None:
-        """Measure the lists that have all their labels since now, by list the moment at which the last one came.
+    def _measure_lists(self, list_ids: set[str]) -> None:
+        """Measure those of some lists that have all their labels since now.
 
         A first label comes once, so a list is measured once; revised labels leave what detectors have been told.
         """
-        lists = self.tx.monitoring.in_lists(came)
+        lists = self.tx.monitoring.in_lists(sorted(list_ids))
         labels = self.tx.monitoring.labels(each.prediction_id for rows in lists.values() for each in rows)
-        for list_id, rows in lists.items():
+        for rows in lists.values():
             known = [labels.get((each.prediction_id, "")) for each in rows]
             first = rows[0]
             task = self._task(first.product, first.version)
@@ -499,7 +508,7 @@ class _Counting:
             if task.lists is not None and len(outcomes) == len(rows):
                 losses = list_losses([each.score for each in rows], outcomes, task.lists.top)
                 place = first.product, first.version, first.at.date()
-                self.days.measure_list(place, losses, came[list_id])
+                self.days.measure_list(place, losses, _shared(each.groups for each in rows))
 
     def _rollout(self, product: str) -> Rollout | None:
         if product not in self.rollouts:

@@ -30,13 +30,14 @@ from mainspring.monitoring import (
     frame,
     profile,
 )
+from mainspring.monitoring.lists import ListTable
 from mainspring.monitoring.scores import OTHER_VALUES, ScoreTable, group_name
 from mainspring.monitors import AttributionDrift, InputDrift, PredictionDrift, Quality, attributes_of
 from mainspring.operate.ablation import ablated, baseline_of, table_of
 from mainspring.operate.packaging import Package
 from mainspring.operate.tasks import LABEL, LIST, Judged
 from mainspring.product import NoLeakage
-from mainspring.ranking import LIST_METRICS, losses_of_lists
+from mainspring.ranking import LIST_METRICS, list_losses, rows_of_lists
 from mainspring.task import BinaryClassification, Regression, Task, answer_shares, counted_losses
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         By which it was judged, and is weighed as long as it serves; None where a version was judged before it was kept.
     metrics : tuple of MetricSpec
         The product's own, likewise.
+    lists : str
+        The lists of the hold-out, by the slices that monitors declare; empty where the product has none.
     """
 
     inputs: str
@@ -101,6 +104,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slices: str = "[]"
     task: Task | None = None
     metrics: tuple[MetricSpec, ...] = ()
+    lists: str = ""
 
     def profiles(self) -> tuple[Profile, Profile]:
         """Profiles of inputs and of predictions."""
@@ -156,11 +160,8 @@ def judge_candidate(
         losses={
             name: LossTable.of_shares(name, each / spec.task.span(name)).to_json()
             for name, each in losses.items()
-        }
-        | {
-            name: LossTable.of_shares(name, np.array(each)).to_json()
-            for name, each in _list_losses(spec.task, holdout.filter(sound), truths, given_answers).items()
         },
+        lists=_lists(spec, holdout.filter(sound), truths, given_answers),
         **_scores(spec, holdout.filter(sound), given_answers, truths),
         labelled=_labelled(spec.task, asked, inputs.frame, truths, losses).to_json(),
         task=spec.task,
@@ -177,13 +178,21 @@ def judge_candidate(
     )
 
 
-def _list_losses(
-    task: Task, rows: pl.DataFrame, labels: NDArray[Any], answers: NDArray[Any]
-) -> dict[str, list[float]]:
-    """What the order of each list lacks, by metric; nothing where the product puts no rows in order."""
-    if task.lists is None:
-        return {}
-    return losses_of_lists(rows[LIST], answers.tolist(), labels.tolist(), task.lists.top)
+def _lists(spec: ProductSpec, rows: pl.DataFrame, labels: NDArray[Any], answers: NDArray[Any]) -> str:
+    """Count the lists of the hold-out, for all and by the slices that monitors declare and all their rows are in."""
+    if spec.task.lists is None:
+        return ""
+    slices = {name: _named(rows[name], _kept(rows[name])) for name in attributes_of(spec.monitors)}
+    table = ListTable()
+    for which in rows_of_lists(rows[LIST]):
+        shared = [
+            group_name(name, of[which[0]])
+            for name, of in slices.items()
+            if len({of[row] for row in which}) == 1
+        ]
+        losses = list_losses(answers[which].tolist(), labels[which].tolist(), spec.task.lists.top)
+        table = table.merge(ListTable.asked(shared)).merge(ListTable.labelled(losses, shared))
+    return table.to_json()
 
 
 def _with_lists(
@@ -194,10 +203,12 @@ def _with_lists(
 
     if task.lists is None:
         return found
-    losses = _list_losses(task, rows, labels, answers) if np.isfinite(answers).all() else {}
-    means = {
-        name: 1 - math.fsum(lost) / len(lost) if (lost := losses.get(name)) else None for name in LIST_METRICS
-    }
+    lost: dict[str, list[float]] = {name: [] for name in LIST_METRICS}
+    for which in rows_of_lists(rows[LIST]) if np.isfinite(answers).all() else ():
+        losses = list_losses(answers[which].tolist(), labels[which].tolist(), task.lists.top)
+        for name, loss in (losses or {}).items():
+            lost[name].append(loss)
+    means = {name: 1 - math.fsum(each) / len(each) if each else None for name, each in lost.items()}
     return replace(found, metrics={**found.metrics, **means})
 
 

@@ -16,9 +16,8 @@ from mainspring.monitoring.power import reference_for, stream_power
 from mainspring.monitoring.scores import ALL_ROWS, ScoreTable
 from mainspring.monitors import Quality
 from mainspring.operate.references import reference_of
-from mainspring.operate.sights import scale_of, unit_of
+from mainspring.operate.sights import scale_of, sight_of, unit_of
 from mainspring.operate.sights.quality import ReferenceLacks, budget_of_stream, is_of_losses
-from mainspring.operate.sights.scores import ScoreSight
 from mainspring.operate.status import check_product
 from mainspring.operate.watch import alarm_budget
 from mainspring.ref import ModelRef
@@ -179,7 +178,7 @@ def _watched(monitor: Quality, reference: Reference) -> _Watched:
         table = LossTable.from_json(reference.losses[monitor.metric])
         stream = quality_stream(monitor.metric, table, [], tolerance=monitor.tolerance)
         return _Watched(stream, 1, monitor.metric, scale_of(monitor, reference), 1.0)
-    streams = ScoreSight(monitor).streams(reference, [])
+    streams = sight_of(monitor).streams(reference, [])
     unit, scale = unit_of(monitor, reference), scale_of(monitor, reference)
     labelled = sum(ScoreTable.from_json(reference.scores).rows(ALL_ROWS)[1:])
     return _Watched(streams[0], len(streams), unit, scale, streams[0].reference_rows / max(1, labelled))

@@ -24,11 +24,13 @@ from mainspring.monitors import (
 from mainspring.operate.sights.attribution import AttributionSight
 from mainspring.operate.sights.drift import FaultSight, InputSight, PredictionSight, SlicedInputSight
 from mainspring.operate.sights.joint import JointSight
+from mainspring.operate.sights.lists import ListSight
 from mainspring.operate.sights.operation import FailureSight, LabelSight, LatencySight
 from mainspring.operate.sights.quality import QualitySight, is_of_losses
 from mainspring.operate.sights.scores import AuditSight, ConceptSight, FairnessSight, ScoreSight, own_metric
 from mainspring.operate.sights.sight import Sight
 from mainspring.operate.sights.skew import SkewSight
+from mainspring.ranking import LIST_METRICS
 from mainspring.task import Regression
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ def sight_of(monitor: Betting) -> Sight:
         case PredictionDrift():
             return PredictionSight(monitor)
         case Quality():
+            if monitor.metric in LIST_METRICS:
+                return ListSight(monitor)
             return QualitySight(monitor) if is_of_losses(monitor) else ScoreSight(monitor)
         case AuditedQuality():
             return AuditSight(monitor)

@@ -5,8 +5,6 @@ from __future__ import annotations
 __all__ = [
     "BY_ASKED",
     "BY_LABELLED",
-    "LISTS",
-    "ListCounts",
     "QualitySight",
     "ReferenceLacks",
     "budget_of_stream",
@@ -16,13 +14,10 @@ __all__ = [
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mainspring.clock import parse_duration
 from mainspring.errors import NotFound
 from mainspring.monitoring import LossTable, loss_levels, quality_stream, settled_stream
 from mainspring.operate.sights.sight import DETECTOR, tables_before, whole_days
-from mainspring.ranking import LIST_METRICS
 from mainspring.strategy import LOSSES
 
 if TYPE_CHECKING:
@@ -44,45 +39,8 @@ rows of a day, labelled and not. In the first days of a version the former have 
 """
 
 
-LISTS = "lists"
-"""The kind of table by day that says how many lists were asked."""
-
-
-class ListCounts(msgspec.Struct, frozen=True):
-    """Lists that were asked on a day, by what their labels say: a row was right, or none was; of the others some lack.
-
-    An order is measured of those of which a row was right.
-    """
-
-    asked: int = 0
-    measured: int = 0
-    without: int = 0
-
-    @property
-    def awaited(self) -> int:
-        """Lists of which labels lack."""
-        return max(self.asked - self.measured - self.without, 0)
-
-    def merge(self, other: ListCounts) -> ListCounts:
-        """Count both."""
-        return ListCounts(
-            self.asked + other.asked, self.measured + other.measured, self.without + other.without
-        )
-
-    def to_json(self) -> str:
-        """Text that `from_json` reads back."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> ListCounts:
-        """Read what `to_json` wrote."""
-        return msgspec.json.decode(text, type=cls)
-
-
 def is_of_losses(monitor: Quality) -> bool:
     """Whether a monitor looks at tables of a loss; slices, strata and other metrics go by scores and outcomes."""
-    if monitor.metric in LIST_METRICS:
-        return True
     return monitor.metric in LOSSES and not monitor.slices and not monitor.strata
 
 
@@ -113,8 +71,8 @@ class QualitySight:
 
     @property
     def unit(self) -> str:
-        """The loss, or of lists what they lack of the best order."""
-        return f"1 - {self.monitor.metric}" if self.monitor.metric in LIST_METRICS else self.monitor.metric
+        """The loss."""
+        return self.monitor.metric
 
     @property
     def scale(self) -> float:
@@ -125,25 +83,14 @@ class QualitySight:
         """Losses by day, with the predictions whose label is waited for on the days that have not had their time."""
         within = whole_days(self.monitor.labels_within)
         tables = tables_before(tx, ref, self.monitor.metric + (BY_ASKED if within else BY_LABELLED), before)
-        for day, awaited in self._awaited(tx, ref, before - within, before).items():
-            kept = tables.get(day)
-            labelled = LossTable.from_json(kept) if kept else LossTable.empty(self.monitor.metric)
-            tables[day] = replace(labelled, awaited=awaited).to_json()
+        waited_since = before - within
+        for row in tx.monitoring.quality(ref.product, since=waited_since):
+            if row.version == int(ref.version) and row.day < before:
+                kept = tables.get(row.day)
+                labelled = LossTable.from_json(kept) if kept else LossTable.empty(self.monitor.metric)
+                waiting = replace(labelled, awaited=max(row.predictions - row.labelled, 0))
+                tables[row.day] = waiting.to_json()
         return dict(sorted(tables.items()))
-
-    def _awaited(self, tx: Transaction, ref: ModelRef, since: date, before: date) -> dict[date, int]:
-        """Rows, or lists, of which labels lack, on the days of which they may still come."""
-        if self.monitor.metric in LIST_METRICS:
-            return {
-                day: ListCounts.from_json(text).awaited
-                for day, text in tables_before(tx, ref, LISTS, before).items()
-                if day >= since
-            }
-        return {
-            row.day: max(row.predictions - row.labelled, 0)
-            for row in tx.monitoring.quality(ref.product, since=since)
-            if row.version == int(ref.version) and row.day < before
-        }
 
     def streams(self, reference: Reference, tables: Sequence[str]) -> tuple[Stream, ...]:
         """Count all days, and where labels take their time those that have had it."""
